@@ -1,0 +1,78 @@
+package model
+
+// The error codes. A code never changes its meaning; docs/errors.md has a
+// page for each, and a test keeps both lists equal.
+const (
+	CodeInternal     Code = "D100" // a fault of dinp itself
+	CodeBadRequest   Code = "D101" // the request cannot be read
+	CodeUnauthentic  Code = "D102" // no or wrong credentials
+	CodeDenied       Code = "D103" // the role does not allow it
+	CodeNotFound     Code = "D104" // the named thing does not exist
+	CodeStale        Code = "D105" // generation mismatch: edited meanwhile
+	CodeUnavailable  Code = "D106" // a part that is needed is away
+	CodeTooMany      Code = "D107" // too many attempts or requests
+	CodeConflict     Code = "D108" // the thing exists already, or is in use
+	CodePortTaken    Code = "D110" // a port is in use by something else
+	CodeDockerAway   Code = "D111" // the Docker engine does not answer
+	CodeBadConfig    Code = "D112" // configuration file, flag or variable
+	CodeBadAppName   Code = "D120" // the name is not a DNS label
+	CodeAppTaken     Code = "D121" // the app name is taken
+	CodeBadEnv       Code = "D122" // environment variable name or size
+	CodeBadSize      Code = "D123" // memory, CPU, instances or port out of range
+	CodeBadDomain    Code = "D124" // not a host name we can route
+	CodeDomainTaken  Code = "D125" // the domain is bound to another app
+	CodeNoRelease    Code = "D126" // nothing to run, scale or roll back to
+	CodeBadArtifact  Code = "D130" // not an archive we know, or broken
+	CodeTooLarge     Code = "D131" // artifact past its limit
+	CodeUnknownKind  Code = "D132" // no runtime recognises the artifact
+	CodeBadRuntime   Code = "D133" // unknown runtime, or it refuses the artifact
+	CodeHostile      Code = "D134" // the archive tries to leave its folder
+	CodeBuildFailed  Code = "D135" // the build ran and failed
+	CodeBuildStopped Code = "D136" // cancelled, or past its deadline
+	CodeNoImage      Code = "D137" // the image reference does not resolve
+	CodeRegistryAway Code = "D138" // the registry does not answer
+	CodeNoBaseImage  Code = "D139" // the runtime's base image is missing
+	CodeNoMemory     Code = "D140" // no node has room
+	CodeNoNode       Code = "D141" // no node is ready at all
+	CodeNotReady     Code = "D142" // the new release never became ready
+	CodeCrashed      Code = "D143" // the new release's process ended
+	CodePullFailed   Code = "D144" // a node cannot pull the image
+	CodeSuperseded   Code = "D145" // a newer release took over
+	CodeStartFailed  Code = "D146" // the engine refuses to start the container
+	CodeNoLeader     Code = "D150" // no server leads at the moment
+	CodeNoSuchHost   Code = "D160" // router: no app at this address
+	CodeNoReady      Code = "D161" // router: the app has no ready instance
+	CodeBadGateway   Code = "D162" // router: the instance broke the connection
+	CodeGatewaySlow  Code = "D163" // router: the instance did not answer in time
+	CodeMaintenance  Code = "D164" // router: the app is in maintenance
+)
+
+var kinds = map[Code]Kind{
+	CodeInternal: Internal, CodeBadRequest: Invalid, CodeUnauthentic: Unauthentic, CodeDenied: Denied,
+	CodeNotFound: NotFound, CodeStale: Stale, CodeUnavailable: Unavailable, CodeTooMany: Unavailable,
+	CodeConflict: Conflict, CodePortTaken: Unavailable, CodeDockerAway: Unavailable, CodeBadConfig: Invalid,
+	CodeBadAppName: Invalid, CodeAppTaken: Conflict, CodeBadEnv: Invalid, CodeBadSize: Invalid,
+	CodeBadDomain: Invalid, CodeDomainTaken: Conflict, CodeNoRelease: Conflict, CodeBadArtifact: Invalid,
+	CodeTooLarge: TooLarge, CodeUnknownKind: Invalid, CodeBadRuntime: Invalid, CodeHostile: Invalid,
+	CodeBuildFailed: Failed, CodeBuildStopped: Failed, CodeNoImage: Invalid, CodeRegistryAway: Unavailable,
+	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
+	CodeCrashed: Failed, CodePullFailed: Failed, CodeSuperseded: Failed, CodeStartFailed: Failed,
+	CodeNoLeader: Unavailable, CodeNoSuchHost: NotFound, CodeNoReady: Unavailable, CodeBadGateway: Unavailable,
+	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable,
+}
+
+func kindOf(c Code) Kind {
+	if k, ok := kinds[c]; ok {
+		return k
+	}
+	return Internal
+}
+
+// Codes returns every code with its kind.
+func Codes() map[Code]Kind {
+	out := make(map[Code]Kind, len(kinds))
+	for c, k := range kinds {
+		out[c] = k
+	}
+	return out
+}
