@@ -1,0 +1,107 @@
+// Package testenv gives tests the real neighbours of dinp: MariaDB, Redis, an image registry, Docker and the base
+// images. Every server is a private child on a free port or a unix socket in a scratch folder, started when a test first
+// asks for it, and gone when the test process ends, however it ends.
+//
+// Tests of all parts call it; code that ships never imports it. Nothing here skips a test: what a machine lacks is a
+// failure that says how to provide it, because a skipped test is a hole nobody sees.
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// startTimeout bounds the wait for a server to answer. It is far above the usual 40–200 ms because CI machines stall.
+const startTimeout = 60 * time.Second
+
+// hint ends every message about something missing: one command that provides all of it.
+const hint = "`make test` installs and starts what the tests need"
+
+// Eventually calls f until it returns nil, and fails the test with f's last error once timeout has passed.
+// It is how tests wait: for a condition with a deadline, never for a length of time.
+func Eventually(t testing.TB, timeout time.Duration, f func() error) {
+	t.Helper()
+	if err := poll(timeout, f); err != nil {
+		t.Fatalf("not so after %v: %v", timeout, err)
+	}
+}
+
+// poll is Eventually for code that has no test at hand. It asks at least once, and less often as time goes by.
+func poll(timeout time.Duration, f func() error) error {
+	deadline := time.Now().Add(timeout)
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		err := f()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		<-time.After(pause)
+	}
+}
+
+// BaseImages returns the folder of the cached base images, one OCI layout per runtime.
+// The test fails when they have not been made on this machine.
+func BaseImages(t testing.TB) string {
+	t.Helper()
+	dir, err := baseImagesDir()
+	if err != nil {
+		t.Fatalf("base images: %v", err)
+	}
+	for _, runtime := range []string{"static", "binary", "tomcat"} {
+		if _, err := os.Stat(filepath.Join(dir, runtime, "index.json")); err != nil {
+			t.Fatalf("base image %q: %v; `make base-images` makes it, and %s", runtime, err, hint)
+		}
+	}
+	return dir
+}
+
+// baseImagesDir is where `make base-images` keeps its results.
+func baseImagesDir() (string, error) {
+	if dir := os.Getenv("DINP_BASE_IMAGES"); dir != "" {
+		return dir, nil
+	}
+	cache, err := os.UserCacheDir() // honours XDG_CACHE_HOME
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(cache, "dinp", "base-images"), nil
+}
+
+// program finds an installed server. Debian keeps servers in sbin, which is not in the PATH of ordinary users.
+func program(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	path := filepath.Join("/usr/sbin", name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s is not installed; %s", name, hint)
+	}
+	return path, nil
+}
+
+// freeAddr returns a loopback address nobody listens on at this moment. Another process may take it before the caller's
+// server does; start notices that the child ended and tries another.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// dialable reports whether something listens on addr.
+func dialable(network, addr string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
