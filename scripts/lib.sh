@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# What the scripts share: talking to the person, and timing steps. Sourced, never run.
+
+# say prints a line about what happens; stderr, so that a script's output stays clean.
+say() { printf '%s\n' "$*" >&2; }
+
+# die says what is wrong and, on further lines, how to provide it.
+die() {
+    say "$(basename "$0"): $1"
+    shift
+    local line
+    for line in "$@"; do say "  $line"; done
+    exit 1
+}
+
+# step NAME COMMAND… runs a command between two lines, the second with the seconds it took.
+step() {
+    local name=$1 began=$EPOCHREALTIME
+    shift
+    say "==> $name"
+    "$@" || {
+        local code=$?
+        say "==> $name: failed after $(since "$began") s"
+        return "$code"
+    }
+    say "==> $name: $(since "$began") s"
+}
+
+# since EPOCHREALTIME prints the seconds from then to now, with tenths.
+since() {
+    local ms=$(((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}) / 1000))
+    printf '%d.%d' $((ms / 1000)) $((ms % 1000 / 100))
+}
+
+# alive PID tells whether a process exists that is not yet dead (a zombie waits only for its parent).
+alive() { [[ -n ${1:-} && -r /proc/$1/stat && $(ps -o stat= -p "$1" 2>/dev/null) != Z* ]]; }
+
+# await SECONDS COMMAND… polls until the command succeeds; false when time is up.
+await() {
+    local until=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < until)) || return 1
+        sleep 0.1
+    done
+}
