@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX memberships_user ON memberships (user_id);

@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX tokens_user ON tokens (user_id);

@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX apps_team ON apps (team_id);

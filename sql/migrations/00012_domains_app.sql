@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX domains_app ON domains (app_id);

@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX instances_node ON instances (node_id);

@@ -1,0 +1,26 @@
+-- +goose Up
+CREATE TABLE builds (
+    id VARCHAR(36) NOT NULL PRIMARY KEY,
+    app_id VARCHAR(36) NOT NULL,
+    app_name VARCHAR(63) NOT NULL,
+    artifact VARCHAR(64) NOT NULL,
+    filename VARCHAR(255) NOT NULL,
+    size BIGINT NOT NULL,
+    image_ref VARCHAR(500) NOT NULL,
+    runtime VARCHAR(64) NOT NULL,
+    build_key VARCHAR(128) NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    step VARCHAR(32) NOT NULL,
+    image VARCHAR(500) NOT NULL,
+    error MEDIUMTEXT NOT NULL,
+    deploy MEDIUMTEXT NOT NULL,
+    release_id VARCHAR(36) NOT NULL,
+    created_by VARCHAR(64) NOT NULL,
+    created_ms BIGINT NOT NULL,
+    started_ms BIGINT NOT NULL,
+    ended_ms BIGINT NOT NULL,
+    builder_id VARCHAR(64) NOT NULL,
+    lease_ms BIGINT NOT NULL,
+    cancel INTEGER NOT NULL,
+    claims BIGINT NOT NULL
+);

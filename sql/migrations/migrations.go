@@ -1,0 +1,75 @@
+// Package migrations holds the database's schema as numbered, forward-only
+// steps. Each file is one DDL statement: MySQL cannot roll DDL back, so a step
+// either happened or did not. All of them are valid in MySQL 8, MariaDB 10.6
+// and SQLite 3: times are unix milliseconds (0: never), booleans are 0 and 1,
+// identifiers are made in Go.
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+// Apply brings the schema up to date. Several processes may call it at once:
+// on MySQL they take turns by a named lock, with SQLite there is one process.
+func Apply(ctx context.Context, db *sql.DB, mysql bool) error {
+	dialect, opts := goose.DialectSQLite3, []goose.ProviderOption{goose.WithVerbose(false)}
+	if mysql {
+		dialect = goose.DialectMySQL
+		opts = append(opts, goose.WithSessionLocker(namedLock{}))
+		if err := binaryCollation(ctx, db); err != nil {
+			return err
+		}
+	}
+	p, err := goose.NewProvider(dialect, db, files, opts...)
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	return nil
+}
+
+// binaryCollation makes new tables compare names byte by byte, as SQLite and Go
+// do: with the default one "Shop" and "shop" would be the same key.
+func binaryCollation(ctx context.Context, db *sql.DB) error {
+	var name string
+	if err := db.QueryRowContext(ctx, `SELECT DATABASE()`).Scan(&name); err != nil {
+		return fmt.Errorf("name of the database: %w", err)
+	}
+	if _, err := db.ExecContext(ctx, "ALTER DATABASE `"+name+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"); err != nil {
+		return fmt.Errorf("set collation of database %s: %w", name, err)
+	}
+	return nil
+}
+
+// namedLock lets one process at a time migrate a MySQL database. GET_LOCK is
+// good enough here: a migration is short, and its holder's death frees it.
+type namedLock struct{}
+
+var _ lock.SessionLocker = namedLock{}
+
+func (namedLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(CONCAT('dinp.', LEFT(DATABASE(), 50)), 60)`).Scan(&got); err != nil {
+		return fmt.Errorf("lock for migration: %w", err)
+	}
+	if got.Int64 != 1 {
+		return fmt.Errorf("lock for migration: held by another process for 60s")
+	}
+	return nil
+}
+
+func (namedLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, `SELECT RELEASE_LOCK(CONCAT('dinp.', LEFT(DATABASE(), 50)))`)
+	return err
+}

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+const appColumns = `id, name, team_id, release_id, instances, paused, maintenance, generation, created_ms, updated_ms, deleted_ms`
+
+func scanApp(r scanner) (model.App, error) {
+	var a model.App
+	var created, updated, deleted int64
+	err := r.Scan(&a.ID, &a.Name, &a.TeamID, &a.ReleaseID, &a.Instances, &a.Paused, &a.Maintenance, &a.Generation, &created, &updated, &deleted)
+	a.CreatedAt, a.UpdatedAt, a.DeletedAt = fromMS(created), fromMS(updated), fromMS(deleted)
+	return a, err
+}
+
+// App finds a living app by name.
+func (s *Store) App(ctx context.Context, name string) (model.App, error) {
+	return appBy(ctx, s.db, name, `name = ? AND live = 1`, name)
+}
+
+// AppByID finds an app by its ID, deleted or not.
+func (s *Store) AppByID(ctx context.Context, id string) (model.App, error) {
+	return appBy(ctx, s.db, id, `id = ?`, id)
+}
+
+func appBy(ctx context.Context, q querier, what, where string, a ...any) (model.App, error) {
+	app, err := scanApp(q.QueryRowContext(ctx, `SELECT `+appColumns+` FROM apps WHERE `+where, a...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return app, model.E(model.CodeNotFound, "there is no app %q", what).WithNext("dinp apps lists them")
+	}
+	return app, err
+}
+
+// Apps lists the living apps by name, those of the given teams when any are
+// given, after the name after.
+func (s *Store) Apps(ctx context.Context, teams []string, after string, n int) ([]model.App, error) {
+	q, a := `SELECT `+appColumns+` FROM apps WHERE live = 1 AND name > ?`, []any{after}
+	if teams != nil {
+		if len(teams) == 0 {
+			return nil, nil
+		}
+		q, a = q+` AND team_id IN (`+holders(len(teams))+`)`, append(a, args(teams)...)
+	}
+	return list(ctx, s.db, scanApp, q+` ORDER BY name LIMIT ?`, append(a, limit(n))...)
+}
+
+// CreateApp makes an app without a release, wanting one instance.
+func (s *Store) CreateApp(ctx context.Context, name, teamID string, by model.Actor) (model.App, error) {
+	if err := model.CheckAppName(name); err != nil {
+		return model.App{}, err
+	}
+	app := model.App{ID: NewID(), Name: name, TeamID: teamID, Instances: 1, Generation: 1}
+	err := s.tx(ctx, func(t *tx) error {
+		app.CreatedAt, app.UpdatedAt = t.now, t.now
+		_, err := t.ExecContext(ctx, `INSERT INTO apps (id, name, live, team_id, release_id, instances, paused, maintenance, generation, created_ms, updated_ms, deleted_ms)
+			VALUES (?,?,1,?,'',1,0,0,1,?,?,0)`, app.ID, app.Name, app.TeamID, ms(t.now), ms(t.now))
+		if isDuplicate(err) {
+			return model.E(model.CodeAppTaken, "the app name %q is taken", name).WithNext("choose another name, or see it with: dinp app %s", name)
+		}
+		if err != nil {
+			return err
+		}
+		return t.record(ctx, by, app, "app.create", name, "app created", nil)
+	})
+	return app, err
+}
+
+// AppEdit is a change of an app's desired state; nil fields stay.
+type AppEdit struct {
+	Instances   *int
+	Paused      *bool
+	Maintenance *bool
+}
+
+// EditApp changes an app's desired state. generation is the one the caller saw,
+// or 0 for whatever it is; another one is refused with CodeStale.
+func (s *Store) EditApp(ctx context.Context, appID string, generation int64, e AppEdit, by model.Actor) (model.App, error) {
+	var app model.App
+	err := s.tx(ctx, func(t *tx) (err error) {
+		if app, err = t.lockApp(ctx, appID, generation); err != nil {
+			return err
+		}
+		before := app
+		if e.Instances != nil {
+			if err := model.CheckInstances(*e.Instances); err != nil {
+				return err
+			}
+			app.Instances = *e.Instances
+		}
+		if e.Paused != nil {
+			app.Paused = *e.Paused
+		}
+		if e.Maintenance != nil {
+			app.Maintenance = *e.Maintenance
+		}
+		if app == before {
+			return nil
+		}
+		if err := t.saveApp(ctx, &app); err != nil {
+			return err
+		}
+		verb, text := describeEdit(before, app)
+		return t.record(ctx, by, app, verb, app.Name, text, map[string]any{"before": desired(before), "after": desired(app)})
+	})
+	return app, err
+}
+
+func describeEdit(a, b model.App) (verb, text string) {
+	switch {
+	case a.Instances != b.Instances:
+		return "app.scale", fmt.Sprintf("instances %d → %d", a.Instances, b.Instances)
+	case a.Maintenance != b.Maintenance:
+		return "app.maintenance", "maintenance " + onOff(b.Maintenance)
+	default:
+		return "app.pause", "paused " + onOff(b.Paused)
+	}
+}
+
+func desired(a model.App) map[string]any {
+	return map[string]any{"instances": a.Instances, "paused": a.Paused, "maintenance": a.Maintenance, "release_id": a.ReleaseID}
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
+// lockApp reads a living app for a change. The generation in the UPDATE of
+// saveApp is what decides; reading here only gives the better message.
+func (t *tx) lockApp(ctx context.Context, id string, generation int64) (model.App, error) {
+	app, err := appBy(ctx, t, id, `id = ? AND live = 1`, id)
+	if err != nil {
+		return app, err
+	}
+	if generation != 0 && generation != app.Generation {
+		return app, stale(app, generation)
+	}
+	return app, nil
+}
+
+func stale(app model.App, saw int64) error {
+	return model.E(model.CodeStale, "app %s was changed meanwhile: you edited generation %d, it is now %d", app.Name, saw, app.Generation).
+		WithNext("look at it again (dinp app %s) and repeat your change", app.Name)
+}
+
+// saveApp writes the desired state back iff nobody else did since it was read.
+func (t *tx) saveApp(ctx context.Context, app *model.App) error {
+	n, err := exec(ctx, t, `UPDATE apps SET release_id = ?, instances = ?, paused = ?, maintenance = ?, generation = ?, updated_ms = ?
+		WHERE id = ? AND generation = ? AND live = 1`,
+		app.ReleaseID, app.Instances, b2i(app.Paused), b2i(app.Maintenance), app.Generation+1, ms(t.now), app.ID, app.Generation)
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return stale(*app, app.Generation)
+	}
+	app.Generation++
+	app.UpdatedAt = t.now
+	return nil
+}
+
+// DeleteApp marks an app as deleted and frees its name and domains; the leader
+// then stops its instances. UndeleteApp takes it back.
+func (s *Store) DeleteApp(ctx context.Context, appID string, by model.Actor) error {
+	return s.tx(ctx, func(t *tx) error {
+		app, err := t.lockApp(ctx, appID, 0)
+		if err != nil {
+			return err
+		}
+		n, err := exec(ctx, t, `UPDATE apps SET live = NULL, deleted_ms = ?, updated_ms = ?, generation = generation + 1 WHERE id = ? AND live = 1`, ms(t.now), ms(t.now), appID)
+		if err != nil || n != 1 {
+			return errors.Join(err, notOne(n, app))
+		}
+		if _, err := t.ExecContext(ctx, `DELETE FROM domains WHERE app_id = ?`, appID); err != nil {
+			return err
+		}
+		return t.record(ctx, by, app, "app.delete", app.Name, "app deleted", desired(app))
+	})
+}
+
+func notOne(n int64, app model.App) error {
+	if n == 1 {
+		return nil
+	}
+	return stale(app, app.Generation)
+}
+
+// UndeleteApp brings the app that last had the name back, with its releases,
+// instances and environment; its domains are not bound again.
+func (s *Store) UndeleteApp(ctx context.Context, name string, by model.Actor) (model.App, error) {
+	var app model.App
+	err := s.tx(ctx, func(t *tx) (err error) {
+		gone, err := list(ctx, t, scanApp, `SELECT `+appColumns+` FROM apps WHERE name = ? AND live IS NULL ORDER BY deleted_ms DESC LIMIT 1`, name)
+		if err != nil {
+			return err
+		}
+		if len(gone) == 0 {
+			return model.E(model.CodeNotFound, "there is no deleted app %q", name)
+		}
+		app = gone[0]
+		_, err = t.ExecContext(ctx, `UPDATE apps SET live = 1, deleted_ms = 0, updated_ms = ?, generation = generation + 1 WHERE id = ?`, ms(t.now), app.ID)
+		if isDuplicate(err) {
+			return model.E(model.CodeAppTaken, "the name %q is used by another app now", name).WithNext("delete that one first")
+		}
+		if err != nil {
+			return err
+		}
+		app.Generation, app.DeletedAt = app.Generation+1, time.Time{}
+		return t.record(ctx, by, app, "app.undelete", app.Name, "app brought back", nil)
+	})
+	return app, err
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,277 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+const buildColumns = `id, app_id, app_name, artifact, filename, size, image_ref, runtime, status, step, image, error, deploy, release_id,
+	created_by, created_ms, started_ms, ended_ms, builder_id, lease_ms, cancel`
+
+func scanBuild(r scanner) (model.Build, error) {
+	var b model.Build
+	var failure, deploy string
+	var created, started, ended, lease int64
+	err := r.Scan(&b.ID, &b.AppID, &b.AppName, &b.Artifact, &b.Filename, &b.Size, &b.ImageRef, &b.Runtime, &b.Status, &b.Step, &b.Image, &failure, &deploy, &b.ReleaseID,
+		&b.CreatedBy, &created, &started, &ended, &b.BuilderID, &lease, &b.Cancel)
+	if err != nil {
+		return b, err
+	}
+	b.CreatedAt, b.StartedAt, b.EndedAt, b.LeaseUntil = fromMS(created), fromMS(started), fromMS(ended), fromMS(lease)
+	if deploy != "" {
+		b.Deploy = new(model.DeployRequest)
+		if err := json.Unmarshal([]byte(deploy), b.Deploy); err != nil {
+			return b, fmt.Errorf("build %s: deploy: %w", b.ID, err)
+		}
+	}
+	return b, decodeError(failure, &b.Error)
+}
+
+// CreateBuild queues a build. ID, Status and times are set here.
+func (s *Store) CreateBuild(ctx context.Context, b model.Build, by model.Actor) (model.Build, error) {
+	b.ID, b.Status, b.CreatedBy = NewID(), model.BuildQueued, by.Name
+	deploy := ""
+	if b.Deploy != nil {
+		d, err := json.Marshal(b.Deploy)
+		if err != nil {
+			return b, err
+		}
+		deploy = string(d)
+	}
+	err := s.tx(ctx, func(t *tx) error {
+		app, err := t.lockApp(ctx, b.AppID, 0)
+		if err != nil {
+			return err
+		}
+		b.AppName, b.CreatedAt = app.Name, t.now
+		_, err = t.ExecContext(ctx, `INSERT INTO builds (`+buildColumns+`, build_key, claims) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'',0)`,
+			b.ID, b.AppID, b.AppName, b.Artifact, clip(b.Filename, 255), b.Size, clip(b.ImageRef, 500), b.Runtime, string(b.Status), "", "", "", deploy, "",
+			b.CreatedBy, ms(t.now), 0, 0, "", 0, 0)
+		if err != nil {
+			return err
+		}
+		what := b.Filename
+		if b.ImageRef != "" {
+			what = b.ImageRef
+		}
+		return t.record(ctx, by, app, "build.create", b.ID, "build of "+what+" queued", map[string]any{"artifact": b.Artifact, "size": b.Size})
+	})
+	return b, err
+}
+
+// Build finds a build.
+func (s *Store) Build(ctx context.Context, id string) (model.Build, error) {
+	return buildBy(ctx, s.db, id)
+}
+
+func buildBy(ctx context.Context, q querier, id string) (model.Build, error) {
+	b, err := scanBuild(q.QueryRowContext(ctx, `SELECT `+buildColumns+` FROM builds WHERE id = ?`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return b, model.E(model.CodeNotFound, "there is no build %q", id).WithNext("dinp builds lists them")
+	}
+	return b, err
+}
+
+// Builds lists the builds of an app, or of all apps for "", newest first, those
+// made before the given time when it is set.
+func (s *Store) Builds(ctx context.Context, appID string, before time.Time, n int) ([]model.Build, error) {
+	q, a := `SELECT `+buildColumns+` FROM builds WHERE (? = '' OR app_id = ?)`, []any{appID, appID}
+	if !before.IsZero() {
+		q, a = q+` AND created_ms < ?`, append(a, ms(before))
+	}
+	return list(ctx, s.db, scanBuild, q+` ORDER BY created_ms DESC, id LIMIT ?`, append(a, limit(n))...)
+}
+
+// CancelBuild asks for the end of a build. One that is still queued ends at once.
+func (s *Store) CancelBuild(ctx context.Context, id string, by model.Actor) (model.Build, error) {
+	var b model.Build
+	err := s.tx(ctx, func(t *tx) (err error) {
+		if b, err = buildBy(ctx, t, id); err != nil || b.Ended() {
+			return err
+		}
+		stopped := model.E(model.CodeBuildStopped, "cancelled by %s", by.Name)
+		n, err := exec(ctx, t, `UPDATE builds SET cancel = 1, status = ?, error = ?, ended_ms = ? WHERE id = ? AND status = ?`,
+			string(model.BuildCancelled), encodeError(stopped), ms(t.now), id, string(model.BuildQueued))
+		if err == nil && n == 0 {
+			_, err = t.ExecContext(ctx, `UPDATE builds SET cancel = 1 WHERE id = ? AND status = ?`, id, string(model.BuildRunning))
+		}
+		if err != nil {
+			return err
+		}
+		if b, err = buildBy(ctx, t, id); err != nil {
+			return err
+		}
+		return t.record(ctx, by, model.App{ID: b.AppID, Name: b.AppName}, "build.cancel", id, "build cancelled", nil)
+	})
+	return b, err
+}
+
+// ClaimBuild takes the oldest queued build, or a running one whose builder let
+// its lease run out; nil when there is none. The claim is a compare-and-swap:
+// of two builders one wins and the other tries the next.
+func (s *Store) ClaimBuild(ctx context.Context, builderID string, now, leaseUntil time.Time) (*model.Build, error) {
+	type candidate struct {
+		id     string
+		claims int64
+	}
+	found, err := list(ctx, s.db, func(r scanner) (c candidate, err error) { return c, r.Scan(&c.id, &c.claims) },
+		`SELECT id, claims FROM builds WHERE status = ? OR status = ? AND lease_ms < ? ORDER BY created_ms, id LIMIT 5`,
+		string(model.BuildQueued), string(model.BuildRunning), ms(now))
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range found {
+		n, err := exec(ctx, s.db, `UPDATE builds SET status = ?, builder_id = ?, lease_ms = ?, started_ms = ?, claims = claims + 1 WHERE id = ? AND claims = ? AND status IN (?, ?)`,
+			string(model.BuildRunning), builderID, ms(leaseUntil), ms(now), c.id, c.claims, string(model.BuildQueued), string(model.BuildRunning))
+		if err != nil {
+			return nil, err
+		}
+		if n == 1 {
+			b, err := s.Build(ctx, c.id)
+			return &b, err
+		}
+	}
+	return nil, nil
+}
+
+// RenewBuild keeps a claim and tells whether a person asked for the build's
+// end. ErrLost when the build is not this builder's any more.
+func (s *Store) RenewBuild(ctx context.Context, id, builderID string, leaseUntil time.Time) (cancel bool, err error) {
+	n, err := exec(ctx, s.db, `UPDATE builds SET lease_ms = ?, claims = claims + 1 WHERE id = ? AND builder_id = ? AND status = ?`, ms(leaseUntil), id, builderID, string(model.BuildRunning))
+	if err != nil {
+		return false, err
+	}
+	if n != 1 {
+		return false, ErrLost
+	}
+	err = s.db.QueryRowContext(ctx, `SELECT cancel FROM builds WHERE id = ?`, id).Scan(&cancel)
+	return cancel, err
+}
+
+// SetBuildStep notes how far a build is and, once known, its runtime.
+func (s *Store) SetBuildStep(ctx context.Context, id, builderID, step, runtime string) error {
+	n, err := exec(ctx, s.db, `UPDATE builds SET step = ?, runtime = CASE WHEN ? = '' THEN runtime ELSE ? END, claims = claims + 1 WHERE id = ? AND builder_id = ? AND status = ?`,
+		step, runtime, runtime, id, builderID, string(model.BuildRunning))
+	if err == nil && n != 1 {
+		return ErrLost
+	}
+	return err
+}
+
+// AppendBuildLog adds lines to a build's log.
+func (s *Store) AppendBuildLog(ctx context.Context, id string, at time.Time, lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	return s.tx(ctx, func(t *tx) error {
+		var next int64
+		if err := t.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) + 1 FROM build_logs WHERE build_id = ?`, id).Scan(&next); err != nil {
+			return err
+		}
+		for i, line := range lines {
+			if _, err := t.ExecContext(ctx, `INSERT INTO build_logs (build_id, seq, at_ms, line) VALUES (?,?,?,?)`, id, next+int64(i), ms(at), line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// BuildLog lists the lines of a build's log after seq, at most n.
+func (s *Store) BuildLog(ctx context.Context, id string, after int64, n int) ([]model.LogLine, error) {
+	return list(ctx, s.db, func(r scanner) (l model.LogLine, err error) {
+		var at int64
+		err = r.Scan(&l.Seq, &at, &l.Text)
+		l.At = fromMS(at)
+		return l, err
+	}, `SELECT seq, at_ms, line FROM build_logs WHERE build_id = ? AND seq > ? ORDER BY seq LIMIT ?`, id, after, limit(n))
+}
+
+// FindBuiltImage returns the image of an app's earlier build with the same key,
+// or "".
+func (s *Store) FindBuiltImage(ctx context.Context, appID, key string) (string, error) {
+	var image string
+	err := s.db.QueryRowContext(ctx, `SELECT image FROM builds WHERE app_id = ? AND build_key = ? AND status = ? ORDER BY created_ms DESC LIMIT 1`,
+		appID, key, string(model.BuildSucceeded)).Scan(&image)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return image, err
+}
+
+// BuildOutcome is how a build ended.
+type BuildOutcome struct {
+	Status  model.BuildStatus
+	Image   string   // with BuildSucceeded
+	Runtime string   // as detected
+	Command []string // the web command the artifact names; nil: the image's own
+	Key     string   // for FindBuiltImage
+	Err     *model.Error
+	Now     time.Time
+}
+
+// FinishBuild ends a build. One that succeeded and was asked to deploy makes
+// the app's next release in the same transaction; when that is refused (the app
+// was deleted meanwhile), the build fails with the refusal.
+func (s *Store) FinishBuild(ctx context.Context, id, builderID string, o BuildOutcome) error {
+	return s.tx(ctx, func(t *tx) error {
+		b, err := buildBy(ctx, t, id)
+		if err != nil {
+			return err
+		}
+		if b.BuilderID != builderID || b.Status != model.BuildRunning {
+			return ErrLost
+		}
+		by := model.Actor{Name: b.CreatedBy, From: "builder " + builderID}
+		releaseID := ""
+		if o.Status == model.BuildSucceeded && b.Deploy != nil {
+			rel, _, err := t.createRelease(ctx, deployOf(b, o), by)
+			var refused *model.Error
+			if errors.As(err, &refused) {
+				o.Status, o.Err = model.BuildFailed, refused
+			} else if err != nil {
+				return err
+			}
+			releaseID = rel.ID
+		}
+		return t.endBuild(ctx, b, releaseID, o, by)
+	})
+}
+
+func deployOf(b model.Build, o BuildOutcome) NewRelease {
+	return NewRelease{
+		AppID: b.AppID, Cause: model.CauseDeploy, Note: b.Deploy.Note, BuildID: b.ID, Instances: b.Deploy.Instances,
+		Spec: func(base model.Release) (model.Spec, error) {
+			spec := base.Spec
+			spec.Command = o.Command
+			spec = b.Deploy.Apply(spec)
+			spec.Image, spec.Runtime, spec.Artifact = o.Image, o.Runtime, b.Artifact
+			return spec, nil
+		},
+	}
+}
+
+func (t *tx) endBuild(ctx context.Context, b model.Build, releaseID string, o BuildOutcome, by model.Actor) error {
+	if o.Status != model.BuildSucceeded {
+		releaseID = ""
+	}
+	n, err := exec(ctx, t, `UPDATE builds SET status = ?, image = ?, runtime = ?, build_key = ?, error = ?, ended_ms = ?, release_id = ?, step = '' WHERE id = ? AND builder_id = ? AND status = ?`,
+		string(o.Status), o.Image, o.Runtime, o.Key, encodeError(o.Err), ms(o.Now), releaseID, b.ID, b.BuilderID, string(model.BuildRunning))
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return ErrLost
+	}
+	e := model.Event{Actor: by.Name, From: by.From, Verb: "build." + string(o.Status), AppID: b.AppID, AppName: b.AppName, Subject: b.ID, Message: "build " + string(o.Status)}
+	if o.Err != nil {
+		e.Outcome, e.Message = string(o.Err.Code), o.Err.Message
+	}
+	return t.addEvent(ctx, e)
+}

@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// Nodes lists all nodes by name, with what people want of them.
+func (s *Store) Nodes(ctx context.Context) ([]model.Node, error) {
+	return list(ctx, s.db, func(r scanner) (model.Node, error) {
+		var n model.Node
+		var created, seen int64
+		err := r.Scan(&n.ID, &n.Name, &n.Address, &n.Zone, &n.MemoryMiB, &n.CPUMilli, &created, &seen, &n.Availability)
+		n.CreatedAt, n.SeenAt = fromMS(created), fromMS(seen)
+		return n, err
+	}, `SELECT n.id, n.name, n.address, n.zone, n.memory_mib, n.cpu_milli, n.created_ms, n.seen_ms, COALESCE(a.availability, 'active')
+		FROM nodes n LEFT JOIN availabilities a ON a.node_id = n.id ORDER BY n.name, n.id`)
+}
+
+// SetAvailability says what people want of a node.
+func (s *Store) SetAvailability(ctx context.Context, nodeID string, a model.Availability, by model.Actor) error {
+	return s.tx(ctx, func(t *tx) error {
+		n, err := exec(ctx, t, `UPDATE availabilities SET availability = ?, updated_ms = ? WHERE node_id = ?`, string(a), ms(t.now), nodeID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			if _, err := t.ExecContext(ctx, `INSERT INTO availabilities (node_id, availability, updated_ms) VALUES (?,?,?)`, nodeID, string(a), ms(t.now)); err != nil {
+				return err
+			}
+		}
+		return t.record(ctx, by, model.App{}, "node."+string(a), nodeID, "node set to "+string(a), nil)
+	})
+}
+
+func (t *tx) putNode(ctx context.Context, n model.Node) error {
+	rows, err := exec(ctx, t, `UPDATE nodes SET name = ?, address = ?, zone = ?, memory_mib = ?, cpu_milli = ?, seen_ms = ? WHERE id = ?`,
+		n.Name, n.Address, n.Zone, n.MemoryMiB, n.CPUMilli, ms(n.SeenAt), n.ID)
+	if err != nil || rows > 0 {
+		return err
+	}
+	_, err = t.ExecContext(ctx, `INSERT INTO nodes (id, name, address, zone, memory_mib, cpu_milli, created_ms, seen_ms) VALUES (?,?,?,?,?,?,?,?)`,
+		n.ID, n.Name, n.Address, n.Zone, n.MemoryMiB, n.CPUMilli, ms(t.now), ms(n.SeenAt))
+	return err
+}
