@@ -1,0 +1,366 @@
+// Package api is the wire form of the REST API under /api/v1: what dash answers
+// and the command line reads. Fields are only ever added. Times are RFC 3339,
+// sizes say their unit in the name.
+package api
+
+import (
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// ErrorBody is the body of every answer that is not a success.
+type ErrorBody struct {
+	Error *model.Error `json:"error"`
+}
+
+// Page is one page of a list; Next is the value for ?after= (or ?before= where
+// the newest come first), "" on the last.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// App is one app with its live state.
+type App struct {
+	Name        string      `json:"name"`
+	URL         string      `json:"url"`
+	Team        string      `json:"team"`
+	Release     string      `json:"release"`   // wanted: "v3"; "" before the first
+	Serving     string      `json:"serving"`   // the release that is kept up; differs while, or after, a deployment failed
+	Instances   int         `json:"instances"` // wanted
+	Ready       int         `json:"ready"`     // routed
+	Paused      bool        `json:"paused"`
+	Maintenance bool        `json:"maintenance"`
+	Generation  int64       `json:"generation"`
+	State       string      `json:"state"` // one sentence
+	Domains     []string    `json:"domains"`
+	Runtime     string      `json:"runtime"`
+	MemoryMiB   int64       `json:"memory_mib"`
+	CPUMilli    int64       `json:"cpu_milli"`
+	Port        int         `json:"port"`
+	Health      string      `json:"health"`
+	EnvNames    []string    `json:"env_names"`
+	Deployment  *Deployment `json:"deployment,omitempty"` // of the wanted release
+	CreatedAt   time.Time   `json:"created_at"`
+	UpdatedAt   time.Time   `json:"updated_at"`
+}
+
+// CreateApp is the body of POST /apps.
+type CreateApp struct {
+	Name string `json:"name"`
+	Team string `json:"team,omitempty"` // default: the caller's only team, or "default"
+}
+
+// EditApp is the body of PATCH /apps/{app}; nil fields stay. Generation is the one
+// the caller saw; 0 takes any.
+type EditApp struct {
+	Generation  int64   `json:"generation,omitempty"`
+	Instances   *int    `json:"instances,omitempty"`
+	Paused      *bool   `json:"paused,omitempty"`
+	Maintenance *bool   `json:"maintenance,omitempty"`
+	MemoryMiB   *int64  `json:"memory_mib,omitempty"` // this and those below make a new release
+	CPUMilli    *int64  `json:"cpu_milli,omitempty"`
+	Port        *int    `json:"port,omitempty"`
+	Health      *string `json:"health,omitempty"`
+	Note        string  `json:"note,omitempty"`
+}
+
+// Scale is the body of POST /apps/{app}/scale. Instances is a pointer so that a
+// missing field is refused and never scales to zero.
+type Scale struct {
+	Generation int64 `json:"generation,omitempty"`
+	Instances  *int  `json:"instances"`
+}
+
+// Release is one numbered content of an app.
+type Release struct {
+	Version    string      `json:"version"`
+	Image      string      `json:"image"`
+	Runtime    string      `json:"runtime"`
+	Artifact   string      `json:"artifact,omitempty"`
+	Build      string      `json:"build,omitempty"`
+	Cause      string      `json:"cause"`
+	Note       string      `json:"note"`
+	MemoryMiB  int64       `json:"memory_mib"`
+	CPUMilli   int64       `json:"cpu_milli"`
+	Port       int         `json:"port"`
+	Health     string      `json:"health"`
+	EnvNames   []string    `json:"env_names"`
+	CreatedBy  string      `json:"created_by"`
+	CreatedAt  time.Time   `json:"created_at"`
+	Wanted     bool        `json:"wanted"`
+	Serving    bool        `json:"serving"`
+	Deployment *Deployment `json:"deployment,omitempty"`
+}
+
+// Deployment is the movement to a release.
+type Deployment struct {
+	Release   string       `json:"release"`
+	From      string       `json:"from,omitempty"`
+	Status    string       `json:"status"` // waiting, running, succeeded, failed, superseded
+	Error     *model.Error `json:"error,omitempty"`
+	StartedAt time.Time    `json:"started_at,omitzero"`
+	EndedAt   time.Time    `json:"ended_at,omitzero"`
+}
+
+// NewRelease is the body of POST /apps/{app}/releases: an existing image (which
+// is copied in by a build) or an artifact the platform has.
+type NewRelease struct {
+	Image    string `json:"image,omitempty"`
+	Artifact string `json:"artifact,omitempty"` // sha256
+	Filename string `json:"filename,omitempty"` // with Artifact
+	Runtime  string `json:"runtime,omitempty"`
+	model.DeployRequest
+}
+
+// Rollback is the body of POST /apps/{app}/rollback; "" takes the last release
+// before the wanted one that succeeded.
+type Rollback struct {
+	Version string `json:"version,omitempty"`
+	Note    string `json:"note,omitempty"`
+}
+
+// Env is the body of GET and PUT /apps/{app}/env.
+type Env struct {
+	Env map[string]string `json:"env"`
+}
+
+// EditEnv is the body of PATCH /apps/{app}/env.
+type EditEnv struct {
+	Generation int64             `json:"generation,omitempty"`
+	Set        map[string]string `json:"set,omitempty"`
+	Unset      []string          `json:"unset,omitempty"`
+}
+
+// Deploy answers a deploy, and GET /builds/{id}/deploy tells how it goes on: all
+// that a client needs to follow it to its end.
+type Deploy struct {
+	App        string       `json:"app"`
+	URL        string       `json:"url"`
+	Unchanged  bool         `json:"unchanged"` // the same content and settings serve already
+	Build      *Build       `json:"build,omitempty"`
+	Release    string       `json:"release,omitempty"` // once the build made it
+	Deployment *Deployment  `json:"deployment,omitempty"`
+	Done       bool         `json:"done"`
+	OK         bool         `json:"ok"` // with Done: it serves
+	Error      *model.Error `json:"error,omitempty"`
+	Follow     string       `json:"follow"` // path of the event stream of this deploy
+	State      string       `json:"state"`  // one sentence
+	Instances  []Instance   `json:"instances,omitempty"`
+}
+
+// Build is artifact + runtime → image.
+type Build struct {
+	ID        string       `json:"id"`
+	App       string       `json:"app"`
+	Artifact  string       `json:"artifact,omitempty"`
+	Filename  string       `json:"filename,omitempty"`
+	Size      int64        `json:"size_bytes"`
+	ImageRef  string       `json:"image_ref,omitempty"`
+	Runtime   string       `json:"runtime"`
+	Status    string       `json:"status"`
+	Step      string       `json:"step,omitempty"`
+	Image     string       `json:"image,omitempty"`
+	Error     *model.Error `json:"error,omitempty"`
+	Release   string       `json:"release,omitempty"`
+	CreatedBy string       `json:"created_by"`
+	CreatedAt time.Time    `json:"created_at"`
+	StartedAt time.Time    `json:"started_at,omitzero"`
+	EndedAt   time.Time    `json:"ended_at,omitzero"`
+}
+
+// LogLine is one line of a build's or an app's log.
+type LogLine struct {
+	Seq      int64     `json:"seq,omitempty"` // of a build's log
+	At       time.Time `json:"at"`
+	Text     string    `json:"text"`
+	Instance string    `json:"instance,omitempty"`
+	Slot     int       `json:"slot,omitempty"`
+	Release  string    `json:"release,omitempty"`
+	Stderr   bool      `json:"stderr,omitempty"`
+}
+
+// Instance is one container of an app.
+type Instance struct {
+	ID        string    `json:"id"`
+	Slot      int       `json:"slot"`
+	Role      string    `json:"role"`
+	Release   string    `json:"release"`
+	Node      string    `json:"node"`
+	Phase     string    `json:"phase"`
+	Stopping  bool      `json:"stopping"`
+	Reason    string    `json:"reason,omitempty"`
+	Ready     bool      `json:"ready"`
+	Routed    bool      `json:"routed"`
+	Addr      string    `json:"addr,omitempty"`
+	Container string    `json:"container,omitempty"`
+	Verdict   string    `json:"verdict,omitempty"` // the last probe in words
+	Code      string    `json:"code,omitempty"`
+	Message   string    `json:"message,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	StartedAt time.Time `json:"started_at,omitzero"`
+}
+
+// Instances answers GET /apps/{app}/instances: what runs, and which slots wait for what.
+type Instances struct {
+	Items   []Instance `json:"items"`
+	Pending []Pending  `json:"pending"`
+	State   string     `json:"state"`
+}
+
+// Pending is a slot without an instance, and why.
+type Pending struct {
+	Slot    int       `json:"slot"`
+	Code    string    `json:"code"`
+	Message string    `json:"message"`
+	NotTill time.Time `json:"not_till,omitzero"` // back-off
+}
+
+// Explain answers GET /apps/{app}/instances/{id}/explain and /apps/{app}/explain:
+// why it is as it is, step by step.
+type Explain struct {
+	App   string        `json:"app"`
+	State string        `json:"state"`
+	Steps []ExplainStep `json:"steps"`
+	Next  string        `json:"next,omitempty"` // the next command
+}
+
+// ExplainStep is one link of desired → placed → pulled → started → listening → healthy → routed.
+type ExplainStep struct {
+	Instance string    `json:"instance,omitempty"`
+	Slot     int       `json:"slot"`
+	Step     string    `json:"step"`
+	OK       bool      `json:"ok"`
+	Text     string    `json:"text"`
+	At       time.Time `json:"at,omitzero"`
+}
+
+// Event is one line of the audit log and activity feed.
+type Event struct {
+	ID      string    `json:"id"` // decimal text: it does not fit a JavaScript number
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor"`
+	From    string    `json:"from,omitempty"`
+	Verb    string    `json:"verb"`
+	App     string    `json:"app,omitempty"`
+	Subject string    `json:"subject,omitempty"`
+	Message string    `json:"message"`
+	Outcome string    `json:"outcome"`
+	Detail  any       `json:"detail,omitempty"`
+}
+
+// Node is a Docker host.
+type Node struct {
+	ID                string    `json:"id"`
+	Name              string    `json:"name"`
+	Address           string    `json:"address"`
+	Zone              string    `json:"zone,omitempty"`
+	Status            string    `json:"status"`
+	Availability      string    `json:"availability"`
+	MemoryMiB         int64     `json:"memory_mib"`
+	MemoryReservedMiB int64     `json:"memory_reserved_mib"`
+	CPUMilli          int64     `json:"cpu_milli"`
+	CPUReservedMilli  int64     `json:"cpu_reserved_milli"`
+	Instances         int       `json:"instances"`
+	HeardAt           time.Time `json:"heard_at,omitzero"`
+	Message           string    `json:"message,omitempty"`
+	Version           string    `json:"version,omitempty"`
+	Docker            string    `json:"docker,omitempty"`
+}
+
+// EditNode is the body of PATCH /nodes/{node}.
+type EditNode struct {
+	Availability string `json:"availability"` // active, cordoned, draining
+}
+
+// Router is one router as it last reported.
+type Router struct {
+	ID       string    `json:"id"`
+	Addr     string    `json:"addr"`
+	Serves   string    `json:"serves"`
+	Live     bool      `json:"live"`
+	At       time.Time `json:"at"`
+	Requests uint64    `json:"requests"`
+	Errors   uint64    `json:"errors"`
+}
+
+// Nodes answers GET /nodes.
+type Nodes struct {
+	Items   []Node   `json:"items"`
+	Routers []Router `json:"routers"`
+	Leader  string   `json:"leader"`
+	Epoch   int64    `json:"epoch"`
+}
+
+// Login is the body of POST /login; its answer is a new Token.
+type Login struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+	Name     string `json:"name,omitempty"` // of the token; default "cli"
+}
+
+// Token is a bearer token; Secret is shown once, when it is made.
+type Token struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Secret    string    `json:"secret,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	UsedAt    time.Time `json:"used_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// NewToken is the body of POST /tokens; Days 0 never expires.
+type NewToken struct {
+	Name string `json:"name"`
+	Days int    `json:"days,omitempty"`
+}
+
+// User is a person or machine that logs in.
+type User struct {
+	Name      string            `json:"name"`
+	Role      string            `json:"role"`
+	Teams     map[string]string `json:"teams"` // team name → role
+	CreatedAt time.Time         `json:"created_at"`
+}
+
+// NewUser is the body of POST /users.
+type NewUser struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+	Role     string `json:"role,omitempty"` // member (default) or admin
+}
+
+// Team owns apps.
+type Team struct {
+	Name    string            `json:"name"`
+	Members map[string]string `json:"members"` // user name → role
+}
+
+// NewTeam is the body of POST /teams.
+type NewTeam struct {
+	Name string `json:"name"`
+}
+
+// Member is the body of PUT /teams/{team}/members/{user}.
+type Member struct {
+	Role string `json:"role"`
+}
+
+// Domain is the body of POST /apps/{app}/domains, and a line of its list.
+type Domain struct {
+	Host string `json:"host"`
+}
+
+// Artifact answers HEAD and GET /artifacts/{sha256}, and a finished upload.
+type Artifact struct {
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size_bytes"`
+}
+
+// Version answers GET /version, without a login.
+type Version struct {
+	Version string `json:"version"`
+	Domain  string `json:"domain"` // apps answer on <app>.<domain>
+	URL     string `json:"url"`    // with %s for the app: http://%s.apps.localhost:8080/
+}
