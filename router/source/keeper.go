@@ -1,0 +1,136 @@
+package source
+
+import (
+	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/table"
+)
+
+// guardedFrom is the number of routes above which a withdrawal of more than
+// half of them is doubted: below it, half is an everyday change.
+const guardedFrom = 5
+
+// verdict says what became of a list or a batch.
+type verdict string
+
+const (
+	accepted  verdict = "accepted"
+	unchanged verdict = "unchanged"
+	repeated  verdict = "repeated"         // a batch that the list had already
+	held      verdict = "withdrawal"       // taken, but nothing it removes was removed
+	refused   verdict = "older"            // a stale replica, or a leader that was replaced
+	versionNo verdict = "no_version"       // a flushed Redis: not the same as "no routes"
+	doubted   verdict = "same_but_differs" // Redis changed without a new version
+	gap       verdict = "gap"              // batches are missing: list again
+)
+
+// outcome is a verdict with its facts for the log.
+type outcome struct {
+	verdict
+	gone, of int // of a withdrawal
+	bad      []table.Bad
+}
+
+func (o outcome) fine() bool {
+	return o.verdict == accepted || o.verdict == unchanged || o.verdict == repeated
+}
+
+// keeper decides which of the things read from Redis are served. It has no
+// I/O, so that every decision is a plain test.
+type keeper struct {
+	wanted *table.Table // Redis as last followed; its version is the cursor
+	served *table.Table // wanted, plus what is held; its version is acknowledged
+	doubt  route.Version
+}
+
+func newKeeper() *keeper { return &keeper{wanted: table.Empty(), served: table.Empty()} }
+
+// restore starts from a table that was served before.
+func (k *keeper) restore(t *table.Table) { k.wanted, k.served = t, t }
+
+// list judges the whole content of Redis. A zero version means that there is
+// none. meant is asked, only when it matters, for the batches in Redis that
+// said that their withdrawals are on purpose.
+func (k *keeper) list(v route.Version, entries map[string]string, meant func() []route.Batch) outcome {
+	switch {
+	case v == route.Version{}:
+		return outcome{verdict: versionNo}
+	case v.Less(k.wanted.Version()):
+		return outcome{verdict: refused}
+	}
+	next, bad := table.Build(v, entries, k.wanted)
+	if v == k.wanted.Version() && !k.convinced(next) {
+		return outcome{verdict: k.sameVersion(next), bad: bad}
+	}
+	k.doubt = route.Version{}
+	out := k.judge(next, meant)
+	out.bad = bad
+	return out
+}
+
+// convinced reports whether Redis, differing at the version we follow, is to
+// be believed. At first it is not: a replica that lost writes and then got the
+// next one looks the same, and the leader heals it within its re-publish time.
+// If Redis still differs after later writes, it is we who are wrong.
+func (k *keeper) convinced(next *table.Table) bool {
+	return k.doubt != route.Version{} && k.doubt.Less(next.Version()) && !table.Equal(next, k.wanted)
+}
+
+func (k *keeper) sameVersion(next *table.Table) verdict {
+	switch {
+	case !table.Equal(next, k.wanted):
+		if k.doubt == (route.Version{}) {
+			k.doubt = next.Version()
+		}
+		return doubted
+	case k.served != k.wanted:
+		k.doubt = route.Version{}
+		return held
+	}
+	k.doubt = route.Version{}
+	return unchanged
+}
+
+// batch judges one entry of the stream.
+func (k *keeper) batch(b route.Batch) outcome {
+	at := k.wanted.Version()
+	switch {
+	case !at.Less(b.Version):
+		return outcome{verdict: repeated}
+	case b.Epoch != at.Epoch || b.Seq != at.Seq+1:
+		return outcome{verdict: gap}
+	}
+	next, bad := k.wanted.Apply(b)
+	out := k.judge(next, func() []route.Batch {
+		if b.Meant {
+			return []route.Batch{b}
+		}
+		return nil
+	})
+	out.bad = bad
+	return out
+}
+
+// judge serves next, unless it withdraws more than half of what is served and
+// nobody said that this is meant. Then the withdrawn routes stay, the rest is
+// taken, and the version served stays behind: the leader must not believe that
+// an un-route was done.
+func (k *keeper) judge(next *table.Table, meant func() []route.Batch) outcome {
+	k.wanted = next
+	base := k.served
+	gone, of := table.Withdrawn(base, next)
+	if suspicious(gone, of) {
+		for _, b := range meant() {
+			b.Version = k.served.Version()
+			base, _ = base.Apply(b)
+		}
+		gone, of = table.Withdrawn(base, next)
+	}
+	if suspicious(gone, of) {
+		k.served = table.Hold(base, next)
+		return outcome{verdict: held, gone: gone, of: of}
+	}
+	k.served = next
+	return outcome{verdict: accepted}
+}
+
+func suspicious(gone, of int) bool { return of >= guardedFrom && gone*2 > of }
