@@ -1,0 +1,115 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// Limits is how far an archive may go. Sizes are bytes as unpacked, whatever the archive's headers claim.
+type Limits struct {
+	TotalBytes int64 `yaml:"total_bytes"` // of all files together
+	FileBytes  int64 `yaml:"file_bytes"`  // of one file
+	Entries    int   `yaml:"entries"`     // files, folders and links, those implied by a path included
+	PathBytes  int   `yaml:"path_bytes"`  // length of one path
+	NameBytes  int64 `yaml:"name_bytes"`  // length of all paths together; bounds the builder's memory
+	Ratio      int64 `yaml:"ratio"`       // unpacked ÷ packed, looked at past RatioFloor
+	RatioFloor int64 `yaml:"ratio_floor"` // bytes that may be unpacked at any ratio
+}
+
+// DefaultLimits fits the biggest web applications known to the authors with room to spare, and no bomb.
+func DefaultLimits() Limits {
+	return Limits{
+		TotalBytes: 4 << 30,
+		FileBytes:  2 << 30,
+		Entries:    200_000,
+		PathBytes:  1024,
+		NameBytes:  32 << 20,
+		Ratio:      100,
+		RatioFloor: 100 << 20,
+	}
+}
+
+// Problems lists what is wrong with the limits.
+func (l Limits) Problems() []string {
+	var out []string
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"total_bytes", l.TotalBytes}, {"file_bytes", l.FileBytes}, {"entries", int64(l.Entries)},
+		{"path_bytes", int64(l.PathBytes)}, {"name_bytes", l.NameBytes}, {"ratio", l.Ratio}, {"ratio_floor", l.RatioFloor},
+	} {
+		if f.value < 1 {
+			out = append(out, fmt.Sprintf("limits.%s is %d; it must be at least 1", f.name, f.value))
+		}
+	}
+	return out
+}
+
+func broken(format string, args ...any) *model.Error {
+	return model.E(model.CodeBadArtifact, format, args...).WithNext("pack it again and upload it")
+}
+
+func hostile(format string, args ...any) *model.Error {
+	return model.E(model.CodeHostile, format, args...).
+		WithNext("list the archive (tar -tvf FILE, unzip -l FILE), pack it again without that entry, and upload it")
+}
+
+func tooLarge(setting string, format string, args ...any) *model.Error {
+	return model.E(model.CodeTooLarge, format, args...).
+		WithNext("make the artifact smaller, or let an operator raise limits.%s of the builder", setting)
+}
+
+func size(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return humanize.IBytes(uint64(n))
+}
+
+// grow counts n more unpacked bytes of the named file, of which it has now seen fileBytes.
+func (t *tree) grow(name string, n, fileBytes int64) error {
+	t.bytes += n
+	switch l := t.limits; {
+	case fileBytes > l.FileBytes:
+		return tooLarge("file_bytes", "the file %s is larger than %s (%d bytes), the limit for one file", quote(name), size(l.FileBytes), l.FileBytes)
+	case t.bytes > l.TotalBytes:
+		return tooLarge("total_bytes", "the archive unpacks to more than %s (%d bytes); it stopped at entry %d, %s",
+			size(l.TotalBytes), l.TotalBytes, t.entries, quote(name))
+	}
+	return t.checkRatio(t.bytes)
+}
+
+// checkRatio refuses a bomb: much more out than honest compression gives.
+func (t *tree) checkRatio(out int64) error {
+	if l := t.limits; out > l.RatioFloor && out/l.Ratio > t.packed {
+		return tooLarge("ratio", "the archive of %s has unpacked to %s already, more than %d times its size, at entry %d",
+			size(t.packed), size(out), l.Ratio, t.entries)
+	}
+	return nil
+}
+
+// checkEntries counts folders that only a path implies too: otherwise a few long paths make millions of them.
+func (t *tree) checkEntries() error {
+	if n := max(t.entries, len(t.files)+len(t.dirs)+len(t.links)); n > t.limits.Entries {
+		return tooLarge("entries", "the archive has more than %d entries (files, folders and links)", t.limits.Entries)
+	}
+	return nil
+}
+
+// explain turns what the system says while writing into something a user or an operator can act on.
+func (t *tree) explain(err error) error {
+	if err != nil && t.ctx.Err() != nil {
+		return t.ctx.Err()
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return model.E(model.CodeUnavailable, "the builder's disk is full after %s in %d files", size(t.bytes), len(t.files)).
+			WithNext("free space in the builder's work_dir, or set it to another disk").WithCause(err)
+	}
+	return err
+}
