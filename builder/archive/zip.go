@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/flate"
 
@@ -95,7 +96,7 @@ func unzippable(err error, entries int) error {
 // isOurs reports whether the error is not the archive's: it explains itself, or the disk or a cancel made it.
 func isOurs(err error) bool {
 	var refusal *model.Error
-	var disk *fs.PathError
+	var disk syscall.Errno // not *fs.PathError: a lying offset makes one too
 	return errors.As(err, &refusal) || errors.As(err, &disk) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
