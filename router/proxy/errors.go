@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// Why a request did not go well, as the access log says it.
+const (
+	whyClientGone   = "client_gone"
+	whyBackendBroke = "backend_broke" // within the response
+)
+
+// refusal is an answer of the router itself.
+type refusal struct {
+	code       model.Code
+	status     int
+	why        string
+	retryAfter string // seconds
+}
+
+var (
+	refusedConnect = refusal{code: model.CodeBadRequest, status: http.StatusMethodNotAllowed, why: "connect"}
+	noSuchHost     = refusal{code: model.CodeNoSuchHost, status: http.StatusNotFound, why: "no_host"}
+	maintenance    = refusal{code: model.CodeMaintenance, status: http.StatusServiceUnavailable, why: "maintenance", retryAfter: "30"}
+	noReady        = refusal{code: model.CodeNoReady, status: http.StatusServiceUnavailable, why: "no_endpoint", retryAfter: "2"}
+	badGateway     = refusal{code: model.CodeBadGateway, status: http.StatusBadGateway}
+	gatewaySlow    = refusal{code: model.CodeGatewaySlow, status: http.StatusGatewayTimeout, why: string(failTimeout)}
+)
+
+// failed is ReverseProxy's error handler: nothing has been answered yet.
+func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
+	x := exchangeOf(r)
+	f := failOther
+	var attempt *attemptError
+	if errors.As(err, &attempt) {
+		f = attempt.failure
+	}
+	p.log.Debug("request failed", "request", x.RequestID, "app", x.App, "instance", x.Instance, "attempts", x.Attempts, "why", string(f), "err", err)
+	switch {
+	case f == failClient:
+		x.Why = whyClientGone
+		panic(http.ErrAbortHandler) // returning would send an empty 200
+	case errors.Is(err, errNoReady):
+		x.refuse(p.noEndpoint(x))
+	case f == failTimeout:
+		x.refuse(gatewaySlow)
+	default:
+		out := badGateway
+		out.why = string(f)
+		x.refuse(out)
+	}
+}
+
+// noEndpoint tells what became of the app since the request was admitted.
+func (p *Proxy) noEndpoint(x *exchange) refusal {
+	switch b := p.Table().Lookup(x.host); {
+	case b == nil:
+		return noSuchHost
+	case b.Maintenance:
+		return maintenance
+	}
+	return noReady
+}

@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// Record is what is known of a request when it has ended, for the access log
+// and the metrics.
+type Record struct {
+	Host      string        `json:"host"` // canonical; empty when the request's was no host
+	App       string        `json:"app,omitempty"`
+	Release   int           `json:"release,omitempty"`
+	Instance  string        `json:"instance,omitempty"` // that answered, or was tried last
+	Client    string        `json:"client"`
+	Method    string        `json:"method"`
+	Path      string        `json:"path"` // without the query, which may hold secrets
+	Proto     string        `json:"proto"`
+	Status    int           `json:"status"`         // 499: the client left before an answer
+	Code      model.Code    `json:"code,omitempty"` // of the router's own answer
+	Why       string        `json:"why,omitempty"`  // what went wrong
+	Attempts  int           `json:"attempts"`       // endpoints tried
+	Bytes     int64         `json:"bytes"`          // of the response body
+	Duration  time.Duration `json:"-"`
+	RequestID string        `json:"request_id"`
+}
+
+// statusClientGone is logged, never sent.
+const statusClientGone = 499
+
+type exchangeKey struct{}
+
+// exchange is one request on its way. Only its handler's goroutine touches it.
+type exchange struct {
+	Record
+	p       *Proxy
+	r       *http.Request
+	w       *response
+	host    string
+	client  netip.Addr // who sent it, as far as proxies are trusted
+	peer    netip.Addr // who is connected
+	trusted bool       // peer is a trusted proxy
+	start   time.Time
+	at      *endpoint   // claimed, or nil
+	tried   []*endpoint // failed before
+}
+
+func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
+
+// release gives the claimed endpoint back.
+func (x *exchange) release() {
+	if x.at != nil {
+		x.at.inflight.Add(-1)
+		x.at = nil
+	}
+}
+
+// response notes what was answered. While the router is closing it asks the
+// client not to reuse the connection, so that none is cut between requests.
+type response struct {
+	http.ResponseWriter
+	status  int
+	bytes   int64
+	closing *atomic.Bool
+}
+
+// WriteHeader notes the final status; 1xx may come before it.
+func (w *response) WriteHeader(code int) {
+	if code >= 200 && w.status == 0 {
+		w.status = code
+		if w.closing.Load() {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Write counts the body.
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Hijack is how an upgrade leaves HTTP.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.status = http.StatusSwitchingProtocols
+	}
+	return c, rw, err
+}
+
+// Unwrap lets http.ResponseController reach Flush and the deadlines.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

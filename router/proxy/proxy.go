@@ -1,0 +1,170 @@
+// Package proxy is the HTTP handler of the router: it looks the host up in the
+// table it was last given, chooses an endpoint, forwards the request, retries
+// where that is safe, and answers itself where nothing can be forwarded.
+//
+// It stands on net/http and httputil.ReverseProxy, and knows nothing of Redis:
+// the router hands it tables. A table swap cuts no request; per-endpoint state
+// outlives it.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dinp/dinp/router/table"
+)
+
+// Config of a Proxy. Zero times take the defaults.
+type Config struct {
+	TrustedProxies []netip.Prefix // whose X-Forwarded-* are believed
+	Dial           time.Duration  // to connect to an endpoint, 2 s
+	ResponseHeader time.Duration  // from request sent to response head, 60 s
+	BackendIdle    time.Duration  // an unused backend connection is kept for, 4 s
+	Done           func(Record)   // called once per request when it has ended; may be nil
+}
+
+// Proxy is the handler. Make it with New, give it tables with Swap.
+type Proxy struct {
+	cfg Config
+	log *slog.Logger
+	rp  *httputil.ReverseProxy
+
+	table     atomic.Pointer[table.Table]
+	pools     sync.Map             // *table.Backend → *pool, of the table's backends only
+	mu        sync.Mutex           // guards endpoints, lanes, and changes of table and pools
+	endpoints map[string]*endpoint // by key
+	lanes     map[string]*lane     // by app host
+
+	requests, errors atomic.Uint64
+	inflight         atomic.Int64
+	closing          atomic.Bool
+	idle             chan struct{} // size 1: inflight reached zero while closing
+	upgrades         upgrades
+	since            time.Time // origin of now()
+}
+
+// New returns a Proxy with an empty table.
+func New(cfg Config, log *slog.Logger) *Proxy {
+	setDefault(&cfg.Dial, 2*time.Second)
+	setDefault(&cfg.ResponseHeader, time.Minute)
+	// Below Node's 5 s: a connection that the app is about to close cannot be
+	// reused for a POST, which could not be retried.
+	setDefault(&cfg.BackendIdle, 4*time.Second)
+	p := &Proxy{
+		cfg: cfg, log: log, endpoints: map[string]*endpoint{}, lanes: map[string]*lane{},
+		idle: make(chan struct{}, 1), since: time.Now(), upgrades: upgrades{ends: map[*exchange]context.CancelCauseFunc{}},
+	}
+	p.table.Store(table.Empty())
+	p.rp = &httputil.ReverseProxy{
+		Rewrite: p.rewrite, Transport: roundTripper{p}, ErrorHandler: p.failed, BufferPool: newBuffers(),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return p
+}
+
+func setDefault(d *time.Duration, v time.Duration) {
+	if *d <= 0 {
+		*d = v
+	}
+}
+
+// now is a monotonic clock for the endpoints' atomics.
+func (p *Proxy) now() time.Duration { return time.Since(p.since) }
+
+// Table returns the table in use.
+func (p *Proxy) Table() *table.Table { return p.table.Load() }
+
+// Counts returns the requests since the start, and those of them that the
+// proxy itself answered with 5xx.
+func (p *Proxy) Counts() (requests, errors uint64) { return p.requests.Load(), p.errors.Load() }
+
+// InFlight returns the number of requests being served, upgraded connections included.
+func (p *Proxy) InFlight() int64 { return p.inflight.Load() }
+
+// ServeHTTP serves one request.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := p.begin(w, r)
+	defer p.end(x)
+	if f := p.admit(x, r); f != nil {
+		x.refuse(*f)
+		return
+	}
+	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
+	if isUpgrade(r) {
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		p.upgrades.add(x, cancel)
+		defer p.upgrades.remove(x)
+	}
+	p.rp.ServeHTTP(x.w, r.WithContext(ctx))
+}
+
+func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	p.requests.Add(1)
+	p.inflight.Add(1)
+	x := &exchange{p: p, r: r, start: time.Now()}
+	x.w = &response{ResponseWriter: w, closing: &p.closing}
+	x.Method, x.Path, x.Proto = r.Method, r.URL.EscapedPath(), r.Proto
+	x.host, _ = table.Canon(r.Host)
+	x.Host = x.host
+	x.RequestID = requestID(r.Header.Get(headerRequestID))
+	x.identify(p.cfg.TrustedProxies)
+	return x
+}
+
+// admit decides without an endpoint what can be decided without one.
+func (p *Proxy) admit(x *exchange, r *http.Request) *refusal {
+	if r.Method == http.MethodConnect {
+		return &refusedConnect
+	}
+	b := p.Table().Lookup(x.host)
+	switch {
+	case b == nil:
+		return &noSuchHost
+	case b.Maintenance:
+		x.App = b.App
+		return &maintenance
+	}
+	x.App = b.App
+	dropH2C(r.Header)
+	return nil
+}
+
+// end is deferred by ServeHTTP, so that it also runs when the backend broke off
+// within the body: then ReverseProxy panics to cut the client's connection,
+// which is the only honest end of a half response.
+func (p *Proxy) end(x *exchange) {
+	cause := recover()
+	if cause != nil && x.Why == "" {
+		x.Why = whyBackendBroke
+		if x.r.Context().Err() != nil {
+			x.Why = whyClientGone
+		}
+	}
+	x.release()
+	x.Status, x.Bytes, x.Duration = x.w.status, x.w.bytes, time.Since(x.start)
+	if x.Why == whyClientGone && x.Status == 0 {
+		x.Status = statusClientGone
+	}
+	if p.cfg.Done != nil {
+		p.cfg.Done(x.Record)
+	}
+	if p.inflight.Add(-1) == 0 && p.closing.Load() {
+		p.signalIdle()
+	}
+	if cause == nil {
+		return
+	}
+	if cause != http.ErrAbortHandler {
+		p.log.Error("request handler panicked", "err", fmt.Sprint(cause), "request", x.RequestID, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
+}

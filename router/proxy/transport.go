@@ -1,0 +1,222 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// maxAttempts bounds the endpoints one request is tried on.
+const maxAttempts = 3
+
+// failure is how an attempt failed.
+type failure string
+
+const (
+	failDial    failure = "dial"     // nothing was sent
+	failDied    failure = "died"     // the connection ended before an answer
+	failTimeout failure = "timeout"  // no response head in time
+	failOther   failure = "protocol" // an answer that is not HTTP
+	failClient  failure = whyClientGone
+)
+
+// errNoReady ends a request for which there is no endpoint to try.
+var errNoReady = errors.New("no endpoint")
+
+// dialError marks errors before which certainly no byte was sent.
+type dialError struct{ error }
+
+// Unwrap returns the cause.
+func (e dialError) Unwrap() error { return e.error }
+
+func (p *Proxy) newTransport() *http.Transport {
+	d := &net.Dialer{Timeout: p.cfg.Dial, KeepAlive: 15 * time.Second}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := d.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, dialError{err}
+			}
+			return c, nil
+		},
+		Protocols:              protocols,
+		DisableCompression:     true, // what the app sends is what the client gets
+		MaxIdleConnsPerHost:    512,
+		IdleConnTimeout:        p.cfg.BackendIdle,
+		ResponseHeaderTimeout:  p.cfg.ResponseHeader,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+	}
+}
+
+// roundTripper hides RoundTrip from the Proxy's own methods.
+type roundTripper struct{ p *Proxy }
+
+// RoundTrip sends the request to an endpoint, and to others while that is safe.
+func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	x, body := exchangeOf(req), &replayBody{src: req.Body}
+	last := errNoReady
+	for x.Attempts < maxAttempts {
+		q, e := t.p.claim(x)
+		if e == nil {
+			break
+		}
+		resp, err := e.transport.RoundTrip(body.attempt(req, e.Addr))
+		if err == nil {
+			e.succeeded()
+			return resp, nil
+		}
+		last = err
+		f := classify(req, body, err)
+		if f == failClient {
+			break
+		}
+		q.failedTo(e, f, t.p.now())
+		if !mayRetry(req, body, f) || !q.lane.spend() {
+			break
+		}
+		x.tried = append(x.tried, e)
+		x.release()
+	}
+	return nil, &attemptError{err: last, failure: classify(req, body, last)}
+}
+
+// attemptError carries the class of the last failure to the error handler.
+type attemptError struct {
+	err error
+	failure
+}
+
+// Error returns the cause's text, for the log only.
+func (e *attemptError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *attemptError) Unwrap() error { return e.err }
+
+// claim chooses and takes an endpoint for the request from the table of this
+// moment, which may be newer than the one the request began with.
+func (p *Proxy) claim(x *exchange) (*pool, *endpoint) {
+	for {
+		q, b := p.pool(x.host)
+		if q == nil || b.Maintenance {
+			return nil, nil
+		}
+		e := q.pick(p.now(), x.tried, rand.IntN)
+		if e == nil && p.Table().Lookup(x.host) == b {
+			return nil, nil
+		}
+		if e == nil || !e.claim() {
+			continue // the table was swapped between the look and the claim
+		}
+		if x.Attempts == 0 {
+			q.lane.refund()
+		}
+		x.Attempts++
+		x.at, x.Release, x.Instance = e, e.Release, e.Instance
+		return q, e
+	}
+}
+
+func classify(req *http.Request, body *replayBody, err error) failure {
+	var dial dialError
+	var timeout net.Error
+	switch {
+	case req.Context().Err() != nil || body.broken.Load():
+		return failClient
+	case errors.As(err, &dial):
+		return failDial
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return failTimeout
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return failDied
+	}
+	return failOther
+}
+
+// mayRetry: always when nothing was sent; when the connection died without an
+// answer, only what is idempotent by RFC 9110 and has no body. A time-out is
+// never retried: the app is working on it.
+func mayRetry(req *http.Request, body *replayBody, f failure) bool {
+	switch f {
+	case failDial:
+		return !body.read.Load()
+	case failDied:
+		return req.Body == nil && idempotent(req.Method)
+	}
+	return false
+}
+
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// replayBody lends the client's body to one attempt after the other. The
+// transport closes the body of an attempt that could not connect; that must
+// not close the client's.
+type replayBody struct {
+	src    io.ReadCloser
+	read   atomic.Bool // a byte was asked for: it cannot be sent again
+	broken atomic.Bool // the client did not deliver what it announced
+}
+
+// attempt returns the request as it goes to addr.
+func (b *replayBody) attempt(req *http.Request, addr string) *http.Request {
+	out := req.WithContext(req.Context())
+	u := *req.URL
+	u.Host = addr
+	out.URL = &u
+	if req.Body != nil {
+		out.Body = &lentBody{b: b}
+	}
+	return out
+}
+
+type lentBody struct {
+	b      *replayBody
+	closed atomic.Bool
+}
+
+// Read reads from the client, until this attempt has given up.
+func (l *lentBody) Read(p []byte) (int, error) {
+	if l.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	l.b.read.Store(true)
+	n, err := l.b.src.Read(p)
+	if err != nil && err != io.EOF {
+		l.b.broken.Store(true)
+	}
+	return n, err
+}
+
+// Close ends this attempt's use.
+func (l *lentBody) Close() error {
+	l.closed.Store(true)
+	return nil
+}
+
+// buffers recycles ReverseProxy's copy buffers.
+type buffers struct{ pool sync.Pool }
+
+func newBuffers() *buffers {
+	return &buffers{pool: sync.Pool{New: func() any { return new([32 << 10]byte) }}}
+}
+
+// Get returns a buffer.
+func (b *buffers) Get() []byte { return b.pool.Get().(*[32 << 10]byte)[:] }
+
+// Put takes one back.
+func (b *buffers) Put(buf []byte) { b.pool.Put((*[32 << 10]byte)(buf)) }
