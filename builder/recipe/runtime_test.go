@@ -1,0 +1,100 @@
+package recipe
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// catalog reads the runtimes that dinp ships.
+func catalog(t testing.TB) Catalog {
+	t.Helper()
+	runtimes := []Runtime{DockerfileRuntime()}
+	for _, name := range []string{"static", "binary", "tomcat"} {
+		b, err := os.ReadFile(filepath.Join("../../images", name, "runtime.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Parse(name, b, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtimes = append(runtimes, r)
+	}
+	return NewCatalog(runtimes...)
+}
+
+const minimal = `{name: x, description: d, needs: n, version: "1", base: b, accepts: [zip], dest: /app}`
+
+func TestParse_Refuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, from, to, part string }{
+		{"unknown field", "dest:", "destination: /app, dest:", "field destination not found"},
+		{"bad name", "name: x", "name: X", "must be a-z"},
+		{"other folder", "name: x", "name: y", "must be that of its folder"},
+		{"no version", `version: "1", `, "", "version is missing"},
+		{"no needs", "needs: n, ", "", "description and needs"},
+		{"bad build", "dest:", "build: magic, dest:", `build "magic" is none of`},
+		{"no base", "base: b, ", "", "base is missing"},
+		{"no template", "dest:", "build: template, dest:", "no Dockerfile beside it"},
+		{"relative dest", "/app", "app", "must be an absolute path"},
+		{"accepts nothing", "[zip]", "[]", "accepts is empty"},
+		{"accepts odd", "[zip]", "[rpm]", `accepts "rpm"`},
+		{"bad start", "dest:", "start: [magic], dest:", `start "magic"`},
+		{"bad pattern", "dest:", `requires: ["[a"], dest:`, `pattern "[a"`},
+		{"not YAML", minimal, "{", "runtime.yaml"},
+		{"two documents", minimal, minimal + "\n---\n" + minimal, "more than one document"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Parse("x", []byte(strings.Replace(minimal, c.from, c.to, 1)), nil)
+			if err == nil || !strings.Contains(err.Error(), c.part) {
+				t.Errorf("got %v, want %q", err, c.part)
+			}
+		})
+	}
+}
+
+func TestParse_NamesAllProblems(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("x", []byte("{}"), nil)
+	if err == nil {
+		t.Fatal("an empty definition was taken")
+	}
+	for _, part := range []string{"name", "version", "description", "base", "dest", "accepts"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is missing in:\n%v", part, err)
+		}
+	}
+}
+
+func TestParse_HashFollowsEveryEdit(t *testing.T) {
+	t.Parallel()
+	a, err := Parse("x", []byte(minimal), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Parse("x", []byte(strings.Replace(minimal, "/app", "/srv", 1)), nil)
+	if err != nil || a.Hash == b.Hash {
+		t.Errorf("hashes %s and %s, %v; want different ones", a.Hash, b.Hash, err)
+	}
+}
+
+func TestNewCatalog_LaterReplacesEarlier(t *testing.T) {
+	t.Parallel()
+	c := NewCatalog(Runtime{Name: "b", Order: 1}, Runtime{Name: "a", Order: 2}, Runtime{Name: "b", Order: 3, Version: "own"})
+	if got := strings.Join(c.Names(), " "); got != "a b" || c[1].Version != "own" {
+		t.Errorf("got %s with %+v", got, c[1])
+	}
+	if _, ok := c.Find("none"); ok {
+		t.Error("found a runtime that is not there")
+	}
+}
+
+func TestCatalog_ShippedOrder(t *testing.T) {
+	t.Parallel()
+	if got, want := strings.Join(catalog(t).Names(), " "), "dockerfile tomcat binary static"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
