@@ -25,6 +25,13 @@ func (s *Store) Instances(ctx context.Context, appID string) ([]model.Instance, 
 	return list(ctx, s.db, scanInstance, `SELECT `+instanceColumns+` FROM instances WHERE app_id = ? ORDER BY slot, role, id`, appID)
 }
 
+// HasInstance reports whether an instance has a row.
+func (s *Store) HasInstance(ctx context.Context, id string) (bool, error) {
+	var n int
+	err := s.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM instances WHERE id = ?`, id).Scan(&n)
+	return n > 0, err
+}
+
 // World reads all that the leader wrote.
 func (s *Store) World(ctx context.Context) (World, error) {
 	var w World

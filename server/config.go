@@ -1,0 +1,62 @@
+package server
+
+import (
+	"errors"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/actual"
+	"github.com/dinp/dinp/server/plan"
+)
+
+// Config is what a server needs to know. Durations are written as in "5s".
+type Config struct {
+	ID        string        `yaml:"id"`        // unique among servers; default: kept in data
+	Listen    string        `yaml:"listen"`    // gRPC for agents, monitors and dashes
+	Advertise string        `yaml:"advertise"` // host:port at which they reach it
+	Admin     string        `yaml:"admin"`     // /healthz, /readyz, /metrics
+	Domain    string        `yaml:"domain"`    // apps answer on <app>.<domain>
+	Secret    string        `yaml:"-"`         // of the cluster, from a file
+	Heartbeat time.Duration `yaml:"heartbeat"` // of agents; unknown after three are missed
+	LostAfter time.Duration `yaml:"lost_after"`
+	MinReady  time.Duration `yaml:"min_ready"` // before a new release takes a slot
+	LeaseTTL  time.Duration `yaml:"lease_ttl"`
+	Sweep     time.Duration `yaml:"sweep"`
+}
+
+// Default returns the defaults of a cluster.
+func Default() Config {
+	return Config{
+		Listen: ":1970", Admin: "127.0.0.1:1971", Domain: "apps.localhost", Heartbeat: 5 * time.Second, LostAfter: 60 * time.Second,
+		MinReady: 10 * time.Second, LeaseTTL: 10 * time.Second, Sweep: 30 * time.Second,
+	}
+}
+
+// Validate returns all that is wrong with the configuration.
+func (c Config) Validate() error {
+	var all []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			all = append(all, model.E(model.CodeBadConfig, "server: "+format, args...))
+		}
+	}
+	bad(c.Listen == "", "listen is empty")
+	bad(c.Domain == "", "domain is empty")
+	bad(c.Secret == "", "the cluster's secret is empty; name its file with --secret-file")
+	bad(c.Heartbeat < 100*time.Millisecond || c.Heartbeat > time.Minute, "heartbeat is %s; it must be 100ms to 1m", c.Heartbeat)
+	bad(c.LostAfter < c.Heartbeat, "lost_after is %s; it must be at least one heartbeat (%s)", c.LostAfter, c.Heartbeat)
+	bad(c.MinReady < 0 || c.MinReady > time.Hour, "min_ready is %s; it must be 0s to 1h", c.MinReady)
+	bad(c.LeaseTTL < time.Second || c.LeaseTTL > time.Minute, "lease_ttl is %s; it must be 1s to 1m", c.LeaseTTL)
+	bad(c.Sweep < time.Second || c.Sweep > time.Hour, "sweep is %s; it must be 1s to 1h", c.Sweep)
+	return errors.Join(all...)
+}
+
+func (c Config) limits() actual.Limits {
+	return actual.Limits{UnknownAfter: 3 * c.Heartbeat, LostAfter: c.LostAfter}
+}
+
+func (c Config) plan() plan.Config {
+	p := plan.Default()
+	p.MinReady = c.MinReady
+	return p
+}

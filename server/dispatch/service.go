@@ -1,0 +1,190 @@
+// Package dispatch is the gRPC endpoint for agents and health monitors. It knows
+// streams, sequences and sessions, and turns what comes in into events for the
+// reconciler; it decides nothing.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/wire"
+)
+
+// Term is one leadership of this server: what its messages are stamped with and
+// where events go.
+type Term struct {
+	Epoch     int64
+	LeaderID  string
+	Heartbeat time.Duration
+
+	ctx   context.Context // ends with the term: the one struct that is a lifetime
+	inbox chan<- Event
+}
+
+var errTermOver = errors.New("this server leads no more")
+
+// NewTerm makes a term that lives as long as ctx.
+func NewTerm(ctx context.Context, epoch int64, leaderID string, heartbeat time.Duration, inbox chan<- Event) *Term {
+	return &Term{Epoch: epoch, LeaderID: leaderID, Heartbeat: heartbeat, ctx: ctx, inbox: inbox}
+}
+
+// Post hands an event to the reconciler; false when the term is over.
+func (t *Term) Post(e Event) bool { return t.post(t.ctx, e) }
+
+func (t *Term) post(ctx context.Context, e Event) bool {
+	select {
+	case t.inbox <- e:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-t.ctx.Done():
+		return false
+	}
+}
+
+// Service serves agents and monitors while this server leads, and sends them to
+// the leader otherwise.
+type Service struct {
+	pb.UnimplementedAgentsServer
+	pb.UnimplementedHealthServer
+
+	log    *slog.Logger
+	term   atomic.Pointer[Term]
+	leader func() string // address of the leader, "" when not known
+}
+
+// New makes a Service; leader tells where the present leader is.
+func New(log *slog.Logger, leader func() string) *Service { return &Service{log: log, leader: leader} }
+
+// Lead makes t the term in force; nil ends it.
+func (s *Service) Lead(t *Term) { s.term.Store(t) }
+
+// current is the term in force, nil when another server leads.
+func (s *Service) current() *Term {
+	t := s.term.Load()
+	if t == nil || t.ctx.Err() != nil {
+		return nil
+	}
+	return t
+}
+
+func (s *Service) notLeader() *pb.NotLeader { return &pb.NotLeader{Address: s.leader()} }
+
+// Session implements pb.AgentsServer.
+func (s *Service) Session(stream pb.Agents_SessionServer) error {
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	hello := first.GetHello()
+	if hello.GetNodeId() == "" {
+		return status.Error(codes.InvalidArgument, "the first message must be a hello with a node id")
+	}
+	term := s.current()
+	if term == nil {
+		return stream.Send(&pb.ServerMessage{Body: &pb.ServerMessage_NotLeader{NotLeader: s.notLeader()}})
+	}
+	if hello.GetMaxEpoch() > term.Epoch {
+		return status.Errorf(codes.FailedPrecondition, "the agent has obeyed epoch %d, this leader has %d: the database was restored from a backup, or this leader is over", hello.GetMaxEpoch(), term.Epoch)
+	}
+	defer context.AfterFunc(term.ctx, func() { cancel(errTermOver) })()
+	return s.run(ctx, cancel, stream, newSession(ctx, cancel, term, hello.GetNodeId()), hello, first.GetSeq())
+}
+
+// run serves one session until it ends: this goroutine writes, another reads.
+func (s *Service) run(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *Session, hello *pb.Hello, seq uint64) error {
+	sess.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: sess.term.Heartbeat.Milliseconds()}}})
+	if !sess.term.post(ctx, SessionOpened{sess, hello}) {
+		return status.Error(codes.Unavailable, errTermOver.Error())
+	}
+	var reader sync.WaitGroup
+	defer sess.term.Post(SessionClosed{sess})
+	defer reader.Wait()
+	defer cancel(nil)
+	reader.Go(func() { s.receive(ctx, cancel, stream, sess, seq) })
+	for {
+		select {
+		case <-ctx.Done():
+			return status.Error(codes.Unavailable, context.Cause(ctx).Error())
+		case m := <-sess.out:
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// receive reads the agent's messages. After a gap in their numbers everything
+// but a full sync is dropped: a change that was missed makes later ones lie.
+func (s *Service) receive(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *Session, seq uint64) {
+	gap := false
+	messages := make(chan *pb.AgentMessage)
+	go pump(ctx, cancel, stream, messages)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-messages:
+			if m.GetSeq() != seq+1 {
+				gap = true
+				sess.Resync()
+			}
+			seq = m.GetSeq()
+			if _, full := m.GetBody().(*pb.AgentMessage_Sync); full {
+				gap = false
+			}
+			if !gap {
+				s.take(ctx, sess, m)
+			}
+		}
+	}
+}
+
+// pump reads the stream apart, because Recv returns only when the stream ends,
+// which it does when the handler returns.
+func pump(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, to chan<- *pb.AgentMessage) {
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			cancel(err)
+			return
+		}
+		select {
+		case to <- m:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Service) take(ctx context.Context, sess *Session, m *pb.AgentMessage) {
+	switch b := m.GetBody().(type) {
+	case *pb.AgentMessage_Sync:
+		sess.term.post(ctx, Synced{sess, observed(b.Sync.GetInstances()), b.Sync.GetDockerOk(), b.Sync.GetDockerError()})
+	case *pb.AgentMessage_Report:
+		sess.term.post(ctx, Reported{sess, observed(b.Report.GetInstances())})
+	case *pb.AgentMessage_Heartbeat:
+		sess.term.post(ctx, Beat{sess, b.Heartbeat.GetDigest(), b.Heartbeat.GetDockerOk(), b.Heartbeat.GetDockerError()})
+	case *pb.AgentMessage_LogChunk:
+		sess.chunk(b.LogChunk)
+	}
+}
+
+func observed(in []*pb.InstanceStatus) []model.Observed {
+	out := make([]model.Observed, len(in))
+	for i, v := range in {
+		out[i] = wire.ToObserved(v)
+	}
+	return out
+}

@@ -1,0 +1,143 @@
+// Package lease decides which server leads. The lease is a row; see sql/store.
+// A server may act as leader only while the context that Hold gives it lives,
+// and every write carries the epoch besides, because contexts are late.
+package lease
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/dinp/dinp/sql/store"
+)
+
+// Config are the lease's times.
+type Config struct {
+	ID      string        // of this server
+	Address string        // where its gRPC is reached by agents and dashes
+	TTL     time.Duration // a lease that stood still so long may be taken
+	Renew   time.Duration
+	Margin  time.Duration // stop acting so long before the lease could be taken
+}
+
+// Lease elects. One goroutine runs it; Leader may be called by any.
+type Lease struct {
+	cfg    Config
+	store  *store.Store
+	log    *slog.Logger
+	leader atomic.Pointer[store.Lease]
+}
+
+// ErrLost is the cause of a leader's context that ended because its lease did.
+var ErrLost = errors.New("the lease was lost")
+
+const name = "leader"
+
+// New makes a Lease; nothing happens before Run.
+func New(cfg Config, st *store.Store, log *slog.Logger) *Lease {
+	return &Lease{cfg: cfg, store: st, log: log}
+}
+
+// Leader is the lease as last seen; its Owner may be this server. It is nil
+// before the first look.
+func (l *Lease) Leader() *store.Lease { return l.leader.Load() }
+
+// Run takes the lease whenever it is free and then calls lead with a context
+// that ends with the lease; it returns when ctx ends, having given the lease back.
+func (l *Lease) Run(ctx context.Context, lead func(context.Context, store.Lease) error) error {
+	for ctx.Err() == nil {
+		held, since, err := l.acquire(ctx)
+		if err != nil {
+			return nil // ctx ended
+		}
+		l.log.Info("lease taken", "epoch", held.Epoch)
+		err = l.hold(ctx, held, since, lead)
+		l.log.Info("lease ended", "epoch", held.Epoch, "err", err)
+	}
+	return nil
+}
+
+// acquire waits until the lease is ours. It returns the moment before the
+// write that took it: our right is counted from there.
+func (l *Lease) acquire(ctx context.Context) (store.Lease, time.Time, error) {
+	var seen store.Lease
+	var still time.Time // since when seen has not changed
+	tick := time.NewTicker(l.cfg.Renew / 3)
+	defer tick.Stop()
+	for {
+		now, err := l.store.Lease(ctx, name)
+		if err == nil {
+			l.leader.Store(&now)
+			if now != seen || still.IsZero() {
+				seen, still = now, time.Now()
+			}
+			// Our own row is that of the process before us: it is dead, or we could
+			// not have its ID.
+			if now.Owner == "" || now.Owner == l.cfg.ID || time.Since(still) >= l.cfg.TTL {
+				before := time.Now()
+				held, err := l.store.TakeLease(ctx, now, l.cfg.ID, l.cfg.Address, before.UnixMilli())
+				if err == nil {
+					l.leader.Store(&held)
+					return held, before, nil
+				}
+			}
+		} else if ctx.Err() == nil {
+			l.log.Warn("lease not readable", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return store.Lease{}, time.Time{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// hold runs lead while renewing the lease.
+func (l *Lease) hold(ctx context.Context, held store.Lease, since time.Time, lead func(context.Context, store.Lease) error) error {
+	term, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	done := make(chan error, 1)
+	go func() { done <- lead(term, held) }()
+	defer l.release(held)
+	tick := time.NewTicker(l.cfg.Renew)
+	defer tick.Stop()
+	right := time.NewTimer(time.Until(since.Add(l.cfg.TTL - l.cfg.Margin)))
+	defer right.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-right.C:
+			end(ErrLost)
+			return errors.Join(ErrLost, <-done)
+		case <-tick.C:
+			before := time.Now()
+			err := l.renew(ctx, held)
+			if errors.Is(err, store.ErrLost) {
+				end(ErrLost)
+				return errors.Join(ErrLost, <-done)
+			}
+			if err == nil {
+				right.Reset(time.Until(before.Add(l.cfg.TTL - l.cfg.Margin)))
+			}
+		}
+	}
+}
+
+func (l *Lease) renew(ctx context.Context, held store.Lease) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Renew)
+	defer cancel()
+	return l.store.RenewLease(ctx, held)
+}
+
+// release gives the lease back, also when the server is stopping: the next one
+// need not wait. The part that led has returned by then.
+func (l *Lease) release(held store.Lease) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := l.store.ReleaseLease(ctx, held); err != nil {
+		l.log.Warn("lease not given back", "err", err)
+	}
+}

@@ -1,0 +1,182 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// slot decides for one wanted slot.
+func (p *planner) slot(n int) {
+	v := p.view(n)
+	p.returned(v)
+	p.calm(n, v.primary)
+	switch {
+	case v.primary == nil:
+		p.fill(n, v)
+	case v.surge != nil && p.mayPromote(v):
+		p.out.Promote = append(p.out.Promote, Promotion{ID: v.surge.ID, Slot: n})
+		p.stop(v.primary, p.replacedWhy(v.primary))
+		v.primary, v.surge = v.surge, nil
+	case v.surge != nil && !p.mustLeave(v.primary):
+		p.stop(v.surge, model.ReasonCancelled) // what it was to replace is well again
+		v.surge = nil
+	}
+}
+
+// returned settles a slot whose lost node came back (R10): the original serves
+// on if its replacement is not ready, else it is drained like any other.
+func (p *planner) returned(v *slotView) {
+	s := v.suspect
+	if s == nil || s.Node != model.NodeReady || s.Observed == nil {
+		return
+	}
+	if v.primary != nil && v.primary.Ready() || s.Observed.Phase != model.PhaseRunning || s.ReleaseID != p.target && s.ReleaseID != p.spare {
+		p.stop(s, model.ReasonLost)
+		v.suspect = nil
+		return
+	}
+	if v.primary != nil {
+		p.stop(v.primary, model.ReasonCancelled)
+	}
+	p.out.Keep = append(p.out.Keep, s.ID)
+	v.primary, v.suspect = s, nil
+}
+
+// fill gives a slot without primary one: a surge instance that is ready takes
+// it at once; otherwise a new one is started, at the last good release while a
+// deployment runs (R14).
+func (p *planner) fill(n int, v *slotView) {
+	if v.surge != nil {
+		if v.surge.Ready() {
+			p.out.Promote = append(p.out.Promote, Promotion{ID: v.surge.ID, Slot: n})
+			v.primary, v.surge = v.surge, nil
+			return
+		}
+		if p.spare == p.target {
+			return // it is on its way, and nothing better could be started
+		}
+	}
+	if p.waits(n) {
+		return
+	}
+	p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Primary, ReleaseID: p.spare})
+}
+
+// waits reports whether a slot's back-off is not over yet, and notes it.
+func (p *planner) waits(n int) bool {
+	s, ok := p.Slots[n]
+	if !ok || !p.now.Before(s.NextStart) {
+		return false
+	}
+	p.wake(s.NextStart)
+	p.out.Pending = append(p.out.Pending, Pending{
+		Slot: n, Code: model.CodeCrashed, Until: s.NextStart,
+		Message: fmt.Sprintf("its instances ended by themselves %d times; the next start is in %s", s.Failures, s.NextStart.Sub(p.now).Round(time.Second)),
+	})
+	return true
+}
+
+// calm forgets a slot's failures once its primary was ready for long (R13).
+func (p *planner) calm(n int, i *Instance) {
+	if p.Slots[n].Failures == 0 || i == nil || !i.Ready() {
+		return
+	}
+	due := i.HealthyAt.Add(p.cfg.CalmAfter)
+	if p.wake(due); !p.now.Before(due) {
+		p.out.Calm = append(p.out.Calm, n)
+	}
+}
+
+// mustLeave reports whether a primary is to be replaced by surge: it is of
+// another release, its node is to be emptied, or it has been unhealthy too long.
+func (p *planner) mustLeave(i *Instance) bool {
+	if i.ReleaseID != p.target || i.Draining || p.overdue(i) {
+		return true
+	}
+	if i.SickAt.IsZero() || i.Healthy || i.Node != model.NodeReady {
+		return false
+	}
+	due := i.SickAt.Add(p.cfg.UnhealthyFor)
+	p.wake(due)
+	return !p.now.Before(due)
+}
+
+func (p *planner) replacedWhy(i *Instance) model.Reason {
+	switch {
+	case i.ReleaseID != p.target:
+		return model.ReasonReplaced
+	case i.Draining:
+		return model.ReasonDrained
+	}
+	return model.ReasonUnhealthy
+}
+
+// mayPromote reports whether a surge instance may take its slot: it is of the
+// wanted release, gets requests from every router, and was ready long enough;
+// the last does not matter when what it replaces is not ready itself.
+func (p *planner) mayPromote(v *slotView) bool {
+	s := v.surge
+	if s.ReleaseID != p.target || !s.Ready() || !s.Routed || !p.mustLeave(v.primary) {
+		return false
+	}
+	if !v.primary.Ready() {
+		return true
+	}
+	due := s.HealthyAt.Add(p.cfg.MinReady)
+	p.wake(due)
+	return !p.now.Before(due)
+}
+
+// surge starts replacements for primaries that must leave, within the budget.
+// One failing new instance brings the budget down to one at a time.
+func (p *planner) surge() {
+	budget := p.budget()
+	for n := range p.count {
+		if v := p.slots[n]; v != nil && v.surge != nil {
+			budget--
+		}
+	}
+	for n := range p.count {
+		v := p.view(n)
+		if budget <= 0 {
+			return
+		}
+		if v.primary == nil || v.surge != nil || !p.mustLeave(v.primary) || p.promoted(n) || p.waits(n) {
+			continue
+		}
+		p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Surge, ReleaseID: p.target, Avoid: p.avoid(v.primary)})
+		budget--
+	}
+}
+
+func (p *planner) avoid(i *Instance) string {
+	if i.Draining {
+		return i.NodeID
+	}
+	return ""
+}
+
+func (p *planner) promoted(slot int) bool {
+	for _, m := range p.out.Promote {
+		if m.Slot == slot {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *planner) budget() int {
+	if len(p.Failures) > 0 {
+		return 1
+	}
+	return max(1, (p.count*p.cfg.SurgePercent+99)/100)
+}
+
+func (p *planner) deadline(releaseID string) time.Duration {
+	if r, ok := p.Releases[releaseID]; ok && r.Spec.Deadline > 0 {
+		return time.Duration(r.Spec.Deadline)
+	}
+	return time.Duration(model.DefaultDeadline)
+}

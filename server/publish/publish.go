@@ -1,0 +1,312 @@
+// Package publish writes the route table to Redis, for the leader only, and
+// learns from the routers' own lines which version each of them serves. The
+// keys and values are package route's.
+//
+// The table that is wanted is kept here as key → value. Writes are batches, each
+// one atomic and fenced by (epoch, seq) in a script; what Redis has lost is found
+// at the next write or re-publication and written again.
+package publish
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dinp/dinp/common/route"
+)
+
+// Config are the publisher's times.
+type Config struct {
+	Republish time.Duration // the whole table is compared and mended so often
+	Watch     time.Duration // routers' lines are read so often while a write is on its way to them
+	Idle      time.Duration // and so often otherwise
+	Patience  time.Duration // a router that has not taken a write after so long is waited for no more
+}
+
+// DefaultConfig returns the defaults of DESIGN §4.
+func DefaultConfig() Config {
+	return Config{Republish: 30 * time.Second, Watch: 20 * time.Millisecond, Idle: 2 * time.Second, Patience: 5 * time.Second}
+}
+
+// Publisher writes one leader's routes. Set and Complete may be called by any
+// goroutine; Run does the writing.
+type Publisher struct {
+	cfg    Config
+	rdb    redis.UniversalClient
+	epoch  int64
+	log    *slog.Logger
+	served func() // called when Served or Routers may tell something new
+
+	mu       sync.Mutex
+	want     map[string]string
+	dirty    map[string]bool
+	complete bool   // want is the whole table: what is not in it may be deleted
+	revision uint64 // of want; grows with each Set that changes it
+	doneRev  uint64 // the revision every live router serves
+	routers  []route.RouterLine
+
+	wake chan struct{}
+
+	// Owned by Run.
+	seq      int64
+	inFlight []write // written, not yet served by all live routers
+	synced   bool    // Redis is known to hold what we last wrote
+}
+
+// write is a batch on its way to the routers.
+type write struct {
+	revision uint64
+	version  route.Version
+	at       time.Time
+}
+
+// New makes a publisher for the leader of epoch. served is called, from Run,
+// whenever routers have moved on.
+func New(cfg Config, rdb redis.UniversalClient, epoch int64, log *slog.Logger, served func()) *Publisher {
+	return &Publisher{cfg: cfg, rdb: rdb, epoch: epoch, log: log, served: served, want: map[string]string{}, dirty: map[string]bool{}, wake: make(chan struct{}, 1)}
+}
+
+// Current reads the table in force, as an earlier leader left it. found is
+// false when there is none: Redis is new or was flushed.
+func (p *Publisher) Current(ctx context.Context) (table map[string]string, found bool, err error) {
+	n, err := p.rdb.Exists(ctx, route.VersionKey).Result()
+	if err != nil {
+		return nil, false, err
+	}
+	table, err = p.scan(ctx)
+	return table, n == 1, err
+}
+
+// Set changes keys of the wanted table; a nil value deletes. It returns the
+// revision at which the change is served once Served reaches it.
+func (p *Publisher) Set(changes []route.Change) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed := false
+	for _, c := range changes {
+		old, had := p.want[c.Key]
+		switch {
+		case c.Value == nil && (had || !p.complete):
+			delete(p.want, c.Key)
+			p.dirty[c.Key], changed = true, changed || had
+		case c.Value != nil && (!had || old != *c.Value):
+			p.want[c.Key] = *c.Value
+			p.dirty[c.Key], changed = true, true
+		}
+	}
+	if changed || len(p.dirty) > 0 {
+		p.revision++
+		p.kick()
+	}
+	return p.revision
+}
+
+// Complete says that everything was Set: what Redis holds besides is stale.
+func (p *Publisher) Complete() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.complete {
+		p.complete = true
+		p.kick()
+	}
+}
+
+// Served is the highest revision that every live router serves.
+func (p *Publisher) Served() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doneRev
+}
+
+// Routers returns every router's last line.
+func (p *Publisher) Routers() []route.RouterLine {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.routers)
+}
+
+func (p *Publisher) kick() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run publishes until ctx ends.
+func (p *Publisher) Run(ctx context.Context) error {
+	republish := time.NewTicker(p.cfg.Republish)
+	defer republish.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-republish.C:
+			p.synced = false
+		case <-p.wake:
+		case <-timer.C:
+		}
+		timer.Reset(p.round(ctx))
+	}
+}
+
+// round writes what is to be written, looks at the routers, and returns when to
+// look again.
+func (p *Publisher) round(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := p.write(ctx); err != nil {
+		p.log.Warn("routes not written", "err", err)
+		return 500 * time.Millisecond
+	}
+	if err := p.watch(ctx); err != nil {
+		p.log.Warn("routers' lines not read", "err", err)
+	}
+	if len(p.inFlight) > 0 {
+		return p.cfg.Watch
+	}
+	return p.cfg.Idle
+}
+
+// write brings Redis to the wanted table.
+func (p *Publisher) write(ctx context.Context) error {
+	if !p.synced {
+		return p.mend(ctx)
+	}
+	batch, rev := p.takeDirty()
+	if len(batch) == 0 {
+		return p.checkFlush(ctx)
+	}
+	err := p.send(ctx, batch, rev)
+	if err != nil {
+		p.giveBack(batch)
+		p.synced = false
+	}
+	if errors.Is(err, errGap) {
+		return p.mend(ctx)
+	}
+	return err
+}
+
+// checkFlush notices between writes that Redis lost the table.
+func (p *Publisher) checkFlush(ctx context.Context) error {
+	if p.seq == 0 {
+		return nil
+	}
+	n, err := p.rdb.Exists(ctx, route.VersionKey).Result()
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		p.log.Warn("route table vanished from redis; writing it anew")
+		return p.mend(ctx)
+	}
+	return nil
+}
+
+func (p *Publisher) takeDirty() (batch []route.Change, revision uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range slices.Sorted(maps.Keys(p.dirty)) {
+		batch = append(batch, p.change(k))
+	}
+	clear(p.dirty)
+	return batch, p.revision
+}
+
+func (p *Publisher) change(key string) route.Change {
+	if v, ok := p.want[key]; ok {
+		return route.Change{Key: key, Value: &v}
+	}
+	return route.Change{Key: key}
+}
+
+func (p *Publisher) giveBack(batch []route.Change) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range batch {
+		p.dirty[c.Key] = true
+	}
+}
+
+// mend compares the whole table with Redis and writes the difference. Without a
+// version there it writes nothing before the table is complete: routers must not
+// take the beginning of a table for the whole of it.
+func (p *Publisher) mend(ctx context.Context) error {
+	there, found, err := p.Current(ctx)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	if !found && !p.complete {
+		p.mu.Unlock()
+		return nil
+	}
+	batch := p.difference(there)
+	clear(p.dirty)
+	rev := p.revision
+	p.mu.Unlock()
+	if len(batch) == 0 && found && p.seq > 0 {
+		p.synced = true
+		return nil
+	}
+	if err := p.send(ctx, batch, rev); err != nil {
+		p.giveBack(batch)
+		return err
+	}
+	p.synced = true
+	return nil
+}
+
+// difference lists what turns there into the wanted table. What an earlier
+// leader published and we have no say on yet stays.
+func (p *Publisher) difference(there map[string]string) []route.Change {
+	var batch []route.Change
+	for _, k := range slices.Sorted(maps.Keys(p.want)) {
+		if v, ok := there[k]; !ok || v != p.want[k] {
+			batch = append(batch, p.change(k))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(there)) {
+		if _, ok := p.want[k]; !ok && (p.complete || p.dirty[k]) {
+			batch = append(batch, route.Change{Key: k})
+		}
+	}
+	return batch
+}
+
+func (p *Publisher) scan(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	for _, prefix := range []string{route.BackendPrefix, route.DomainPrefix} {
+		it := p.rdb.Scan(ctx, 0, prefix+"*", 1000).Iterator()
+		var keys []string
+		for it.Next(ctx) {
+			if strings.HasPrefix(it.Val(), prefix) {
+				keys = append(keys, it.Val())
+			}
+		}
+		if err := it.Err(); err != nil {
+			return nil, err
+		}
+		for chunk := range slices.Chunk(keys, 500) {
+			values, err := p.rdb.MGet(ctx, chunk...).Result()
+			if err != nil {
+				return nil, err
+			}
+			for i, v := range values {
+				if s, ok := v.(string); ok {
+					out[chunk[i]] = s
+				}
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,176 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/route"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/wire"
+)
+
+// AppReply tells the live state of one app. Call it by Do.
+func (l *Loop) AppReply(id string) *pb.AppReply {
+	a := l.apps[id]
+	if a == nil {
+		return &pb.AppReply{State: "unknown to the leader yet"}
+	}
+	now := time.Now()
+	out := &pb.AppReply{State: l.sentence(a, now)}
+	for _, r := range sortedRows(a.rows) {
+		s := l.instanceState(r, now)
+		if s.Routed {
+			out.Ready++
+		}
+		out.Instances = append(out.Instances, s)
+	}
+	for _, p := range a.pending {
+		out.Pending = append(out.Pending, &pb.PendingSlot{Slot: int32(p.Slot), Code: string(p.Code), Message: p.Message, NextStartMs: wire.Millis(p.Until)})
+	}
+	return out
+}
+
+func (l *Loop) instanceState(r *row, now time.Time) *pb.InstanceState {
+	n := l.cluster.Node(r.NodeID)
+	o, v := n.Observed[r.ID], l.cluster.Verdicts[r.ID]
+	phase := o.Phase.String()
+	if s := l.cluster.Status(n, l.cfg.Limits, now); s == model.NodeUnknown || s == model.NodeLost {
+		phase = string(s)
+	}
+	rel := l.releases[r.ReleaseID]
+	ready := o.Phase == model.PhaseRunning && v.Healthy && !r.Stopping
+	return &pb.InstanceState{
+		Id: r.ID, Slot: int32(r.Slot), Role: string(r.Role), NodeId: r.NodeID, NodeName: n.Name, ReleaseId: r.ReleaseID, Release: int32(rel.Number),
+		Phase: phase, Stopping: r.Stopping, Reason: string(r.Reason), Addr: o.Addr, Container: o.Container,
+		Ready: ready, Verdict: v.Evidence, Code: string(o.Code), Message: o.Message,
+		CreatedMs: wire.Millis(r.CreatedAt), StartedMs: wire.Millis(o.StartedAt), Routed: r.inRoutes && l.pub.Served() >= r.routeRev,
+	}
+}
+
+// AppsReply tells the live counts of all apps. Call it by Do.
+func (l *Loop) AppsReply() *pb.AppsReply {
+	now := time.Now()
+	out := &pb.AppsReply{}
+	for id, a := range l.apps {
+		c := &pb.AppCounts{AppId: id, State: l.sentence(a, now)}
+		for _, r := range a.rows {
+			if r.inRoutes {
+				c.Ready++
+			}
+			if l.cluster.Node(r.NodeID).Observed[r.ID].Phase == model.PhaseRunning {
+				c.Running++
+			}
+		}
+		out.Apps = append(out.Apps, c)
+	}
+	return out
+}
+
+// NodesReply tells the live state of nodes and routers. Call it by Do.
+func (l *Loop) NodesReply() *pb.NodesReply {
+	now := time.Now()
+	out := &pb.NodesReply{LeaderId: l.lease.Owner, Epoch: l.lease.Epoch}
+	for id, n := range l.cluster.Nodes {
+		avail := l.avail[id]
+		if avail == "" {
+			avail = model.Active
+		}
+		s := &pb.NodeState{
+			Id: id, Name: n.Name, Address: n.Address, Zone: n.Zone, Status: string(l.cluster.Status(n, l.cfg.Limits, now)), Availability: string(avail),
+			MemoryMib: n.MemoryMiB, CpuMilli: n.CPUMilli, Instances: int32(len(l.byNode[id])), HeardMs: wire.Millis(n.Heard),
+			Message: n.DockerError, Version: n.Version, DockerVersion: n.Docker,
+		}
+		if led := l.ledger[id]; led != nil {
+			s.MemoryReservedMib, s.CpuReservedMilli = led.memory, led.cpu
+		}
+		out.Nodes = append(out.Nodes, s)
+	}
+	slices.SortFunc(out.Nodes, func(a, b *pb.NodeState) int { return strings.Compare(a.GetName()+a.GetId(), b.GetName()+b.GetId()) })
+	for _, r := range l.pub.Routers() {
+		out.Routers = append(out.Routers, &pb.RouterState{
+			Id: r.ID, Addr: r.Addr, Serves: r.Serves.String(), Live: !r.Stopped && now.Sub(r.At) < route.RouterLive,
+			AtMs: wire.Millis(r.At), Requests: r.Requests, Errors: r.Errors,
+		})
+	}
+	slices.SortFunc(out.Routers, func(a, b *pb.RouterState) int { return strings.Compare(a.GetId(), b.GetId()) })
+	return out
+}
+
+// SessionOf finds the session and instance by which output can be read; nil when
+// the node is away. Call it by Do.
+func (l *Loop) SessionOf(instanceID, nodeID string) *LogSource {
+	if r, ok := l.rows[instanceID]; ok {
+		nodeID = r.NodeID
+	}
+	n, ok := l.cluster.Nodes[nodeID]
+	if !ok {
+		return nil
+	}
+	return &LogSource{Session: l.sessions[nodeID], Node: n.Name}
+}
+
+// sentence says in one line how an app is.
+func (l *Loop) sentence(a *app, now time.Time) string {
+	if !a.DeletedAt.IsZero() {
+		return fmt.Sprintf("deleted; %d instances are being stopped", len(a.rows))
+	}
+	if a.ReleaseID == "" {
+		return "nothing was deployed yet"
+	}
+	d, ok := a.deployments[a.ReleaseID]
+	switch {
+	case a.Paused:
+		return "paused: what runs is left as it is; " + l.serves(a)
+	case !ok:
+		return l.version(a.ReleaseID) + " is about to be rolled out"
+	case d.Status == model.DeploymentFailed:
+		return l.version(a.ReleaseID) + " failed; " + l.serves(a)
+	case d.Status == model.DeploymentRunning:
+		return l.rolling(a, d, now)
+	case a.Instances == 0:
+		return "scaled to 0: nothing runs, and nothing is wanted"
+	}
+	return l.serves(a)
+}
+
+func (l *Loop) rolling(a *app, d model.Deployment, now time.Time) string {
+	won := 0
+	for _, r := range a.rows {
+		if r.ReleaseID == d.ReleaseID && r.Role == model.Primary && !r.Stopping && r.inRoutes {
+			won++
+		}
+	}
+	s := fmt.Sprintf("rolling out %s: %d of %d instances serve it", l.version(d.ReleaseID), won, a.Instances)
+	if d.FromReleaseID != "" {
+		s += "; the rest is " + l.version(d.FromReleaseID)
+	}
+	for _, p := range a.pending {
+		return s + "; waiting: " + p.Message
+	}
+	return s
+}
+
+// serves says which release serves on how many instances.
+func (l *Loop) serves(a *app) string {
+	count := map[string]int{}
+	for _, r := range a.rows {
+		if r.inRoutes {
+			count[r.ReleaseID]++
+		}
+	}
+	if len(count) == 0 {
+		if len(a.pending) > 0 {
+			return "nothing serves: " + a.pending[0].Message
+		}
+		return fmt.Sprintf("nothing serves; %d instances are wanted", a.Instances)
+	}
+	var parts []string
+	for id, n := range count {
+		parts = append(parts, fmt.Sprintf("%s serves on %d of %d", l.version(id), n, a.Instances))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
