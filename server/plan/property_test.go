@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// cluster is a toy that carries plans out: enough of an engine to see whether
+// plans lead where they should.
+type cluster struct {
+	t    *rapid.T
+	in   Input
+	now  time.Time
+	next int
+	bad  map[string]bool // releases that never get ready
+}
+
+func (c *cluster) apply(p Plan) {
+	gone := map[string]bool{}
+	for _, r := range p.Reap {
+		gone[r.ID] = true
+		if r.Failed {
+			c.in.Slots = with(c.in.Slots, r.Slot, Failed(Default(), c.in.Slots[r.Slot], c.now))
+		}
+	}
+	var kept []Instance
+	for _, i := range c.in.Instances {
+		if !gone[i.ID] {
+			kept = append(kept, i)
+		}
+	}
+	c.in.Instances = kept
+	for _, s := range p.Stop {
+		c.find(s.ID).Stopping = true
+	}
+	for _, id := range p.Suspect {
+		c.find(id).Role = model.Suspect
+	}
+	for _, m := range p.Promote {
+		c.find(m.ID).Role = model.Primary
+	}
+	for _, id := range p.Keep {
+		c.find(id).Role = model.Primary
+	}
+	for _, d := range p.Deploy {
+		c.in.Deployments = put(c.in.Deployments, d)
+		if d.Status == model.DeploymentSucceeded {
+			c.in.LastGood = d.ReleaseID
+		}
+	}
+	for _, s := range p.Start {
+		c.next++
+		c.in.Instances = append(c.in.Instances, Instance{
+			Instance: model.Instance{ID: fmt.Sprintf("i%03d", c.next), AppID: "a", ReleaseID: s.ReleaseID, Slot: s.Slot, Role: s.Role, NodeID: "n", CreatedAt: c.now},
+			Node:     model.NodeReady,
+		})
+	}
+	c.unique()
+}
+
+func (c *cluster) find(id string) *Instance {
+	for n := range c.in.Instances {
+		if c.in.Instances[n].ID == id {
+			return &c.in.Instances[n]
+		}
+	}
+	c.t.Fatalf("plan names an instance that is not there: %s", id)
+	return nil
+}
+
+// unique is the database's rule: one live instance a slot and role.
+func (c *cluster) unique() {
+	seen := map[string]bool{}
+	for _, i := range c.in.Instances {
+		if i.Stopping {
+			continue
+		}
+		k := fmt.Sprint(i.Slot, i.Role)
+		if seen[k] {
+			c.t.Fatalf("two live instances in slot and role %s: %s", k, c.dump())
+		}
+		seen[k] = true
+	}
+}
+
+func (c *cluster) ready() int {
+	n := 0
+	for i := range c.in.Instances {
+		if c.in.Instances[i].Ready() {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *cluster) dump() string {
+	b, err := json.Marshal(c.in.Instances)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// tick is how much time passes between two looks.
+const tick = 5 * time.Second
+
+// live lets a tick pass: stopping instances end, starting ones come up.
+func (c *cluster) live() {
+	c.now = c.now.Add(tick)
+	for n := range c.in.Instances {
+		i := &c.in.Instances[n]
+		switch {
+		case i.Node != model.NodeReady:
+		case i.Stopping:
+			i.Observed = &model.Observed{ID: i.ID, Phase: model.PhaseGone, Gone: model.GoneExited}
+		case i.Observed == nil:
+			i.Observed = &model.Observed{ID: i.ID, Phase: model.PhaseRunning}
+		case i.Observed.Phase == model.PhaseRunning && !c.bad[i.ReleaseID] && !i.Healthy:
+			i.Judged, i.Healthy, i.HealthyAt, i.Routed, i.EverRouted = true, true, c.now, true, true
+		}
+	}
+}
+
+func (c *cluster) step() {
+	before, err := json.Marshal(c.in)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	p := Compute(Default(), c.in, c.now)
+	after, err := json.Marshal(c.in)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if string(before) != string(after) {
+		c.t.Fatalf("the input was changed:\n%s\n%s", before, after)
+	}
+	if again := Compute(Default(), c.in, c.now); !cmp.Equal(p, again) {
+		c.t.Fatalf("same input, other plan: %s", cmp.Diff(p, again))
+	}
+	c.apply(p)
+}
+
+func TestProperty_WithoutFaultsAppsConvergeAndNeverServeLessThanWanted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &cluster{t: t, in: world(rapid.IntRange(1, 6).Draw(t, "instances"), "r1"), now: t0, bad: map[string]bool{}}
+		for range 60 {
+			c.step()
+			c.live()
+		}
+		release := 1
+		for range rapid.IntRange(1, 5).Draw(t, "changes") {
+			old := c.in.App.Instances
+			switch rapid.IntRange(0, 2).Draw(t, "change") {
+			case 0, 1:
+				release++
+				id := fmt.Sprint("r", release)
+				c.in.Releases[id] = model.Release{ID: id, Number: release, Spec: model.Spec{}.WithDefaults()}
+				c.in.App.ReleaseID = id
+				c.bad[id] = rapid.Bool().Draw(t, "bad")
+			case 2:
+				c.in.App.Instances = rapid.IntRange(1, 6).Draw(t, "scale")
+			}
+			floor := min(old, c.in.App.Instances)
+			for range rapid.IntRange(1, 130).Draw(t, "ticks") {
+				c.step()
+				if got := c.ready(); got < floor {
+					t.Fatalf("%d ready, want at least %d: %s", got, floor, c.dump())
+				}
+				surge := max(1, (c.in.App.Instances*25+99)/100)
+				if live := len(c.in.Instances); live > max(old, c.in.App.Instances)*2+surge {
+					t.Fatalf("%d instances for %d wanted", live, c.in.App.Instances)
+				}
+				c.live()
+			}
+			for range 130 {
+				c.step()
+				c.live()
+			}
+		}
+		for range 3 {
+			c.step()
+		}
+		if p := Compute(Default(), c.in, c.now); len(p.Start)+len(p.Stop)+len(p.Promote)+len(p.Reap)+len(p.Deploy) != 0 {
+			t.Fatalf("not at rest: %+v", p)
+		}
+		if c.ready() != c.in.App.Instances || len(c.in.Instances) != c.in.App.Instances {
+			t.Fatalf("%d ready, %d instances, %d wanted", c.ready(), len(c.in.Instances), c.in.App.Instances)
+		}
+	})
+}
+
+func TestProperty_NodesThatComeAndGoNeverDoubleASlot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &cluster{t: t, in: world(rapid.IntRange(1, 4).Draw(t, "instances"), "r1"), now: t0, bad: map[string]bool{}}
+		statuses := []model.NodeStatus{model.NodeReady, model.NodeUnknown, model.NodeLost, model.NodeDockerDown}
+		for range rapid.IntRange(1, 80).Draw(t, "ticks") {
+			if n := len(c.in.Instances); n > 0 {
+				c.in.Instances[rapid.IntRange(0, n-1).Draw(t, "which")].Node = rapid.SampledFrom(statuses).Draw(t, "status")
+			}
+			c.step()
+			c.live()
+		}
+		for n := range c.in.Instances {
+			c.in.Instances[n].Node = model.NodeReady
+		}
+		for range 100 {
+			c.step()
+			c.live()
+		}
+		if c.ready() != c.in.App.Instances || len(c.in.Instances) != c.in.App.Instances {
+			t.Fatalf("%d ready, %d instances, %d wanted: %s", c.ready(), len(c.in.Instances), c.in.App.Instances, c.dump())
+		}
+	})
+}
