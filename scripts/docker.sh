@@ -106,13 +106,13 @@ links='docker0|br-[0-9a-f]{12}'
 clean_network() {
     local table rule name
     ip -o link show type bridge | grep -oE "($links):" | tr -d : |
-        while read -r name; do ip link delete "$name" || true; done
+        while read -r name; do ip link delete "$name" || true; done || true # grep finding nothing is no failure
     for table in filter nat; do
         iptables -t "$table" -S | grep -E -- "^-A (FORWARD|PREROUTING|OUTPUT|POSTROUTING) .*(DOCKER|$links)" |
             sed 's/^-A/-D/' | while read -r rule; do
             # shellcheck disable=SC2086 # a rule is many words
             iptables -t "$table" $rule || true
-        done
+        done || true
         # A chain goes only once nothing refers to it: empty all, then remove all.
         iptables -t "$table" -S | awk '$1 == "-N" && $2 ~ /^DOCKER/ {print $2}' >"$dir/chains"
         while read -r name; do iptables -t "$table" -F "$name"; done <"$dir/chains"
