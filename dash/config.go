@@ -1,0 +1,104 @@
+package dash
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// Config is what dash needs to know. Reading it from a file, flags and
+// environment is the caller's work.
+type Config struct {
+	Listen         string   `yaml:"listen"`          // host:port of pages and API
+	AdminListen    string   `yaml:"admin_listen"`    // host:port of /healthz, /readyz, /metrics; "" none
+	Domain         string   `yaml:"domain"`          // apps answer on <app>.<domain>
+	PublicScheme   string   `yaml:"public_scheme"`   // http or https, at which routers are reached
+	PublicPort     int      `yaml:"public_port"`     // port at which routers are reached
+	Servers        []string `yaml:"servers"`         // gRPC addresses of the servers
+	Secret         string   `yaml:"secret"`          // the cluster's shared secret
+	Registry       string   `yaml:"registry"`        // host:port of the image registry
+	DataDir        string   `yaml:"data_dir"`        // uploads on their way
+	MaxUploadMiB   int64    `yaml:"max_upload_mib"`  // of one artifact
+	TrustedProxies []string `yaml:"trusted_proxies"` // whose X-Forwarded-For is believed: addresses or CIDRs
+	CookieSecure   bool     `yaml:"cookie_secure"`   // dash is reached by https only, through a proxy that ends TLS
+	Version        string   `yaml:"-"`               // of the program, for /version
+}
+
+// Default returns the configuration of `dinp up`.
+func Default() Config {
+	return Config{
+		Listen: ":8000", AdminListen: "127.0.0.1:8001", Domain: "apps.localhost", PublicScheme: "http", PublicPort: 8080,
+		Servers: []string{"127.0.0.1:1970"}, Registry: "127.0.0.1:5080", DataDir: "dinp-data/dash", MaxUploadMiB: 2048, Version: "dev",
+	}
+}
+
+// Validate lists all that is wrong.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("dash: "+format, args...))
+		}
+	}
+	bad(isHostPort(c.Listen), "listen %q is not host:port", c.Listen)
+	bad(c.AdminListen == "" || isHostPort(c.AdminListen), "admin_listen %q is not host:port", c.AdminListen)
+	bad(c.Domain != "" && c.Domain == strings.ToLower(c.Domain) && !strings.ContainsAny(c.Domain, "/: "), "domain %q is not a lower-case host name", c.Domain)
+	bad(c.PublicScheme == "http" || c.PublicScheme == "https", "public_scheme %q is neither http nor https", c.PublicScheme)
+	bad(c.PublicPort > 0 && c.PublicPort < 65536, "public_port is %d; it must be 1 to 65535", c.PublicPort)
+	bad(len(c.Servers) > 0, "servers is empty")
+	for _, s := range c.Servers {
+		bad(isHostPort(s), "servers: %q is not host:port", s)
+	}
+	bad(c.Secret != "", "secret is empty")
+	bad(isHostPort(c.Registry), "registry %q is not host:port", c.Registry)
+	bad(c.DataDir != "", "data_dir is empty")
+	bad(c.MaxUploadMiB > 0, "max_upload_mib is %d; it must be at least 1", c.MaxUploadMiB)
+	for _, p := range c.TrustedProxies {
+		bad(isNetwork(p), "trusted_proxies: %q is neither an address nor a CIDR", p)
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return model.E(model.CodeBadConfig, "%s", strings.ReplaceAll(errors.Join(errs...).Error(), "\n", "; "))
+}
+
+// LogValue keeps the secret out of logs.
+func (c Config) LogValue() slog.Value {
+	c.Secret = "[redacted]"
+	type plain Config // without this method
+	return slog.AnyValue(plain(c))
+}
+
+// AppURL is the address at which an app answers.
+func (c Config) AppURL(app string) string {
+	host := app + "." + c.Domain
+	if c.PublicScheme == "http" && c.PublicPort != 80 || c.PublicScheme == "https" && c.PublicPort != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(c.PublicPort))
+	}
+	return c.PublicScheme + "://" + host + "/"
+}
+
+func (c Config) maxUpload() int64 { return c.MaxUploadMiB << 20 }
+
+func isHostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.Atoi(port)
+	return err == nil && n >= 0 && n < 65536
+}
+
+func isNetwork(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	_, err := netip.ParsePrefix(s)
+	return err == nil
+}

@@ -1,0 +1,249 @@
+package dash
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/wire"
+)
+
+// How long the leader may take. Reads of pages and API wait for it, so it is short.
+const (
+	leaderTimeout = 2 * time.Second // for one server
+	nudgeTimeout  = time.Second     // the sweep is the safety net
+	leaderHops    = 6               // servers asked for one call, redirects included
+)
+
+// leaderClient asks whichever server leads.
+type leaderClient struct {
+	servers []string
+	secret  wire.Credential
+	log     *slog.Logger
+
+	mu    sync.Mutex // guards what follows
+	conns map[string]*grpc.ClientConn
+	last  string // the server that last answered as the leader
+}
+
+func newLeaderClient(servers []string, secret string, log *slog.Logger) *leaderClient {
+	return &leaderClient{servers: servers, secret: wire.Credential(secret), log: log, conns: map[string]*grpc.ClientConn{}}
+}
+
+// nudge says that apps, or the nodes' availabilities, were changed. A failure is
+// only logged: the leader's sweep finds the change a little later.
+func (l *leaderClient) nudge(ctx context.Context, nodes bool, appIDs ...string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nudgeTimeout)
+	defer cancel()
+	err := l.call(ctx, func(ctx context.Context, c pb.PlatformClient) error {
+		_, err := c.Nudge(ctx, &pb.NudgeRequest{AppIds: appIDs, Nodes: nodes})
+		return err
+	})
+	if err != nil {
+		l.log.Warn("leader not nudged", "err", err)
+	}
+}
+
+// app tells the live state of an app.
+func (l *leaderClient) app(ctx context.Context, id string) (out *pb.AppReply, err error) {
+	err = l.call(ctx, func(ctx context.Context, c pb.PlatformClient) (err error) {
+		out, err = c.App(ctx, &pb.AppRequest{AppId: id})
+		return err
+	})
+	return out, err
+}
+
+// apps tells the live counts of all apps, by app ID.
+func (l *leaderClient) apps(ctx context.Context) (map[string]*pb.AppCounts, error) {
+	out := map[string]*pb.AppCounts{}
+	err := l.call(ctx, func(ctx context.Context, c pb.PlatformClient) error {
+		r, err := c.Apps(ctx, &pb.AppsRequest{})
+		for _, a := range r.GetApps() {
+			out[a.GetAppId()] = a
+		}
+		return err
+	})
+	return out, err
+}
+
+// nodes tells the live state of nodes and routers.
+func (l *leaderClient) nodes(ctx context.Context) (out *pb.NodesReply, err error) {
+	err = l.call(ctx, func(ctx context.Context, c pb.PlatformClient) (err error) {
+		out, err = c.Nodes(ctx, &pb.NodesRequest{})
+		return err
+	})
+	return out, err
+}
+
+// logs reads an instance's output until its end, or that of ctx.
+func (l *leaderClient) logs(ctx context.Context, req *pb.LogsRequest, each func([]*pb.AppLogLine)) error {
+	return l.try(ctx, 0, func(ctx context.Context, c pb.PlatformClient) error {
+		stream, err := c.Logs(ctx, req)
+		for err == nil {
+			var chunk *pb.LogChunk
+			if chunk, err = stream.Recv(); err != nil {
+				break
+			}
+			each(chunk.GetLines())
+			if chunk.GetError() != "" {
+				return model.E(model.CodeUnavailable, "the log cannot be read: %s", chunk.GetError())
+			}
+			if chunk.GetEnd() {
+				return nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (l *leaderClient) call(ctx context.Context, f func(context.Context, pb.PlatformClient) error) error {
+	return l.try(ctx, leaderTimeout, f)
+}
+
+// try asks the server that led last, then each other, and follows redirects,
+// until one answers as the leader. timeout bounds each attempt; 0 does not.
+func (l *leaderClient) try(ctx context.Context, timeout time.Duration, f func(context.Context, pb.PlatformClient) error) error {
+	queue, asked := l.order(), map[string]bool{}
+	var last error
+	for hops := 0; len(queue) > 0 && hops < leaderHops && ctx.Err() == nil; {
+		addr := queue[0]
+		queue = queue[1:]
+		if asked[addr] {
+			continue
+		}
+		asked[addr] = true
+		hops++
+		err := l.ask(ctx, addr, timeout, f)
+		if err == nil {
+			l.answered(addr)
+			return nil
+		}
+		if !isAway(err) {
+			return asLeaderError(err)
+		}
+		last = err
+		if to := redirect(err); to != "" {
+			queue = slices.Insert(queue, 0, to)
+		}
+	}
+	return model.E(model.CodeNoLeader, "no server leads at the moment").WithCause(errors.Join(last, ctx.Err())).
+		WithStill("what runs keeps running and being served; changes are kept and carried out later").
+		WithNext("start a server, or look at its log: dinp server")
+}
+
+func (l *leaderClient) ask(ctx context.Context, addr string, timeout time.Duration, f func(context.Context, pb.PlatformClient) error) error {
+	conn, err := l.dial(addr)
+	if err != nil {
+		return err
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	return f(ctx, pb.NewPlatformClient(conn))
+}
+
+func (l *leaderClient) order() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last == "" {
+		return slices.Clone(l.servers)
+	}
+	return append([]string{l.last}, l.servers...)
+}
+
+func (l *leaderClient) answered(addr string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = addr
+}
+
+// dial returns the one connection to addr; it connects when first used. A
+// server that comes back is found again within the back-off's ceiling.
+func (l *leaderClient) dial(addr string) (*grpc.ClientConn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c, ok := l.conns[addr]; ok {
+		return c, nil
+	}
+	c, err := grpc.NewClient(addr,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(l.secret),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: leaderTimeout,
+		}))
+	if err != nil {
+		return nil, err
+	}
+	l.conns[addr] = c
+	return c, nil
+}
+
+func (l *leaderClient) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, c := range l.conns {
+		errs = append(errs, c.Close())
+	}
+	clear(l.conns)
+	return errors.Join(errs...)
+}
+
+// isAway reports whether another server may know better.
+func isAway(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Unknown:
+		return !model.IsKind(err, model.Unavailable)
+	}
+	return false
+}
+
+// redirect reads the leader's address from a follower's refusal: the last word
+// of its message. The texts of gRPC's own failures, which hold addresses too,
+// end otherwise.
+func redirect(err error) string {
+	s, ok := status.FromError(err)
+	if !ok || s.Code() != codes.Unavailable || strings.Contains(s.Message(), "transport:") || strings.Contains(s.Message(), "connection error") {
+		return ""
+	}
+	words := strings.Fields(s.Message())
+	if len(words) == 0 {
+		return ""
+	}
+	addr := strings.Trim(words[len(words)-1], `"'.,;()`)
+	if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+		return ""
+	}
+	return addr
+}
+
+// asLeaderError turns the leader's own refusal into ours.
+func asLeaderError(err error) error {
+	if e := (*model.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	s := status.Convert(err)
+	if s.Code() == codes.NotFound {
+		return model.E(model.CodeNotFound, "%s", s.Message())
+	}
+	return model.E(model.CodeUnavailable, "the leading server cannot answer").WithCause(err)
+}

@@ -1,0 +1,292 @@
+package dash
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/dash/policy"
+)
+
+// DeployInput is what to deploy: an artifact that was uploaded, or an image by
+// reference, and the settings that go with it.
+type DeployInput struct {
+	Artifact string // sha256, hex
+	Image    string // reference; nothing is built
+	Filename string // with Artifact: as uploaded
+	Runtime  string // with Artifact: "" lets the builder tell
+	Team     string // of an app that is new; "" as in CreateApp
+	model.DeployRequest
+}
+
+// StartDeploy queues the build of an artifact, or the copying of an image, and
+// with its success the release; the app is made if it is new. What serves
+// already, with the same settings, is not built again, and the answer says so.
+func (d *Dash) StartDeploy(ctx context.Context, actor model.Actor, name string, in DeployInput) (api.Deploy, error) {
+	if err := checkDeploy(in); err != nil {
+		return api.Deploy{}, err
+	}
+	app, err := d.deployTarget(ctx, actor, name, in)
+	if err != nil {
+		return api.Deploy{}, err
+	}
+	b := model.Build{Artifact: in.Artifact, ImageRef: in.Image, Filename: cleanFilename(in.Filename), Runtime: in.Runtime, Deploy: &in.DeployRequest}
+	if in.Image != "" {
+		b.Runtime = model.RuntimeImage
+	} else if b.Size, err = d.artifacts.size(ctx, in.Artifact); err != nil {
+		return api.Deploy{}, err
+	}
+	if app.ID == "" {
+		if app, err = d.createApp(ctx, actor, api.CreateApp{Name: name, Team: in.Team}); err != nil {
+			return api.Deploy{}, err
+		}
+	}
+	if same, err := d.unchanged(ctx, app, in); err != nil || same {
+		return d.unchangedDeploy(ctx, app, err)
+	}
+	b.AppID = app.ID
+	if b, err = d.store.CreateBuild(ctx, b, actor); err != nil {
+		return api.Deploy{}, err
+	}
+	return d.describeDeploy(ctx, app, b)
+}
+
+// checkDeploy refuses what cannot be right whatever the app is.
+func checkDeploy(in DeployInput) error {
+	switch {
+	case in.Artifact == "" && in.Image == "":
+		return model.E(model.CodeBadRequest, "nothing to deploy: neither an artifact nor an image is named").WithNext("name an image, or the sha256 of an artifact")
+	case in.Artifact != "" && in.Image != "":
+		return model.E(model.CodeBadRequest, "both an artifact and an image are named; deploy one of them")
+	case in.Image != "" && in.Runtime != "" && in.Runtime != model.RuntimeImage:
+		return model.E(model.CodeBadRuntime, "an image is deployed as it is, without the runtime %q", clip(in.Runtime, 40)).WithNext("leave the runtime out")
+	case len(in.Image) > 500 || strings.ContainsAny(in.Image, " \t\r\n"):
+		return model.E(model.CodeNoImage, "%q is not an image reference", clip(in.Image, 80)).WithNext("write it as registry.example/name:tag or name@sha256:…")
+	case len(in.Runtime) > 64:
+		return model.E(model.CodeBadRuntime, "runtime %q is not known", clip(in.Runtime, 40))
+	}
+	return checkRequest(in.DeployRequest)
+}
+
+// deployTarget is the app a deploy goes to; one with ID "" is to be made. It is
+// asked before an upload is read, too: nobody should send two gigabytes to be refused.
+func (d *Dash) deployTarget(ctx context.Context, actor model.Actor, name string, in DeployInput) (model.App, error) {
+	if err := model.CheckAppName(name); err != nil {
+		return model.App{}, err
+	}
+	app, err := d.store.App(ctx, name)
+	if model.IsKind(err, model.NotFound) {
+		team, err := d.teamFor(ctx, actor, in.Team)
+		if err != nil {
+			return model.App{}, err
+		}
+		return model.App{}, d.may(ctx, actor, policy.CreateApp, team, model.App{Name: name})
+	}
+	if err != nil {
+		return app, err
+	}
+	if !policy.Can(actor, policy.ViewApp, app.TeamID) {
+		return model.App{}, model.E(model.CodeAppTaken, "the app name %q is taken by another team", name).WithNext("choose another name")
+	}
+	if err := d.may(ctx, actor, policy.Deploy, app.TeamID, app); err != nil {
+		return app, err
+	}
+	return app, d.maySettings(ctx, actor, app, in.DeployRequest)
+}
+
+// maySettings asks for the rights that a deploy's settings need on their own:
+// who may only deploy cannot scale by deploying. A setting that repeats what is
+// there needs none, and neither does the first deploy.
+func (d *Dash) maySettings(ctx context.Context, actor model.Actor, app model.App, req model.DeployRequest) error {
+	if app.ReleaseID == "" {
+		return nil
+	}
+	if req.Instances != nil && *req.Instances != app.Instances {
+		if err := d.may(ctx, actor, policy.Scale, app.TeamID, app); err != nil {
+			return err
+		}
+	}
+	r, err := d.store.ReleaseByID(ctx, app.ReleaseID)
+	if err != nil {
+		return err
+	}
+	now := req.Apply(r.Spec)
+	if now.MemoryMiB != r.Spec.MemoryMiB || now.CPUMilli != r.Spec.CPUMilli {
+		return d.may(ctx, actor, policy.Configure, app.TeamID, app)
+	}
+	return nil
+}
+
+// unchanged reports whether a deploy would bring what serves already: the
+// release people want has this content and these settings, its rollout
+// succeeded, and no build is on its way to replace it. An image by tag may have
+// moved; only a digest says that it is the same.
+func (d *Dash) unchanged(ctx context.Context, app model.App, in DeployInput) (bool, error) {
+	if app.ReleaseID == "" || in.Instances != nil && *in.Instances != app.Instances {
+		return false, nil
+	}
+	r, err := d.store.ReleaseByID(ctx, app.ReleaseID)
+	if err != nil || in.DeployRequest.Apply(r.Spec).Hash() != r.Spec.Hash() {
+		return false, err
+	}
+	if same, err := d.sameContent(ctx, r, in); err != nil || !same {
+		return false, err
+	}
+	dep, err := d.store.Deployment(ctx, r.ID)
+	if err != nil || dep == nil || dep.Status != model.DeploymentSucceeded {
+		return false, err
+	}
+	builds, err := d.store.Builds(ctx, app.ID, time.Time{}, 20)
+	for _, b := range builds {
+		if !b.Ended() {
+			return false, err
+		}
+	}
+	return true, err
+}
+
+func (d *Dash) sameContent(ctx context.Context, r model.Release, in DeployInput) (bool, error) {
+	if in.Image == "" && (r.Spec.Artifact != in.Artifact || in.Runtime != "" && in.Runtime != r.Spec.Runtime) {
+		return false, nil
+	}
+	if in.Image != "" && (r.Spec.Artifact != "" || !strings.Contains(in.Image, "@sha256:")) {
+		return false, nil
+	}
+	if r.BuildID == "" {
+		return in.Image == "", nil
+	}
+	b, err := d.store.Build(ctx, r.BuildID)
+	if err != nil {
+		return false, err
+	}
+	if in.Image != "" {
+		return b.ImageRef == in.Image, nil
+	}
+	// The same bytes under another extension may be another thing: .war and .zip.
+	return in.Runtime != "" || strings.EqualFold(path.Ext(b.Filename), path.Ext(cleanFilename(in.Filename))), nil
+}
+
+func (d *Dash) unchangedDeploy(ctx context.Context, app model.App, err error) (api.Deploy, error) {
+	if err != nil {
+		return api.Deploy{}, err
+	}
+	h, err := d.history(ctx, app, nil)
+	if err != nil {
+		return api.Deploy{}, err
+	}
+	version := h.version(app.ReleaseID)
+	return api.Deploy{
+		App: app.Name, URL: d.cfg.AppURL(app.Name), Unchanged: true, Done: true, OK: true, Release: version, Deployment: h.deployment(app.ReleaseID),
+		State: fmt.Sprintf("nothing to do: %s has the same content and settings, and serves already", version),
+	}, nil
+}
+
+// DeployState tells how the deploy that a build began goes on.
+func (d *Dash) DeployState(ctx context.Context, actor model.Actor, buildID string) (api.Deploy, error) {
+	b, app, err := d.buildFor(ctx, actor, buildID, policy.ViewApp)
+	if err != nil {
+		return api.Deploy{}, err
+	}
+	return d.describeDeploy(ctx, app, b)
+}
+
+func (d *Dash) describeDeploy(ctx context.Context, app model.App, b model.Build) (api.Deploy, error) {
+	build, err := d.describeBuild(ctx, b)
+	if err != nil {
+		return api.Deploy{}, err
+	}
+	out := api.Deploy{App: app.Name, URL: d.cfg.AppURL(app.Name), Build: &build, Release: build.Release, Follow: followPath(b.ID)}
+	switch {
+	case b.Status == model.BuildFailed || b.Status == model.BuildCancelled:
+		return d.buildEnded(ctx, app, b, out)
+	case !b.Ended():
+		out.State = buildState(b)
+		return out, nil
+	case b.ReleaseID == "":
+		out.Done, out.OK, out.State = true, true, "built; nothing was to be deployed"
+		return out, nil
+	}
+	return d.describeRollout(ctx, app, b.ReleaseID, out)
+}
+
+func followPath(buildID string) string { return "/api/v1/builds/" + buildID + "/deploy" }
+
+func buildState(b model.Build) string {
+	switch {
+	case b.Status == model.BuildQueued:
+		return "waiting for a builder"
+	case b.Step == "":
+		return "building"
+	}
+	return "building: " + b.Step
+}
+
+// buildEnded is a deploy that ended with its build.
+func (d *Dash) buildEnded(ctx context.Context, app model.App, b model.Build, out api.Deploy) (api.Deploy, error) {
+	h, err := d.history(ctx, app, nil)
+	if err != nil {
+		return out, err
+	}
+	e := b.Error
+	if e == nil {
+		e = model.E(model.CodeBuildFailed, "the build ended as %s and left no reason", b.Status).WithNext("dinp build log %s", b.ID)
+	}
+	out.Done, out.Error, out.State = true, withStill(e, h), "build "+string(b.Status)
+	return out, nil
+}
+
+// withStill adds what keeps serving, unless the error says so itself.
+func withStill(e *model.Error, h history) *model.Error {
+	if v := h.version(h.serving); e.Still == "" && v != "" {
+		return e.WithStill("%s keeps serving", v)
+	}
+	return e
+}
+
+// describeRollout is a deploy whose release was made.
+func (d *Dash) describeRollout(ctx context.Context, app model.App, releaseID string, out api.Deploy) (api.Deploy, error) {
+	h, err := d.history(ctx, app, nil)
+	if err != nil {
+		return out, err
+	}
+	if err := d.addReleases(ctx, h.releases, []string{releaseID, h.deployments[releaseID].FromReleaseID}); err != nil {
+		return out, err
+	}
+	dep := h.deployment(releaseID)
+	out.Deployment, out.Release = dep, h.version(releaseID)
+	switch status := model.DeploymentStatus(dep.Status); {
+	case status == model.DeploymentSucceeded:
+		out.Done, out.OK = true, true
+	case status == model.DeploymentFailed:
+		out.Done, out.Error = true, dep.Error
+		if out.Error == nil {
+			out.Error = model.E(model.CodeNotReady, "%s never became ready", out.Release).WithNext("dinp explain %s", app.Name)
+		}
+		out.Error = withStill(out.Error, h)
+	case status == model.DeploymentSuperseded:
+		out.Done = true
+		out.Error = model.E(model.CodeSuperseded, "%s was superseded by %s before it served", out.Release, h.version(app.ReleaseID)).WithNext("dinp releases %s", app.Name)
+	case !app.DeletedAt.IsZero():
+		out.Done = true
+		out.Error = model.E(model.CodeSuperseded, "app %s was deleted meanwhile", app.Name).WithNext("an admin can bring it back")
+	}
+	return d.addInstances(ctx, app, out)
+}
+
+func (d *Dash) addInstances(ctx context.Context, app model.App, out api.Deploy) (api.Deploy, error) {
+	all, err := d.instancesOf(ctx, app)
+	if err != nil {
+		return out, err
+	}
+	out.State = all.State
+	for _, i := range all.Items {
+		if i.Release == out.Release {
+			out.Instances = append(out.Instances, i)
+		}
+	}
+	return out, nil
+}

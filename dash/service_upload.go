@@ -1,0 +1,189 @@
+package dash
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+
+	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/dash/policy"
+)
+
+// mayUpload refuses those who could not deploy anything anyway.
+func (d *Dash) mayUpload(ctx context.Context, actor model.Actor) error {
+	if policy.CanSomewhere(actor, policy.Deploy) {
+		return nil
+	}
+	return d.may(ctx, actor, policy.Deploy, "", model.App{})
+}
+
+// Upload takes an artifact in one go and stores it. size is what the sender
+// announced, or below 0 when it did not.
+func (d *Dash) Upload(ctx context.Context, actor model.Actor, r io.Reader, filename string, size int64) (api.Artifact, error) {
+	if err := d.mayUpload(ctx, actor); err != nil {
+		return api.Artifact{}, err
+	}
+	f, err := d.receive(r, cleanFilename(filename), size)
+	if err != nil {
+		return api.Artifact{}, err
+	}
+	defer d.discard(f)
+	if err := d.artifacts.push(ctx, f); err != nil {
+		return api.Artifact{}, err
+	}
+	return api.Artifact{SHA256: f.sha256, Size: f.size}, nil
+}
+
+// receive writes a body to a temporary file; whoever gets it discards it.
+func (d *Dash) receive(r io.Reader, filename string, size int64) (received, error) {
+	if size > d.cfg.maxUpload() {
+		return received{}, tooLarge(d.cfg.maxUpload())
+	}
+	tmp, err := os.CreateTemp(d.uploads.dir, "whole-*.tmp")
+	if err != nil {
+		return received{}, diskError(err)
+	}
+	f := received{path: tmp.Name()}
+	in := newIntake(tmp, filename, d.cfg.maxUpload())
+	_, err = io.Copy(in, r)
+	f.size = in.size
+	if err != nil {
+		err = uploadError(err, in.size, size)
+	} else {
+		f.sha256, err = in.finish()
+	}
+	if cerr := tmp.Close(); err == nil && cerr != nil {
+		err = diskError(cerr)
+	}
+	if err != nil {
+		d.discard(f)
+		return received{}, err
+	}
+	return f, nil
+}
+
+func (d *Dash) discard(f received) {
+	if err := os.Remove(f.path); err != nil {
+		d.log.Warn("upload not removed", "err", err)
+	}
+}
+
+// Artifact tells of an artifact the platform has.
+func (d *Dash) Artifact(ctx context.Context, actor model.Actor, sha string) (api.Artifact, error) {
+	if err := d.mayUpload(ctx, actor); err != nil {
+		return api.Artifact{}, err
+	}
+	size, err := d.artifacts.size(ctx, sha)
+	return api.Artifact{SHA256: sha, Size: size}, err
+}
+
+// createUpload begins an upload that can be resumed.
+func (d *Dash) createUpload(ctx context.Context, actor model.Actor, u upload) (upload, error) {
+	if err := d.mayUpload(ctx, actor); err != nil {
+		return u, err
+	}
+	if u.SHA256 != "" && !sha256hex.MatchString(u.SHA256) {
+		return u, model.E(model.CodeBadRequest, "the sha256 in Upload-Metadata is not 64 hex digits")
+	}
+	u.Owner, u.Filename = actor.UserID, cleanFilename(u.Filename)
+	return d.uploads.create(u)
+}
+
+// appendUpload adds to an upload at offset. With its last byte the artifact is
+// stored; the upload then has its Artifact.
+func (d *Dash) appendUpload(ctx context.Context, actor model.Actor, id string, offset int64, r io.Reader) (upload, int64, error) {
+	unlock, err := d.uploads.lock(id)
+	if err != nil {
+		return upload{}, 0, err
+	}
+	defer unlock()
+	u, at, err := d.uploads.find(id, actor.UserID)
+	if err != nil {
+		return u, at, err
+	}
+	if offset != at {
+		return u, at, model.E(model.CodeConflict, "the upload has %d bytes; the body begins at %d", at, offset).WithNext("ask for the offset (HEAD) and go on from there")
+	}
+	if u.Artifact != "" {
+		return u, at, nil
+	}
+	if at, err = d.uploads.write(u, at, r); err != nil {
+		return u, at, err
+	}
+	if at == u.Length {
+		u, err = d.finishUpload(ctx, u)
+	} else if at >= headBytes {
+		err = d.judgeUpload(u)
+	}
+	return u, at, err
+}
+
+// judgeUpload looks at the first bytes and drops what no builder could use.
+func (d *Dash) judgeUpload(u upload) error {
+	f, err := os.Open(d.uploads.part(u.ID))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, headBytes)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	err = checkMagic(head[:n], u.Filename)
+	if err != nil {
+		d.giveUp(u)
+	}
+	return err
+}
+
+// giveUp drops an upload that cannot become an artifact.
+func (d *Dash) giveUp(u upload) {
+	if err := d.uploads.drop(u.ID); err != nil {
+		d.log.Warn("upload not removed", "err", err)
+	}
+}
+
+func (d *Dash) finishUpload(ctx context.Context, u upload) (upload, error) {
+	if err := d.judgeUpload(u); err != nil {
+		return u, err
+	}
+	f, err := os.Open(d.uploads.part(u.ID))
+	if err != nil {
+		return u, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return u, err
+	}
+	sha := hex.EncodeToString(sum.Sum(nil))
+	if u.SHA256 != "" && u.SHA256 != sha {
+		d.giveUp(u)
+		return u, model.E(model.CodeBadRequest, "the upload was damaged on its way: its sha256 is %s, announced was %s", sha, u.SHA256).WithNext("begin a new upload")
+	}
+	if err := d.artifacts.push(ctx, received{path: f.Name(), sha256: sha, size: u.Length}); err != nil {
+		return u, err // the bytes stay: an empty PATCH at the end tries again
+	}
+	u.Artifact = sha
+	if err := d.uploads.save(u); err != nil {
+		return u, err
+	}
+	return u, os.Remove(f.Name())
+}
+
+// dropUpload gives an upload up.
+func (d *Dash) dropUpload(actor model.Actor, id string) error {
+	unlock, err := d.uploads.lock(id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, _, err := d.uploads.find(id, actor.UserID); err != nil {
+		return err
+	}
+	return d.uploads.drop(id)
+}
