@@ -30,6 +30,11 @@ type outcome struct {
 	bad      []table.Bad
 }
 
+// Reasons returns the keys of Status.Refusals.
+func Reasons() []string {
+	return []string{string(held), string(refused), string(versionNo), string(doubted), string(gap)}
+}
+
 func (o outcome) fine() bool {
 	return o.verdict == accepted || o.verdict == unchanged || o.verdict == repeated
 }
