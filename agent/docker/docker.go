@@ -112,7 +112,7 @@ func (d *Docker) adopt(ctx context.Context, instanceID string) (runtime.Containe
 // Start implements runtime.Runtime.
 func (d *Docker) Start(ctx context.Context, instanceID string) error {
 	c, err := d.Inspect(ctx, instanceID)
-	if err != nil {
+	if err != nil || c.State != runtime.Created {
 		return err
 	}
 	return within(ctx, changeTimeout, func(ctx context.Context) error {

@@ -103,7 +103,8 @@ type Runtime interface {
 	// Create makes the container, or returns the one that exists already: it is
 	// safe to repeat, and can never make a second one.
 	Create(ctx context.Context, s Spec) (Container, error)
-	// Start starts a created container; of a running one it is a no-op.
+	// Start starts a created container. Of one that was started before it is a
+	// no-op, also when it has ended: an instance is one life of one process.
 	Start(ctx context.Context, instanceID string) error
 	// Stop sends the stop signal, waits up to grace, kills, and returns when the
 	// process is gone. Of a container that does not run it is a no-op.

@@ -81,7 +81,7 @@ func (r *Runtime) Start(ctx context.Context, instanceID string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, err := r.find(ctx, instanceID)
-	if err != nil || c.State == runtime.Running {
+	if err != nil || c.State != runtime.Created {
 		return err
 	}
 	var p Program

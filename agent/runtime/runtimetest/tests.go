@@ -75,6 +75,12 @@ func exitCode(t *testing.T, f Fixture) {
 	if c := exited(t, f, s.InstanceID); c.ExitCode != 7 || c.OOM {
 		t.Errorf("ended: %+v, want exit code 7", c)
 	}
+	if err := f.Runtime.Start(t.Context(), s.InstanceID); err != nil {
+		t.Errorf("start of an ended one: %v", err)
+	}
+	if c := inspect(t, f, s.InstanceID); c.State != runtime.Exited {
+		t.Errorf("a second life: %+v", c)
+	}
 }
 
 func startRefused(t *testing.T, f Fixture) {

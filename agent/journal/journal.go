@@ -1,0 +1,216 @@
+// Package journal is the agent's memory on disk: which node this is, the
+// highest epoch it has obeyed, every instance it was given, and tombstones of
+// those it must never start. One small file each, written to a temporary name,
+// synced and renamed: a file is there whole, or not at all.
+//
+// The agent writes what it is about to do before it asks the engine to, so that
+// after a kill at any instant it knows which containers may exist.
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dinp/dinp/agent/runtime"
+	"github.com/dinp/dinp/common/model"
+)
+
+// Record is what is kept of one instance.
+type Record struct {
+	Spec   runtime.Spec   `json:"spec"`
+	Status model.Observed `json:"status"` // as last reported
+	// Adopted says that the container was found by its label and we know no spec
+	// of it: it is reported, and stopped when told to, but never started.
+	Adopted bool `json:"adopted,omitempty"`
+	// Pulled says that the image is on the host, with phase pulling.
+	Pulled bool `json:"pulled,omitempty"`
+	// Tries counts refusals of the engine.
+	Tries int `json:"tries,omitempty"`
+	// Stop is set once a stop was ordered, and never unset.
+	Stop *Stop `json:"stop,omitempty"`
+	// End is how it ended, from when that is known until its container is removed.
+	End *End `json:"end,omitempty"`
+}
+
+// Stop is an order to stop.
+type Stop struct {
+	DrainUntil time.Time     `json:"drain_until"`
+	Grace      time.Duration `json:"grace"`
+	KillAt     time.Time     `json:"kill_at"` // set with the stop signal
+	Reason     string        `json:"reason,omitempty"`
+}
+
+// End is how an instance ended.
+type End struct {
+	Gone     model.Gone `json:"gone"`
+	ExitCode int        `json:"exit_code,omitempty"`
+	Code     model.Code `json:"code,omitempty"`
+	Message  string     `json:"message,omitempty"`
+	Logs     []string   `json:"logs,omitempty"`
+}
+
+// Journal is the open journal of one agent.
+type Journal struct {
+	dir    string // "": nothing is written
+	nodeID string
+	log    *slog.Logger
+	lock   *os.File // held until Close
+
+	epochMu sync.Mutex // guards epoch, and orders its writes
+	epoch   Epoch
+
+	tombMu sync.Mutex // guards tombs
+	tombs  map[string]time.Time
+}
+
+// The names below the data folder.
+const (
+	instancesDir = "instances"
+	tombsDir     = "tombstones"
+	nodeIDFile   = "node-id"
+	epochFile    = "epoch.json"
+	lockFile     = "lock"
+)
+
+// An id becomes a file's and a container's name, and comes from the network.
+var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+// ValidID reports whether id may be an instance's.
+func ValidID(id string) bool { return validID.MatchString(id) }
+
+// Open opens the journal in dir, or makes a new one with newID as the node's
+// id. Two agents cannot have the same one open.
+func Open(dir, newID string, log *slog.Logger) (*Journal, error) {
+	for _, d := range []string{dir, filepath.Join(dir, instancesDir), filepath.Join(dir, tombsDir)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	lock, err := acquire(filepath.Join(dir, lockFile))
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{dir: dir, log: log, lock: lock, tombs: map[string]time.Time{}}
+	if err := errors.Join(j.loadNodeID(newID), j.loadEpoch(), j.loadTombs()); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// Memory returns a journal that keeps nothing on disk, for fake nodes.
+func Memory(nodeID string) *Journal {
+	return &Journal{nodeID: nodeID, tombs: map[string]time.Time{}}
+}
+
+// Close lets another agent open the journal. All is written already.
+func (j *Journal) Close() error {
+	if j.lock == nil {
+		return nil
+	}
+	return j.lock.Close()
+}
+
+// NodeID is the node's id, made on the first start and kept for ever.
+func (j *Journal) NodeID() string { return j.nodeID }
+
+// Records reads every instance's record. One that cannot be read is put aside
+// with a warning: its container, if there is one, still carries our label and
+// will be found again by it.
+func (j *Journal) Records() ([]Record, error) {
+	if j.dir == "" {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(filepath.Join(j.dir, instancesDir))
+	if err != nil {
+		return nil, err
+	}
+	var out []Record
+	for _, e := range entries {
+		path := filepath.Join(j.dir, instancesDir, e.Name())
+		id, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok {
+			continue // a temporary file of a write that never finished, or one put aside
+		}
+		var r Record
+		if err := readJSON(path, &r); err != nil || r.Spec.InstanceID != id {
+			j.log.Error("journal record unreadable, put aside", "instance", id, "err", err)
+			if err := os.Rename(path, path+".unreadable"); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// Put writes an instance's record; when it returns nil the record survives the
+// agent's end, and with lasting that of the machine, at the price of a few
+// milliseconds.
+func (j *Journal) Put(r Record, lasting bool) error {
+	if j.dir == "" {
+		return nil
+	}
+	return writeJSON(j.recordPath(r.Spec.InstanceID), r, lasting)
+}
+
+// Forget replaces an instance's record by a tombstone.
+func (j *Journal) Forget(id string, now time.Time) error {
+	if err := j.Bury(id, now); err != nil {
+		return err
+	}
+	if j.dir == "" {
+		return nil
+	}
+	if err := os.Remove(j.recordPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (j *Journal) recordPath(id string) string {
+	return filepath.Join(j.dir, instancesDir, id+".json")
+}
+
+func (j *Journal) loadNodeID(newID string) error {
+	path := filepath.Join(j.dir, nodeIDFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		j.nodeID = newID
+		return writeFile(path, []byte(newID+"\n"), true)
+	}
+	if err != nil {
+		return err
+	}
+	j.nodeID = strings.TrimSpace(string(b))
+	if !ValidID(j.nodeID) {
+		return fmt.Errorf("%s does not hold a node id", path)
+	}
+	return nil
+}
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
+}
+
+func writeJSON(path string, v any, lasting bool) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, b, lasting)
+}
