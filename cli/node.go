@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
+)
+
+// availabilities are the words for what people want of a node.
+var availabilities = map[string]model.Availability{"cordon": model.Cordoned, "uncordon": model.Active, "drain": model.Draining}
+
+func (c *console) nodeCommands() []*cobra.Command {
+	return []*cobra.Command{
+		c.command(spec{use: "nodes", short: "List nodes and routers", example: "  dinp nodes", args: cobra.NoArgs, list: true, run: listNodes}),
+		c.command(spec{use: "node NODE [cordon|uncordon|drain]", short: "Show a node, or say what is wanted of it",
+			long:    "Show a node, or say what is wanted of it:\ncordon places nothing new there, drain also moves away what is there, uncordon takes either back.",
+			example: "  dinp node web3\n  dinp node web3 drain", args: cobra.RangeArgs(1, 2), complete: nodeThen("cordon", "uncordon", "drain"), list: true, run: node}),
+	}
+}
+
+func listNodes(ctx context.Context, s *session, _ []string) error {
+	n, err := get[api.Nodes](ctx, s.api, "/nodes")
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return printJSON(s.out, n)
+	}
+	rows := make([][]string, len(n.Items))
+	for i, v := range n.Items {
+		rows[i] = []string{v.Name, v.Address, v.Zone, v.Status, v.Availability, strconv.Itoa(v.Instances), used(v), v.Message}
+	}
+	if err := table(s.out, []string{"NODE", "ADDRESS", "ZONE", "STATUS", "AVAILABILITY", "INSTANCES", "MEMORY RESERVED", "NOTE"}, rows); err != nil {
+		return err
+	}
+	if len(n.Routers) > 0 {
+		rows = make([][]string, len(n.Routers))
+		for i, r := range n.Routers {
+			rows[i] = []string{r.ID, r.Addr, yesNo(r.Live), r.Serves, strconv.FormatUint(r.Requests, 10), strconv.FormatUint(r.Errors, 10)}
+		}
+		fmt.Fprintln(s.out)
+		return table(s.out, []string{"ROUTER", "ADDRESS", "LIVE", "SERVES", "REQUESTS", "ERRORS"}, rows)
+	}
+	return nil
+}
+
+func used(n api.Node) string {
+	return memory(n.MemoryReservedMiB) + " of " + memory(n.MemoryMiB)
+}
+
+func node(ctx context.Context, s *session, args []string) error {
+	n, err := s.findNode(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		return s.printNode(n)
+	}
+	want, ok := availabilities[args[1]]
+	if !ok {
+		return usage(s.cmd, fmt.Errorf("say cordon, uncordon or drain, not %q", args[1]))
+	}
+	if err := s.api.call(ctx, http.MethodPatch, at("nodes", n.ID), api.EditNode{Availability: string(want)}, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.err, "node %s is %s\n", n.Name, want)
+	return nil
+}
+
+func (s *session) printNode(n api.Node) error {
+	if s.json {
+		return printJSON(s.out, n)
+	}
+	cpu := cores(n.CPUReservedMilli)
+	if n.CPUReservedMilli == 0 {
+		cpu = "0"
+	}
+	return facts(s.out, "node", n.Name, "id", n.ID, "address", n.Address, "zone", n.Zone, "status", n.Status, "availability", n.Availability,
+		"instances", strconv.Itoa(n.Instances), "memory reserved", used(n), "cores reserved", cpu+" of "+cores(n.CPUMilli),
+		"heard", when(n.HeardAt), "docker", n.Docker, "version", n.Version, "note", n.Message)
+}
+
+// findNode finds a node by name, or by the beginning of its ID.
+func (s *session) findNode(ctx context.Context, word string) (api.Node, error) {
+	n, err := get[api.Nodes](ctx, s.api, "/nodes")
+	if err != nil {
+		return api.Node{}, err
+	}
+	var found []api.Node
+	for _, v := range n.Items {
+		if v.ID == word {
+			return v, nil
+		}
+		if v.Name == word || len(word) >= 4 && strings.HasPrefix(v.ID, word) {
+			found = append(found, v)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return api.Node{}, model.E(model.CodeNotFound, "there is no node %q", word).WithNext("dinp nodes lists them")
+	case 1:
+		return found[0], nil
+	}
+	e := model.E(model.CodeConflict, "%d nodes are called %q", len(found), word).WithNext("name it by its ID")
+	for _, v := range found {
+		e = e.WithEvidence(v.ID + " " + v.Address)
+	}
+	return api.Node{}, e
+}

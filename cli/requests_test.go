@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
+)
+
+// TestCommands_AskForWhatTheyShow runs each plain command against one answer,
+// and checks the request it makes and the words it prints.
+func TestCommands_AskForWhatTheyShow(t *testing.T) {
+	t.Parallel()
+	event := api.Event{ID: "9007199254740993", At: t0, Actor: "ann", From: "10.0.0.9", Verb: "app.scale", App: "shop", Subject: "shop", Message: "instances 1 → 3", Outcome: "ok"}
+	line := api.LogLine{Seq: 1, At: t0, Text: "listening", Release: "v1", Slot: 2}
+	node := api.Node{ID: "5f0c-1", Name: "web1", Address: "10.0.0.1", Status: "ready", Availability: "active", MemoryMiB: 4096, MemoryReservedMiB: 512, CPUMilli: 4000, HeardAt: t0}
+	for cmd, c := range map[string]struct {
+		request string
+		answer  any
+		body    string   // sent
+		shows   []string // on either stream
+	}{
+		"releases shop": {"GET /apps/shop/releases", api.Page[api.Release]{Items: []api.Release{
+			{Version: "v3", Cause: "deploy", CreatedBy: "ann", Wanted: true, MemoryMiB: 256, Deployment: &api.Deployment{Status: "failed"}}, {Version: "v2", Serving: true, Note: "fix"}}},
+			"", []string{"v3       failed", "v2       serving, not wanted", "fix"}},
+		"logs shop":                 {"GET /apps/shop/logs", api.Page[api.LogLine]{Items: []api.LogLine{line}}, "", []string{"v1.2 listening\n"}},
+		"logs shop --json":          {"GET /apps/shop/logs", api.Page[api.LogLine]{Items: []api.LogLine{line}}, "", []string{`"text":"listening"`}},
+		"events shop":               {"GET /apps/shop/events", api.Page[api.Event]{Items: []api.Event{event}}, "", []string{"instances 1 → 3", "app.scale"}},
+		"events --json":             {"GET /events", api.Page[api.Event]{Items: []api.Event{event}}, "", []string{`"id": "9007199254740993"`}},
+		"audit":                     {"GET /audit", api.Page[api.Event]{Items: []api.Event{event}}, "", []string{"10.0.0.9"}},
+		"domains shop":              {"GET /apps/shop/domains", api.Page[api.Domain]{Items: []api.Domain{{Host: "www.shop.example"}}}, "", []string{"www.shop.example"}},
+		"domains shop add a.b":      {"POST /apps/shop/domains", api.Domain{Host: "a.b"}, `{"host":"a.b"}`, []string{"bound a.b to shop"}},
+		"domains shop remove a.b":   {"DELETE /apps/shop/domains/a.b", nil, "", []string{"unbound a.b from shop"}},
+		"maintenance shop on":       {"PATCH /apps/shop", api.App{}, `{"maintenance":true}`, []string{"maintenance of shop is on"}},
+		"undelete shop":             {"POST /apps/shop/undelete", api.App{State: "v1 serves"}, "{}", []string{"app shop is back: v1 serves"}},
+		"builds shop":               {"GET /builds", api.Page[api.Build]{Items: []api.Build{{ID: "b1", App: "shop", Status: "failed", Filename: "shop.war"}, {ID: "b2", ImageRef: "nginx"}}}, "", []string{"b1  shop  failed", "shop.war", "nginx"}},
+		"cancel b1":                 {"POST /builds/b1/cancel", api.Build{ID: "b1", Status: "running"}, "{}", []string{"build b1 will end in a moment"}},
+		"build cancel b1":           {"POST /builds/b1/cancel", api.Build{ID: "b1", Status: "cancelled", EndedAt: t0}, "{}", []string{"build b1 is cancelled"}},
+		"nodes":                     {"GET /nodes", api.Nodes{Items: []api.Node{node}, Routers: []api.Router{{ID: "r1", Addr: ":8080", Live: true, Serves: "7.1", Requests: 12}}}, "", []string{"512 MiB of 4 GiB", "ROUTER", "7.1"}},
+		"node web1":                 {"GET /nodes", api.Nodes{Items: []api.Node{node}}, "", []string{"cores reserved   0 of 4", "5f0c-1"}},
+		"users":                     {"GET /users", api.Page[api.User]{Items: []api.User{{Name: "ann", Role: "member", Teams: map[string]string{"web": "owner", "api": "viewer"}}}}, "", []string{"api:viewer web:owner"}},
+		"users delete ann":          {"DELETE /users/ann", nil, "", []string{"deleted user ann"}},
+		"teams":                     {"GET /teams", api.Page[api.Team]{Items: []api.Team{{Name: "web", Members: map[string]string{"ann": "owner"}}}}, "", []string{"ann:owner"}},
+		"teams create web":          {"POST /teams", api.Team{Name: "web"}, `{"name":"web"}`, []string{"created team web"}},
+		"teams member web ann none": {"PUT /teams/web/members/ann", nil, `{"role":""}`, []string{"role of ann in team web is none"}},
+		"tokens":                    {"GET /tokens", api.Page[api.Token]{Items: []api.Token{{ID: "t1", Name: "ci", CreatedAt: t0}}}, "", []string{"t1  ci"}},
+		"tokens create ci --days 9": {"POST /tokens", api.Token{Secret: "dinp_x"}, `{"name":"ci","days":9}`, []string{"dinp_x\n", "not shown again"}},
+		"tokens delete t1":          {"DELETE /tokens/t1", nil, "", []string{"deleted token t1"}},
+		"whoami":                    {"GET /whoami", api.User{Name: "ann", Role: "admin"}, "", []string{"ann", "admin"}},
+		"explain shop": {"GET /apps/shop/explain", api.Explain{App: "shop", State: "waiting", Next: "dinp nodes", Steps: []api.ExplainStep{{Slot: 0, Step: "placed", Text: "0 of 1 nodes fit"}}},
+			"", []string{"shop: waiting", "0 of 1 nodes fit", "next: dinp nodes"}},
+		"explain shop 0": {"GET /apps/shop/instances/0/explain", api.Explain{App: "shop"}, "", []string{"shop:"}},
+		"version --json": {"GET /version", api.Version{Version: "1.2.3"}, "", []string{`"version": "1.2.3"`}},
+	} {
+		t.Run(cmd, func(t *testing.T) {
+			t.Parallel()
+			f := &fakeDash{mux: http.NewServeMux(), bodies: map[string]string{}, keys: map[string]string{}}
+			f.mux.HandleFunc(c.request, func(w http.ResponseWriter, _ *http.Request) {
+				if c.answer == nil {
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				answer(w, 200, c.answer)
+			})
+			f.start(t)
+			r := run(t, f, strings.Fields(cmd)...)
+			if r.code != 0 || f.seen(c.request) == 0 || f.bodies[c.request] != c.body {
+				t.Errorf("exit code %d after %v with body %q, want %s with %q: %s", r.code, f.requests, f.bodies[c.request], c.request, c.body, r.err)
+			}
+			for _, s := range c.shows {
+				if !strings.Contains(r.out+r.err, s) {
+					t.Errorf("%q is not shown:\n%s%s", s, r.out, r.err)
+				}
+			}
+		})
+	}
+}
+
+func TestNode_Drain(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.mux.HandleFunc("GET /nodes", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, api.Nodes{Items: []api.Node{{ID: "5f0c-1", Name: "web1"}, {ID: "5f0c-2", Name: "twin"}, {ID: "77aa-3", Name: "twin"}}})
+	})
+	f.mux.HandleFunc("PATCH /nodes/5f0c-1", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, api.Node{}) })
+	want(t, run(t, f, "node", "web1", "drain"), 0, "", "node web1 is draining")
+	if got := f.bodies["PATCH /nodes/5f0c-1"]; got != `{"availability":"draining"}` {
+		t.Errorf("sent %s", got)
+	}
+	want(t, run(t, f, "node", "twin"), 1, "", `2 nodes are called "twin"`, "5f0c-2", "77aa-3")
+	want(t, run(t, f, "node", "nobody"), 1, "", "next: dinp nodes lists them")
+	want(t, run(t, f, "node", "web1", "explode"), 2, "", "say cordon, uncordon or drain")
+}
+
+func TestBuildLog_FollowsToTheEndOfTheBuild(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	connections := 0
+	f.mux.HandleFunc("GET /builds/b9/log", func(w http.ResponseWriter, r *http.Request) {
+		connections++
+		w.Header().Set("Content-Type", "text/event-stream")
+		sendEvent(w, "log", api.LogLine{Seq: 1, Text: "one"})
+		if connections > 1 { // the first connection breaks early
+			sendEvent(w, "log", api.LogLine{Seq: 2, Text: "two"})
+		}
+	})
+	f.mux.HandleFunc("GET /builds/b9", func(w http.ResponseWriter, _ *http.Request) {
+		b := api.Build{ID: "b9"}
+		if connections > 1 {
+			b.EndedAt = t0
+		}
+		answer(w, 200, b)
+	})
+	want(t, run(t, f, "build", "log", "b9", "-f"), 0, "one\ntwo\n")
+}
+
+func TestLogs_FollowGoesOnAfterABreak(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	var since []string
+	f.mux.HandleFunc("GET /apps/shop/logs", func(w http.ResponseWriter, r *http.Request) {
+		since = append(since, r.URL.Query().Get("since"))
+		if len(since) == 3 {
+			refuse(w, 403, model.E(model.CodeDenied, "not any more"))
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		sendEvent(w, "log", api.LogLine{At: t0, Text: "hello"})
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	r := run(t, f, "logs", "shop", "-f", "--since", "10m")
+	if r.code != 1 || !strings.HasPrefix(r.out, "hello\n") || len(since) != 3 || since[2] != "2026-11-21T09:30:00Z" {
+		t.Errorf("exit code %d, stdout %q after asking since %q: %s", r.code, r.out, since, r.err)
+	}
+}

@@ -1,0 +1,243 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+const (
+	uploadTries = 10               // in a row without a byte that arrived
+	uploadStall = 60 * time.Second // the network takes nothing any more
+	uploadStore = 10 * time.Minute // the server checks and stores what it has
+)
+
+// artifact is a file on its way to the server.
+type artifact struct {
+	file   *os.File
+	name   string
+	size   int64
+	sha256 string
+}
+
+// hash reads the file once to learn its address.
+func (a *artifact) hash(ctx context.Context, seen func(int64)) error {
+	h := sha256.New()
+	n, err := io.Copy(h, &counted{ctx: ctx, r: io.NewSectionReader(a.file, 0, a.size), seen: seen})
+	if err != nil {
+		return err
+	}
+	if n != a.size {
+		return model.E(model.CodeBadArtifact, "%s became shorter while it was read: %d of %d bytes", a.name, n, a.size)
+	}
+	a.sha256 = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// counted tells how far a reader is, and ends with its context.
+type counted struct {
+	ctx  context.Context // of the one transfer this reader is made for
+	r    io.Reader
+	seen func(int64)
+	at   int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.r.Read(p)
+	c.at += int64(n)
+	c.seen(c.at)
+	return n, err
+}
+
+// has asks whether the server has an artifact already.
+func (c *client) has(ctx context.Context, sha string) (bool, error) {
+	err := c.call(ctx, http.MethodHead, at("artifacts", sha), nil, nil)
+	if model.IsKind(err, model.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// transfer is one upload: where it goes, and how much has arrived there.
+type transfer struct {
+	*client
+	artifact
+	location string // path of the upload; "" before it began
+	offset   int64
+	seen     func(int64)
+}
+
+// upload brings an artifact to the server. A broken connection is taken up
+// again where the server says that it stopped; only a long row of tries that
+// bring nothing gives up.
+func (c *client) upload(ctx context.Context, a artifact, seen func(int64)) error {
+	t := &transfer{client: c, artifact: a, seen: seen}
+	for idle := 0; ; idle++ {
+		if idle > 0 {
+			if err := sleep(ctx, min(c.pause<<(idle-1), 10*time.Second)); err != nil {
+				return err
+			}
+		}
+		before := t.offset
+		done, err := t.step(ctx)
+		if done || ctx.Err() != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		var retry transient
+		if err != nil && !errors.As(err, &retry) {
+			return err
+		}
+		if t.offset > before {
+			idle = 0
+		}
+		if idle >= uploadTries {
+			return gaveUp(a, t.offset, err)
+		}
+	}
+}
+
+func gaveUp(a artifact, at int64, err error) error {
+	e := model.E(model.CodeUnavailable, "upload of %s stopped at %s of %s after %d tries", a.name, size(at), size(a.size), uploadTries+1).
+		WithStill("nothing was changed").WithNext("run the same command again once the server answers")
+	if err != nil {
+		e = e.WithEvidence(plain(err).Error())
+	}
+	return e
+}
+
+// step begins the upload, or finds out where it stands, and sends the rest.
+func (t *transfer) step(ctx context.Context) (done bool, err error) {
+	if t.location == "" {
+		if err := t.begin(ctx); err != nil {
+			return false, err
+		}
+	} else if done, err := t.ask(ctx); done || err != nil {
+		return done, err
+	}
+	return t.send(ctx)
+}
+
+func (t *transfer) begin(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	req, err := t.request(limited, http.MethodPost, "/artifacts", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Idempotency-Key", t.key())
+	req.Header.Set("Upload-Length", strconv.FormatInt(t.size, 10))
+	req.Header.Set("Upload-Metadata", metadata("filename", t.name)+","+metadata("sha256", t.sha256))
+	resp, err := t.do(ctx, req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	t.offset = 0
+	return t.locate(req.URL, resp.Header.Get("Location"))
+}
+
+func metadata(key, value string) string {
+	return key + " " + base64.StdEncoding.EncodeToString([]byte(value))
+}
+
+// locate keeps where the upload goes; never to another host, which would be
+// handed the token and the file.
+func (t *transfer) locate(base *url.URL, location string) error {
+	to, err := base.Parse(location)
+	if err != nil || location == "" || to.Host != base.Host {
+		return model.E(model.CodeUnavailable, "the server began an upload at %q, which is not one of its own paths", location)
+	}
+	t.location = to.RequestURI()
+	return nil
+}
+
+// ask learns how much the server has. An upload it does not know any more
+// begins anew with the next step.
+func (t *transfer) ask(ctx context.Context) (done bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	req, err := t.request(limited, http.MethodHead, t.location, nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := t.do(ctx, req)
+	if err != nil {
+		return false, t.lost(err)
+	}
+	resp.Body.Close()
+	return t.arrived(resp)
+}
+
+// send sends what is missing, in one request.
+func (t *transfer) send(ctx context.Context) (done bool, err error) {
+	alive, cancel := context.WithCancel(ctx)
+	defer cancel()
+	dog := time.AfterFunc(uploadStall, cancel)
+	defer dog.Stop()
+	from := t.offset
+	body := &counted{ctx: alive, r: io.NewSectionReader(t.file, from, t.size-from), seen: func(n int64) {
+		dog.Reset(uploadStall)
+		if from+n == t.size {
+			dog.Reset(uploadStore)
+		}
+		t.seen(from + n)
+	}}
+	req, err := t.request(alive, http.MethodPatch, t.location, body)
+	if err != nil {
+		return false, err
+	}
+	req.ContentLength = t.size - from
+	req.Header.Set("Content-Type", "application/offset+octet-stream")
+	req.Header.Set("Upload-Offset", strconv.FormatInt(from, 10))
+	resp, err := t.do(ctx, req)
+	if err != nil {
+		return false, t.lost(err)
+	}
+	resp.Body.Close()
+	return t.arrived(resp)
+}
+
+// lost sorts an error out: an upload that is gone begins anew, one at another
+// offset than we thought is asked for its own.
+func (t *transfer) lost(err error) error {
+	switch {
+	case model.IsKind(err, model.NotFound):
+		t.location = ""
+		return transient{err}
+	case model.IsKind(err, model.Conflict), model.IsKind(err, model.Stale):
+		return transient{err}
+	}
+	return err
+}
+
+// arrived reads how far the upload is; done when the server has all of it
+// under the address we know.
+func (t *transfer) arrived(resp *http.Response) (done bool, err error) {
+	if got := resp.Header.Get("Dinp-Artifact"); got != "" {
+		if got != t.sha256 {
+			return true, model.E(model.CodeBadArtifact, "the server has sha256 %s of %s, which is %s here", got, t.name, t.sha256).
+				WithStill("nothing was changed").WithNext("do not change the file while it is sent, and run the command again")
+		}
+		return true, nil
+	}
+	at, err := strconv.ParseInt(resp.Header.Get("Upload-Offset"), 10, 64)
+	if err != nil || at < 0 || at > t.size {
+		return false, model.E(model.CodeUnavailable, "the server says that it has %q bytes of an upload of %d", resp.Header.Get("Upload-Offset"), t.size)
+	}
+	t.offset = at
+	t.seen(at)
+	return false, nil
+}
