@@ -22,14 +22,7 @@ import (
 	"github.com/dinp/dinp/test/testenv"
 )
 
-func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{}) // the tests take Redis away on purpose
-	goleak.VerifyTestMain(m)
-}
-
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // running is a router in its full life, fed by a Redis.
 type running struct {

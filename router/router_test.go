@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -252,88 +251,5 @@ func TestRouter_TakenPortIsNamed(t *testing.T) {
 		if !model.IsCode(err, model.CodePortTaken) || !strings.Contains(err.Error(), port) {
 			t.Errorf("admin %v: %v", admin, err)
 		}
-	}
-}
-
-func TestRouter_AccessLogSaysWhatAndWhy(t *testing.T) {
-	t.Parallel()
-	l := newLeader(t, testenv.Redis(t))
-	l.publish(shop(app(t, says("hello"))))
-	c := config(t, l.c.Options().Addr)
-	log := &buffer{}
-	c.AccessWriter = log
-	r := start(t, c)
-	l.acknowledged("r1")
-	r.get("shop.local", "/a?secret=1")
-	r.get("nope.local", "/")
-	r.end()
-	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	if len(lines) != 2 {
-		t.Fatalf("%d lines: %s", len(lines), log)
-	}
-	var got []map[string]any
-	for _, s := range lines {
-		m := map[string]any{}
-		if err := json.Unmarshal([]byte(s), &m); err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, m)
-	}
-	for k, v := range map[string]any{"host": "shop.local", "app": "shop", "release": 3.0, "method": "GET", "path": "/a", "status": 200.0, "bytes": 5.0, "attempts": 1.0} {
-		if got[0][k] != v {
-			t.Errorf("%s = %v, want %v", k, got[0][k], v)
-		}
-	}
-	if got[0]["instance"] == "" || got[0]["request_id"] == "" || got[0]["time"] == "" {
-		t.Errorf("line %v", got[0])
-	}
-	if got[1]["code"] != "D160" || got[1]["why"] != "no_host" || got[1]["status"] != 404.0 {
-		t.Errorf("line %v", got[1])
-	}
-	if strings.Contains(log.String(), "secret") {
-		t.Error("the query is in the log")
-	}
-}
-
-func TestRouter_MetricsAndDebug(t *testing.T) {
-	t.Parallel()
-	l := newLeader(t, testenv.Redis(t))
-	r := start(t, config(t, l.c.Options().Addr))
-	l.publish(shop(app(t, says("hello"))))
-	r.answers("shop.local", 200, "hello")
-	r.get("flood-1.local", "/")
-	r.get("flood-2.local", "/")
-	_, body := r.adminGet("/metrics")
-	for _, want := range []string{
-		`dinp_router_requests_total{app="shop",class="2xx"} 1`, `dinp_router_requests_total{app="",class="4xx"}`,
-		`dinp_router_refused_total{code="D160"}`, "dinp_router_table_epoch 100", "dinp_router_table_seq 1", "dinp_router_redis_connected 1",
-		`dinp_router_route_refusals_total{reason="withdrawal"} 0`, "dinp_router_request_seconds_count",
-	} {
-		if !strings.Contains(body, want) {
-			t.Errorf("metrics lack %s", want)
-		}
-	}
-	if strings.Contains(body, "flood-1") {
-		t.Error("a visitor can make series")
-	}
-	var v tableView
-	if _, body := r.adminGet("/debug/table"); json.Unmarshal([]byte(body), &v) != nil || len(v.Backends) != 1 || v.Backends[0].Endpoints[0].Release != 3 {
-		t.Errorf("debug table: %s", body)
-	}
-	l.publish(route.Change{Key: "/rs/shop.local"})
-	r.answers("shop.local", 404, "D160")
-	if _, body := r.adminGet("/metrics"); strings.Contains(body, `app="shop"`) {
-		t.Error("a deleted app's series stay")
-	}
-}
-
-func TestRouter_HugeHeadsAreRefused(t *testing.T) {
-	t.Parallel()
-	r := start(t, config(t, miniredis.RunT(t).Addr()))
-	req, _ := http.NewRequest("GET", "http://"+r.Addr()+"/", nil)
-	req.Close = true
-	req.Header.Set("X-Big", strings.Repeat("x", 2*maxHeaderBytes))
-	if status, _, err := answer(http.DefaultTransport.RoundTrip(req)); err == nil && status != 431 {
-		t.Errorf("status %d, want 431", status)
 	}
 }

@@ -14,9 +14,9 @@ import (
 // endpoint is the state of one instance at one address. It outlives table
 // swaps, and ends when its instance leaves the table.
 type endpoint struct {
-	route.Endpoint
-	lane      *lane
-	transport *http.Transport // its own, so that its idle connections can be closed alone
+	addr, instance string
+	release        int
+	transport      *http.Transport // its own, so that its idle connections can be closed alone
 
 	inflight atomic.Int64
 	gone     atomic.Bool  // left the table: claims nothing any more; never set back
@@ -43,10 +43,10 @@ type lane struct {
 	tokens atomic.Int64
 }
 
-// pool is a backend of the present table, ready to choose from.
+// pool is a backend of the present table, ready to choose from. Weights are
+// here and not in the endpoints: they may change while the state goes on.
 type pool struct {
 	lane *lane
-	all  []*endpoint
 	open []*endpoint // those with weight
 	sums []int       // running sums of open's weights
 }
@@ -89,22 +89,20 @@ func (p *Proxy) makePool(b *table.Backend) *pool {
 	made := &pool{lane: l}
 	sum := 0
 	for _, re := range b.Endpoints {
-		e := p.endpointFor(b.Host, re, l)
-		made.all = append(made.all, e)
 		if re.Weight > 0 {
 			sum += re.Weight
-			made.open = append(made.open, e)
+			made.open = append(made.open, p.endpointFor(b.Host, re))
 			made.sums = append(made.sums, sum)
 		}
 	}
 	return made
 }
 
-func (p *Proxy) endpointFor(host string, re route.Endpoint, l *lane) *endpoint {
+func (p *Proxy) endpointFor(host string, re route.Endpoint) *endpoint {
 	key := endpointKey(host, re)
 	e := p.endpoints[key]
 	if e == nil {
-		e = &endpoint{Endpoint: re, lane: l, transport: p.newTransport()}
+		e = &endpoint{addr: re.Addr, instance: re.Instance, release: re.Release, transport: p.newTransport()}
 		p.endpoints[key] = e
 	}
 	return e
@@ -181,3 +179,10 @@ func (e *endpoint) isEjected(now time.Duration) bool {
 // index returns the open endpoint that a number below the sum of the weights
 // falls on.
 func (q *pool) index(n int) int { return sort.SearchInts(q.sums, n+1) }
+
+func (q *pool) weight(i int) int {
+	if i == 0 {
+		return q.sums[0]
+	}
+	return q.sums[i] - q.sums[i-1]
+}

@@ -52,8 +52,7 @@ func (q *pool) pick(now time.Duration, tried []*endpoint, draw func(int) int) *e
 		return nil
 	}
 	total := q.sums[len(q.sums)-1]
-	a, b := q.open[q.index(draw(total))], q.open[q.index(draw(total))]
-	if e := better(a, b, now, tried); e != nil && e.admit(now) {
+	if e := q.better(q.index(draw(total)), q.index(draw(total)), now, tried); e != nil && e.admit(now) {
 		return e
 	}
 	from := draw(len(q.open))
@@ -74,10 +73,11 @@ func (q *pool) pick(now time.Duration, tried []*endpoint, draw func(int) int) *e
 
 // better compares the load per weight; a draw goes to the first, so that an
 // idle app's requests follow the weights exactly.
-func better(a, b *endpoint, now time.Duration, tried []*endpoint) *endpoint {
+func (q *pool) better(i, j int, now time.Duration, tried []*endpoint) *endpoint {
+	a, b := q.open[i], q.open[j]
 	switch okA, okB := a.usable(now, tried), b.usable(now, tried); {
 	case okA && okB:
-		if b.inflight.Load()*int64(a.Weight) < a.inflight.Load()*int64(b.Weight) {
+		if b.inflight.Load()*int64(q.weight(i)) < a.inflight.Load()*int64(q.weight(j)) {
 			return b
 		}
 		return a

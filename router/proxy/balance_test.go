@@ -8,15 +8,13 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/dinp/dinp/common/route"
 )
 
 func poolOf(weights ...int) *pool {
 	q := &pool{lane: newLane()}
 	sum := 0
 	for i, w := range weights {
-		e := &endpoint{Endpoint: route.Endpoint{Instance: fmt.Sprint(i), Weight: w}}
+		e := &endpoint{instance: fmt.Sprint(i)}
 		sum += w
 		q.open, q.sums = append(q.open, e), append(q.sums, sum)
 	}
@@ -52,6 +50,18 @@ func TestPick_PrefersTheLessBusy(t *testing.T) {
 	}
 	if count < 700 { // drawn twice each, the busy one wins only when drawn both times
 		t.Errorf("the idle endpoint got %d of 1000", count)
+	}
+}
+
+func TestPick_ComparesLoadPerWeight(t *testing.T) {
+	t.Parallel()
+	q := poolOf(10, 90)
+	q.open[0].inflight.Store(2)
+	q.open[1].inflight.Store(9) // half the load for its weight
+	for i := range 2 {
+		if q.better(i, 1-i, 0, nil) != q.open[1] {
+			t.Error("the endpoint with more requests for its weight was chosen")
+		}
 	}
 }
 

@@ -74,8 +74,12 @@ type response struct {
 func (w *response) WriteHeader(code int) {
 	if code >= 200 && w.status == 0 {
 		w.status = code
+		h := w.Header()
 		if w.closing.Load() {
-			w.Header().Set("Connection", "close")
+			h.Set("Connection", "close")
+		}
+		if _, ok := h["Content-Type"]; !ok {
+			h["Content-Type"] = nil // net/http must not guess what the app left open
 		}
 	}
 	w.ResponseWriter.WriteHeader(code)

@@ -70,7 +70,7 @@ func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		if e == nil {
 			break
 		}
-		resp, err := e.transport.RoundTrip(body.attempt(req, e.Addr))
+		resp, err := e.transport.RoundTrip(body.attempt(req, e.addr))
 		if err == nil {
 			e.succeeded()
 			return resp, nil
@@ -121,7 +121,7 @@ func (p *Proxy) claim(x *exchange) (*pool, *endpoint) {
 			q.lane.refund()
 		}
 		x.Attempts++
-		x.at, x.Release, x.Instance = e, e.Release, e.Instance
+		x.at, x.Release, x.Instance = e, e.release, e.instance
 		return q, e
 	}
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -76,3 +77,14 @@ func readSecret(path string) (string, error) {
 	}
 	return strings.TrimSpace(string(b)), nil
 }
+
+// The client writes lines of its own to standard error, several for each
+// attempt on a Redis that is away. All it says there it also returns, and the
+// loops log that once. Its logger is one per process and not safe to change
+// later, hence here.
+func init() { redis.SetLogger(silent{}) }
+
+type silent struct{}
+
+// Printf drops the line.
+func (silent) Printf(context.Context, string, ...any) {}

@@ -22,16 +22,7 @@ import (
 	"github.com/dinp/dinp/test/testenv"
 )
 
-func TestMain(m *testing.M) {
-	if os.Getenv("DINP_TEST_VERBOSE") == "" {
-		redis.SetLogger(quietLogger{}) // the tests take Redis away on purpose
-	}
-	goleak.VerifyTestMain(m)
-}
-
-type quietLogger struct{}
-
-func (quietLogger) Printf(context.Context, string, ...any) {}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // onBoth runs a test against the embedded and the real Redis.
 func onBoth(t *testing.T, f func(t *testing.T, newRedis func() string)) {

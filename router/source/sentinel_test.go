@@ -51,7 +51,7 @@ func replicate(t *testing.T, replica, master string) {
 	c := redis.NewClient(&redis.Options{Addr: replica, DisableIdentity: true})
 	defer c.Close()
 	host, port, _ := net.SplitHostPort(master)
-	if err := c.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := c.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 60*time.Second, func() error { return c.Get(t.Context(), "/rs/a.x").Err() })

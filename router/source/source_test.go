@@ -1,13 +1,8 @@
 package source
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
 	"os"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -250,84 +245,4 @@ func TestSource_BadValueKeepsTheLastGoodRoute(t *testing.T) {
 			t.Error("a bad value removed a route, or was not counted")
 		}
 	})
-}
-
-// Every table served, even when listed in the middle of writes, is exactly what
-// the leader had at that version.
-func TestSource_TablesAreNeverMixtures(t *testing.T) {
-	t.Parallel()
-	onBoth(t, func(t *testing.T, newRedis func() string) {
-		l := newLeader(t, newRedis())
-		history := map[route.Version]*table.Table{}
-		step := func(i int) {
-			var ch []route.Change
-			for j := range 3 {
-				ch = append(ch, set(fmt.Sprintf("/rs/h%d.x", (i*7+j*3)%40), backend("app", fmt.Sprintf("10.0.%d.%d:80", i/250, i%250))))
-			}
-			if i%5 == 0 {
-				ch = append(ch, del(fmt.Sprintf("/rs/h%d.x", i%40)))
-			}
-			l.publish(false, ch...)
-			history[l.at] = mustTable(l)
-		}
-		step(0)
-		cfg := fastConfig(l.c.Options().Addr, "")
-		cfg.Relist = time.Millisecond
-		w := watch(t, cfg)
-		for i := 1; i < 1500 || w.Status().Lists < 3; i++ {
-			step(i)
-		}
-		w.serves(l)
-		w.stop()
-		for _, tb := range w.all {
-			if want := history[tb.Version()]; want == nil || !table.Equal(want, tb) {
-				t.Fatalf("version %v was served as\n%s", tb.Version(), table.EncodeSnapshot(tb))
-			}
-		}
-	})
-}
-
-func TestReporter_WritesTheLineWhenWokenAndAtTheEnd(t *testing.T) {
-	t.Parallel()
-	onBoth(t, func(t *testing.T, newRedis func() string) {
-		l := newLeader(t, newRedis())
-		var serves atomic.Pointer[table.Table]
-		serves.Store(table.Empty())
-		rep := NewReporter(RedisConfig{Addr: l.c.Options().Addr}, slog.New(slog.DiscardHandler), func() route.RouterLine {
-			return route.RouterLine{ID: "r1", Addr: "10.0.0.5:80", Serves: serves.Load().Version()}
-		})
-		src := New(fastConfig(l.c.Options().Addr, ""), slog.New(slog.DiscardHandler), func(tb *table.Table) { serves.Store(tb); rep.Wake() })
-		defer runUntilStopped(t, src.Run)()
-		stop := runUntilStopped(t, rep.Run)
-		l.publish(false, set("/rs/a.x", backend("a", "10.0.0.1:1")))
-		testenv.Eventually(t, 10*time.Second, func() error { return lineIs(l, l.at, false) })
-		stop()
-		if err := lineIs(l, l.at, true); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func lineIs(l *leader, v route.Version, stopped bool) error {
-	text, err := l.c.HGet(l.t.Context(), route.RoutersKey, "r1").Result()
-	if err != nil {
-		return err
-	}
-	line, err := route.DecodeRouterLine(text)
-	if err != nil || line.Serves != v || line.Stopped != stopped {
-		return fmt.Errorf("line %+v, %v; want %v, stopped %v", line, err, v, stopped)
-	}
-	return nil
-}
-
-func runUntilStopped(t *testing.T, run func(context.Context) error) (stop func()) {
-	done := make(chan error, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { done <- run(ctx) }()
-	return func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	}
 }
