@@ -1,0 +1,169 @@
+package image
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/dinp/dinp/builder/recipe"
+)
+
+// Tree is an unpacked artifact on the disk, and what is in it.
+type Tree struct {
+	Root  *os.Root
+	Top   string        // the folder of Root that Files are in, with its slash; "" for Root itself
+	Files []recipe.File // sorted; folders before what is in them
+}
+
+// writeTar writes the tree below dest. Nothing of this machine gets into it: owner and mode bits are set, names are in
+// the list's order, and times are those of the archive. So the same artifact gives the same bytes on any builder.
+//
+// Times are kept, and not all set to one, because web servers make their ETags of size and time: with one time for all, a
+// changed page of the same size would be "not modified" for every browser.
+func (t Tree) writeTar(ctx context.Context, w *tar.Writer, dest string, owner int) error {
+	dest = strings.Trim(path.Clean("/"+dest), "/")
+	for i, c := range dest {
+		if c == '/' {
+			if err := w.WriteHeader(header(dest[:i]+"/", recipe.File{Dir: true}, 0)); err != nil {
+				return err
+			}
+		}
+	}
+	if dest != "" {
+		dest += "/"
+		if err := w.WriteHeader(header(dest, recipe.File{Dir: true}, owner)); err != nil {
+			return err
+		}
+	}
+	for _, f := range t.Files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := t.writeFile(w, dest, f, owner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t Tree) writeFile(w *tar.Writer, dest string, f recipe.File, owner int) error {
+	name := dest + f.Path
+	if f.Dir {
+		name += "/"
+	}
+	if err := w.WriteHeader(header(name, f, owner)); err != nil {
+		return err
+	}
+	if f.Dir || f.Link != "" || f.Size == 0 {
+		return nil
+	}
+	src, err := t.Root.Open(t.Top + f.Path)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if _, err := io.CopyN(w, src, f.Size); err != nil {
+		return fmt.Errorf("read %q: %w", f.Path, err)
+	}
+	return nil
+}
+
+func header(name string, f recipe.File, owner int) *tar.Header {
+	h := &tar.Header{
+		Name: name, Typeflag: tar.TypeReg, Size: f.Size, Mode: 0o644, Uid: owner, Gid: owner,
+		ModTime: time.Unix(f.ModTime, 0), Format: tar.FormatPAX,
+	}
+	switch {
+	case f.Dir:
+		h.Typeflag, h.Size, h.Mode = tar.TypeDir, 0, 0o755
+	case f.Link != "":
+		h.Typeflag, h.Size, h.Mode, h.Linkname = tar.TypeSymlink, 0, 0o777, f.Link
+	case f.Exec:
+		h.Mode = 0o755
+	}
+	return h
+}
+
+// layer is a compressed tar in a file: memory stays flat whatever its size, and it is compressed once although its
+// digest is needed before its bytes.
+type layer struct {
+	file   string
+	digest v1.Hash
+	diffID v1.Hash
+	size   int64
+	media  types.MediaType
+}
+
+// newLayer writes the tree as a layer into a new file.
+func newLayer(ctx context.Context, t Tree, dest string, owner int, file string, media types.MediaType) (*layer, error) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	packed, plain := sha256.New(), sha256.New()
+	buf := bufio.NewWriterSize(io.MultiWriter(f, packed), 256<<10)
+	// The fastest level: registry and nodes are near, and it halves the time of a deploy.
+	z, err := gzip.NewWriterLevel(buf, gzip.BestSpeed)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	w := tar.NewWriter(io.MultiWriter(z, plain))
+	err = t.writeTar(ctx, w, dest, owner)
+	if err == nil {
+		err = errors.Join(w.Close(), z.Close(), buf.Flush())
+	}
+	info, serr := f.Stat()
+	if err := errors.Join(err, serr, f.Close()); err != nil {
+		return nil, err
+	}
+	return &layer{file: file, digest: hashOf(packed), diffID: hashOf(plain), size: info.Size(), media: media}, nil
+}
+
+func hashOf(h hash.Hash) v1.Hash {
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}
+}
+
+// Digest implements v1.Layer.
+func (l *layer) Digest() (v1.Hash, error) { return l.digest, nil }
+
+// DiffID implements v1.Layer.
+func (l *layer) DiffID() (v1.Hash, error) { return l.diffID, nil }
+
+// Size implements v1.Layer.
+func (l *layer) Size() (int64, error) { return l.size, nil }
+
+// MediaType implements v1.Layer.
+func (l *layer) MediaType() (types.MediaType, error) { return l.media, nil }
+
+// Compressed implements v1.Layer.
+func (l *layer) Compressed() (io.ReadCloser, error) { return os.Open(l.file) }
+
+// Uncompressed implements v1.Layer.
+func (l *layer) Uncompressed() (io.ReadCloser, error) {
+	f, err := os.Open(l.file)
+	if err != nil {
+		return nil, err
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{z, f}, nil
+}
