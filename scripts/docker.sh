@@ -37,7 +37,7 @@ ensure() {
 }
 
 install_engine() {
-    local packages=(iptables iproute2 procps)
+    local packages=(iptables iproute2)
     command -v dockerd >/dev/null || packages+=(docker.io)
     command -v docker >/dev/null || packages+=(docker.io)
     "$here/install.sh" "${packages[@]}"

@@ -32,8 +32,13 @@ since() {
     printf '%d.%d' $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-# alive PID tells whether a process exists that is not yet dead (a zombie waits only for its parent).
-alive() { [[ -n ${1:-} && -r /proc/$1/stat && $(ps -o stat= -p "$1" 2>/dev/null) != Z* ]]; }
+# alive PID tells whether a process exists and has not ended: a zombie only waits for its parent to notice.
+alive() {
+    local stat
+    { [[ -n ${1:-} ]] && stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+    stat=${stat##*) } # past the name, which may hold anything
+    [[ ${stat::1} != Z ]]
+}
 
 # await SECONDS COMMAND… polls until the command succeeds; false when time is up.
 await() {

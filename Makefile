@@ -1,0 +1,38 @@
+# `make` alone lists the targets; what they do stands in scripts/.
+version := $(shell git describe --tags --always --dirty 2>/dev/null)
+go_flags := -tags nomsgpack
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## compile bin/dinp
+	CGO_ENABLED=0 go build $(go_flags) -trimpath -ldflags '-s -w -X main.version=$(version)' -o bin/dinp ./cmd/dinp
+
+test: ## install what the tests need, then check and run them all; stops what it started
+	scripts/test.sh
+
+check: ## format, vet, staticcheck, generated code, shell scripts
+	scripts/check.sh
+
+race: ## the tests alone, with the race detector, on what is installed and running
+	go test -race $(go_flags) -timeout 20m ./...
+
+base-images: ## make the base images of the runtimes from Debian packages, into the cache
+	scripts/base-images.sh
+
+proto: ## generate the gRPC code from proto/
+	scripts/proto.sh
+
+demo: ## start the platform on this machine, deploy the samples, print their URLs
+	scripts/demo.sh start
+
+demo-stop: ## stop the platform and its samples, keep their data
+	scripts/demo.sh stop
+
+demo-clean: ## stop, and remove everything the demo has made
+	scripts/demo.sh clean
+
+bench-deploy: ## time a deploy against docker build, run and curl by hand
+	scripts/bench-deploy.sh
+
+.PHONY: help build test check race base-images proto demo demo-stop demo-clean bench-deploy

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# test.sh runs every check and every test. It installs what they need from the distribution's packages, starts what is
+# missing in a scratch folder, and stops what it started, also on Ctrl-C.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
+
+command -v go >/dev/null || die "Go is not installed" "the version that go.mod names: $(awk '$1 == "go" {print $2}' go.mod)"
+
+scratch=$(mktemp -d)
+clean() {
+    scripts/docker.sh stop "$scratch/docker"
+    rm -rf "$scratch"
+}
+trap clean EXIT
+trap 'exit 130' INT TERM
+
+packages() {
+    local all=(
+        mariadb-server redis-server docker-registry haproxy chromium # the neighbours of the parts under test
+        mmdebstrap zip                                                # base images and samples
+        iproute2 iptables procps curl                                 # networks and faults
+        protobuf-compiler shellcheck                                  # make check
+    )
+    command -v gcc >/dev/null || all+=(gcc libc6-dev) # the race detector links with it
+    scripts/install.sh "${all[@]}"
+}
+
+# Two packages at a time: each starts servers of its own.
+tests() { go test -race -tags nomsgpack -timeout 20m -p 2 ./...; }
+
+step "packages" packages
+step "docker" scripts/docker.sh ensure "$scratch/docker"
+step "base images" scripts/base-images.sh
+step "samples" examples/pack.sh "${XDG_CACHE_HOME:-$HOME/.cache}/dinp/examples"
+step "check" scripts/check.sh
+step "tests" tests
