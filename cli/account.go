@@ -23,7 +23,7 @@ func (c *console) accountCommands() []*cobra.Command {
 }
 
 func whoami(ctx context.Context, s *session, _ []string) error {
-	u, err := get[api.User](ctx, s.api, "/whoami")
+	u, err := get[api.User](ctx, s.api, "/me")
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (c *console) usersCommand() *cobra.Command {
 				return []string{u.Name, u.Role, roles(u.Teams), when(u.CreatedAt)}
 			})
 		}})
-	cmd.AddCommand(c.createUserCommand(), c.command(spec{use: "delete NAME", short: "Delete a user with its tokens", example: "  dinp users delete ann", args: cobra.ExactArgs(1),
+	cmd.AddCommand(c.createUserCommand(), c.passwordCommand(), c.command(spec{use: "delete NAME", short: "Delete a user with its tokens", example: "  dinp users delete ann", args: cobra.ExactArgs(1),
 		run: func(ctx context.Context, s *session, args []string) error {
 			return s.gone(ctx, "user "+args[0], at("users", args[0]))
 		}}))
@@ -93,6 +93,48 @@ func (c *console) createUserCommand() *cobra.Command {
 	return cmd
 }
 
+// newPassword is the body of PUT /users/{user}/password.
+type newPassword struct {
+	Old      string `json:"old,omitempty"` // of one's own
+	Password string `json:"password"`
+}
+
+func (c *console) passwordCommand() *cobra.Command {
+	var stdin bool
+	cmd := c.command(spec{use: "password NAME", short: "Set a user's password", long: "Set a user's password. With --password-stdin the new one is read; for your own, the old one is read from the line before it.",
+		example: "  dinp users password ann", args: cobra.ExactArgs(1),
+		run: func(ctx context.Context, s *session, args []string) error {
+			me, err := get[api.User](ctx, s.api, "/me")
+			if err != nil {
+				return err
+			}
+			in, err := s.newPassword(args[0], me.Name == args[0], stdin)
+			if err != nil {
+				return err
+			}
+			if err := s.api.call(ctx, http.MethodPut, at("users", args[0], "password"), in, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.err, "password of %s is changed\n", args[0])
+			return nil
+		}})
+	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read from standard input")
+	return cmd
+}
+
+func (s *session) newPassword(user string, own, stdin bool) (in newPassword, err error) {
+	if own && !stdin {
+		if in.Old, err = s.password("Your password now", false, false); err != nil {
+			return in, err
+		}
+	}
+	in.Password, err = s.password("New password of "+user, stdin, true)
+	if own && stdin {
+		in.Old, in.Password, _ = strings.Cut(in.Password, "\n")
+	}
+	return in, err
+}
+
 func (c *console) teamsCommand() *cobra.Command {
 	cmd := c.command(spec{use: "teams", short: "List or create teams, and say who is in them", example: "  dinp teams\n  dinp teams create web\n  dinp teams member web ann deployer",
 		args: cobra.NoArgs, list: true,
@@ -118,11 +160,13 @@ func (c *console) teamsCommand() *cobra.Command {
 }
 
 func member(ctx context.Context, s *session, args []string) error {
-	role := args[2]
-	if role == "none" {
-		role = "" // which the API takes for no role
+	path := at("teams", args[0], "members", args[1])
+	var err error
+	if args[2] == "none" {
+		err = s.api.call(ctx, http.MethodDelete, path, nil, nil)
+	} else {
+		err = s.api.call(ctx, http.MethodPut, path, api.Member{Role: args[2]}, nil)
 	}
-	err := s.api.call(ctx, http.MethodPut, at("teams", args[0], "members", args[1]), api.Member{Role: role}, nil)
 	if err == nil {
 		fmt.Fprintf(s.err, "role of %s in team %s is %s\n", args[1], args[0], args[2])
 	}

@@ -114,6 +114,14 @@ func short(id string) string {
 	return head
 }
 
+// shortUUID shortens what is a UUID, and leaves names as they are.
+func shortUUID(s string) string {
+	if len(s) == 36 && strings.Count(s, "-") == 4 {
+		return short(s)
+	}
+	return s
+}
+
 func openApp(ctx context.Context, s *session, args []string) error {
 	if err := appArg(args[0]); err != nil {
 		return err

@@ -58,7 +58,7 @@ func (c *console) buildLogCommand() *cobra.Command {
 			if follow {
 				return s.followBuildLog(ctx, args[0], path, times)
 			}
-			lines, err := s.lines(ctx, path+"?limit=1000")
+			lines, err := s.lines(ctx, path)
 			for err == nil && len(lines) > 0 {
 				if err := s.printLog(lines, times); err != nil {
 					return err
@@ -67,7 +67,7 @@ func (c *console) buildLogCommand() *cobra.Command {
 				if last == 0 {
 					return nil
 				}
-				lines, err = s.lines(ctx, fmt.Sprintf("%s?limit=1000&after=%d", path, last))
+				lines, err = s.lines(ctx, fmt.Sprintf("%s?after=%d", path, last))
 			}
 			return err
 		}})
@@ -83,10 +83,7 @@ func (s *session) followBuildLog(ctx context.Context, id, path string, times boo
 		path: func() string { return fmt.Sprintf("%s?follow=true&after=%d", path, last) },
 		each: func(e event) error {
 			var l api.LogLine
-			if e.name != "log" {
-				return nil
-			}
-			if err := e.decode(&l); err != nil || l.Seq != 0 && l.Seq <= last {
+			if err := e.line(&l); err != nil || e.name != "log" || l.Seq != 0 && l.Seq <= last {
 				return err
 			}
 			last = l.Seq

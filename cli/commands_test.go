@@ -193,6 +193,24 @@ func TestLogin_AsksNobodyInAPipe(t *testing.T) {
 	}
 }
 
+func TestUsers_PasswordsComeFromStandardInput(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.mux.HandleFunc("GET /me", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, api.User{Name: "admin"}) })
+	f.mux.HandleFunc("PUT /users/{user}/password", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
+	f.mux.HandleFunc("POST /users", func(w http.ResponseWriter, _ *http.Request) { answer(w, 201, api.User{Name: "ann", Role: "admin"}) })
+	for _, c := range []struct{ line, stdin, request, body string }{
+		{"users password ann", "new one\n", "PUT /users/ann/password", `{"password":"new one"}`},
+		{"users password admin", "old\nnew\n", "PUT /users/admin/password", `{"old":"old","password":"new"}`},
+		{"users create ann --admin", "hunter2", "POST /users", `{"name":"ann","password":"hunter2","role":"admin"}`},
+	} {
+		r := runIn(t.Context(), f, map[string]string{}, c.stdin, append(strings.Fields(c.line), "--password-stdin")...)
+		if r.code != 0 || f.bodies[c.request] != c.body {
+			t.Errorf("%s: exit code %d, sent %s, want %s: %s", c.line, r.code, f.bodies[c.request], c.body, r.err)
+		}
+	}
+}
+
 func TestCompletion_OffersAppNames(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

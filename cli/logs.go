@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -74,27 +77,48 @@ func (s *session) logs(ctx context.Context, app string, f logFlags) error {
 // came since the last line.
 func (s *session) followLog(ctx context.Context, path string, q url.Values, times bool) error {
 	q.Set("follow", "true")
-	var last time.Time
+	var p position
 	return s.api.follow(ctx, stream{
 		path: func() string {
-			if !last.IsZero() {
-				q.Set("since", last.Format(time.RFC3339Nano))
+			if p.resume(); !p.at.IsZero() {
+				q.Set("since", p.at.Format(time.RFC3339Nano))
 				q.Del("tail")
 			}
 			return path + "?" + q.Encode()
 		},
 		each: func(e event) error {
 			var l api.LogLine
-			if e.name != "log" {
-				return nil
-			}
-			if err := e.decode(&l); err != nil || l.At.Before(last) {
+			if err := e.line(&l); err != nil || e.name != "log" || !p.move(l) {
 				return err
 			}
-			last = l.At
 			return s.printLog([]api.LogLine{l}, times)
 		},
 	})
+}
+
+// position is where in an app's log a reader is: its newest time, and what was
+// written at it, because a server that is asked again begins with those lines.
+type position struct {
+	at     time.Time
+	read   map[api.LogLine]bool // at that time
+	replay map[api.LogLine]bool // of those, what the next connection repeats
+}
+
+func (p *position) resume() { p.replay = maps.Clone(p.read) }
+
+// move takes a line, and reports whether it is new.
+func (p *position) move(l api.LogLine) bool {
+	if p.replay[l] {
+		delete(p.replay, l)
+		return false
+	}
+	if l.At.After(p.at) {
+		p.at, p.read = l.At, map[api.LogLine]bool{}
+	}
+	if l.At.Equal(p.at) {
+		p.read[l] = true
+	}
+	return true
 }
 
 // printLog prints lines, each with the slot and release it comes from.
@@ -124,7 +148,8 @@ func (s *session) printLog(lines []api.LogLine, times bool) error {
 	return nil
 }
 
-// lines reads a log that is complete: a page of JSON, or a stream that ends.
+// lines reads a log that is complete, in whichever form it comes: a page of
+// JSON, or JSON lines.
 func (s *session) lines(ctx context.Context, path string) ([]api.LogLine, error) {
 	req, err := s.api.request(ctx, http.MethodGet, path, nil)
 	if err != nil {
@@ -135,24 +160,30 @@ func (s *session) lines(ctx context.Context, path string) ([]api.LogLine, error)
 		return nil, plain(err)
 	}
 	defer resp.Body.Close()
+	d := json.NewDecoder(resp.Body)
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "application/x-ndjson" {
+		var p api.Page[api.LogLine]
+		err := d.Decode(&p)
+		return p.Items, s.cut(ctx, err)
+	}
 	var all []api.LogLine
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/event-stream" {
-		err := readEvents(resp.Body, func(e event) error {
-			var l api.LogLine
-			if e.name != "log" {
-				return nil
-			}
-			err := e.decode(&l)
-			all = append(all, l)
-			return err
-		})
-		return all, err
+	for {
+		var l api.LogLine
+		if err := d.Decode(&l); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return all, s.cut(ctx, err)
+		}
+		all = append(all, l)
 	}
-	var p api.Page[api.LogLine]
-	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
-		return nil, plain(s.api.broken(ctx, err))
+}
+
+// cut says that an answer broke off.
+func (s *session) cut(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
 	}
-	return p.Items, nil
+	return plain(s.api.broken(ctx, err))
 }
 
 func (c *console) eventsCommand() *cobra.Command {
@@ -178,7 +209,7 @@ func (c *console) eventsCommand() *cobra.Command {
 var eventHead = []string{"AT", "WHO", "WHAT", "APP", "SUBJECT", "OUTCOME", "MESSAGE"}
 
 func eventRow(e api.Event) []string {
-	return []string{when(e.At), e.Actor, e.Verb, e.App, short(e.Subject), e.Outcome, e.Message}
+	return []string{when(e.At), e.Actor, e.Verb, e.App, shortUUID(e.Subject), e.Outcome, e.Message}
 }
 
 func (s *session) events(ctx context.Context, path string, n int, follow bool) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 )
 
@@ -24,6 +25,24 @@ type event struct{ id, name, data string }
 
 // decode reads the event's data.
 func (e event) decode(into any) error { return json.Unmarshal([]byte(e.data), into) }
+
+// line reads a line of a log from an event. With "done" and "error" the server
+// has said its last word on the stream.
+func (e event) line(into *api.LogLine) error {
+	switch e.name {
+	case "log":
+		return e.decode(into)
+	case "done":
+		return errStop
+	case "error":
+		var body api.ErrorBody
+		if err := e.decode(&body); err != nil || body.Error == nil {
+			return errors.Join(err, model.E(model.CodeUnavailable, "the server ended the stream"))
+		}
+		return body.Error
+	}
+	return nil
+}
 
 // errStop is returned by a receiver of events that has seen the last one.
 var errStop = errors.New("stop")
@@ -78,7 +97,9 @@ func (c *client) follow(ctx context.Context, s stream) error {
 			}
 		}
 		err := c.receive(ctx, s.path(), last, func(e event) error {
-			idle, last = 0, e.id
+			if idle = 0; e.id != "" {
+				last = e.id
+			}
 			return s.each(e)
 		})
 		if errors.Is(err, errStop) {
