@@ -124,6 +124,7 @@ type People struct {
 	Teams   []api.Team
 	Roles   []model.TeamRole
 	NewUser string // as typed before
+	CanEdit bool   // may set roles in some team
 }
 
 // Tokens is the data of the page tokens. Made is the new one, with its secret.

@@ -89,7 +89,10 @@
     progress.querySelector("button").onclick = () => req.abort();
     req.open("POST", form.action);
     req.setRequestHeader("Accept", "application/json");
-    req.send(new FormData(form));
+    const data = new FormData(form);
+    data.delete("file");
+    data.append("file", file.files[0]); // last: what else is wrong is said before it is sent
+    req.send(data);
   }
 
   for (const ev of ["dragenter", "dragover"]) zone.addEventListener(ev, () => zone.classList.add("over"));
