@@ -96,9 +96,9 @@ func sampleNodes() Nodes {
 func samplePeople() People {
 	return People{
 		CanEdit: true,
-		Users: []api.User{{Name: "admin", Role: "admin", CreatedAt: at(9000)}, {Name: "alice", Role: "member", Teams: map[string]string{"default": "owner", "web": "viewer"}, CreatedAt: at(600)}},
-		Teams: []api.Team{{Name: "default", Members: map[string]string{"alice": "owner"}}, {Name: "web", Members: map[string]string{}}},
-		Roles: []model.TeamRole{model.Viewer, model.Deployer, model.Operator, model.Owner},
+		Users:   []api.User{{Name: "admin", Role: "admin", CreatedAt: at(9000)}, {Name: "alice", Role: "member", Teams: map[string]string{"default": "owner", "web": "viewer"}, CreatedAt: at(600)}},
+		Teams:   []api.Team{{Name: "default", Members: map[string]string{"alice": "owner"}}, {Name: "web", Members: map[string]string{}}},
+		Roles:   []model.TeamRole{model.Viewer, model.Deployer, model.Operator, model.Owner},
 	}
 }
 
