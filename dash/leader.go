@@ -93,23 +93,26 @@ func (l *leaderClient) nodes(ctx context.Context) (out *pb.NodesReply, err error
 func (l *leaderClient) logs(ctx context.Context, req *pb.LogsRequest, each func([]*pb.AppLogLine)) error {
 	return l.try(ctx, 0, func(ctx context.Context, c pb.PlatformClient) error {
 		stream, err := c.Logs(ctx, req)
-		for err == nil {
-			var chunk *pb.LogChunk
-			if chunk, err = stream.Recv(); err != nil {
-				break
-			}
-			each(chunk.GetLines())
-			if chunk.GetError() != "" {
+		if err != nil {
+			return err
+		}
+		for begun := false; ; begun = true {
+			chunk, err := stream.Recv()
+			switch {
+			case errors.Is(err, io.EOF):
+				return nil
+			case err != nil && begun: // another server must not begin from the beginning
+				return model.E(model.CodeUnavailable, "the log broke off").WithCause(err)
+			case err != nil:
+				return err
+			case chunk.GetError() != "":
 				return model.E(model.CodeUnavailable, "the log cannot be read: %s", chunk.GetError())
 			}
+			each(chunk.GetLines())
 			if chunk.GetEnd() {
 				return nil
 			}
 		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		return err
 	})
 }
 
@@ -121,7 +124,7 @@ func (l *leaderClient) call(ctx context.Context, f func(context.Context, pb.Plat
 // until one answers as the leader. timeout bounds each attempt; 0 does not.
 func (l *leaderClient) try(ctx context.Context, timeout time.Duration, f func(context.Context, pb.PlatformClient) error) error {
 	queue, asked := l.order(), map[string]bool{}
-	var last error
+	var last, word error
 	for hops := 0; len(queue) > 0 && hops < leaderHops && ctx.Err() == nil; {
 		addr := queue[0]
 		queue = queue[1:]
@@ -141,7 +144,12 @@ func (l *leaderClient) try(ctx context.Context, timeout time.Duration, f func(co
 		last = err
 		if to := redirect(err); to != "" {
 			queue = slices.Insert(queue, 0, to)
+		} else if word == nil && isWord(err) {
+			word = err
 		}
+	}
+	if word != nil {
+		return model.E(model.CodeUnavailable, "%s", status.Convert(word).Message())
 	}
 	return model.E(model.CodeNoLeader, "no server leads at the moment").WithCause(errors.Join(last, ctx.Err())).
 		WithStill("what runs keeps running and being served; changes are kept and carried out later").
@@ -217,12 +225,28 @@ func isAway(err error) bool {
 	return false
 }
 
+// isWord reports whether an UNAVAILABLE is what the leader itself says, of an
+// agent that is away, and neither a broken connection nor "I do not lead".
+func isWord(err error) bool {
+	s := status.Convert(err)
+	return s.Code() == codes.Unavailable && !isTransport(s.Message()) && !strings.Contains(s.Message(), "the leader") && !strings.Contains(s.Message(), "leading")
+}
+
+// isTransport tells gRPC's own texts, which also hold addresses, from servers'.
+func isTransport(text string) bool {
+	for _, s := range []string{"transport", "connection", "error reading from server", "name resolver"} {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}
+
 // redirect reads the leader's address from a follower's refusal: the last word
-// of its message. The texts of gRPC's own failures, which hold addresses too,
-// end otherwise.
+// of its message.
 func redirect(err error) string {
 	s, ok := status.FromError(err)
-	if !ok || s.Code() != codes.Unavailable || strings.Contains(s.Message(), "transport:") || strings.Contains(s.Message(), "connection error") {
+	if !ok || s.Code() != codes.Unavailable || isTransport(s.Message()) {
 		return ""
 	}
 	words := strings.Fields(s.Message())

@@ -19,7 +19,7 @@ const (
 
 var accountName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
 
-// Me tells who actor is.
+// Me tells who actor is, for /whoami.
 func (d *Dash) Me(ctx context.Context, actor model.Actor) (api.User, error) {
 	users, err := d.describeUsers(ctx, func(u model.User) bool { return u.ID == actor.UserID })
 	if err != nil || len(users) == 0 {

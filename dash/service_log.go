@@ -30,6 +30,9 @@ const (
 	// mergeWindow is how long a followed line waits for earlier ones of other
 	// instances; what comes later than that is told late rather than never.
 	mergeWindow = 100 * time.Millisecond
+	// settleTicks is for how many windows, at most, the first lines are held
+	// back until a window passes without any.
+	settleTicks = 10
 	// rosterPeriod is how often a follower looks for new instances.
 	rosterPeriod = 2 * time.Second
 	// logTimeout bounds the reading of what is kept, of all instances together.
@@ -62,7 +65,7 @@ func (d *Dash) Logs(ctx context.Context, actor model.Actor, name string, q LogQu
 			})
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
+			if err != nil && !model.IsKind(err, model.NotFound) { // nothing was started yet
 				d.log.Warn("log not read", "app", name, "instance", f.id, "err", err)
 				last, failed = err, failed+1
 			}
@@ -77,8 +80,10 @@ func (d *Dash) Logs(ctx context.Context, actor model.Actor, name string, q LogQu
 }
 
 func (d *Dash) logTarget(ctx context.Context, actor model.Actor, name string, q LogQuery) (model.App, LogQuery, error) {
-	if q.Tail <= 0 {
+	if q.Tail <= 0 && q.Since.IsZero() {
 		q.Tail = defaultTail
+	} else if q.Tail <= 0 {
+		q.Tail = maxTail // the time bounds it
 	}
 	q.Tail = min(q.Tail, maxTail)
 	if q.Release != "" {
@@ -98,20 +103,22 @@ type logFeed struct {
 	slot                int
 }
 
-// logFeeds are the instances that a query means. Gone ones that the leader still
-// knows are among them: logs survive their container.
+// logFeeds are the instances that a query means, those that ended of late among
+// them: logs survive their container.
 func (d *Dash) logFeeds(ctx context.Context, app model.App, q LogQuery) ([]logFeed, error) {
 	r, err := d.leader.app(ctx, app.ID)
-	if model.IsKind(err, model.NotFound) {
-		return nil, nil
+	if err != nil && !model.IsKind(err, model.NotFound) {
+		return nil, err
 	}
+	items, nodes, err := d.goneInstances(ctx, app)
 	if err != nil {
 		return nil, err
 	}
-	items, nodes := []api.Instance{}, map[string]string{}
 	for _, i := range r.GetInstances() {
-		items = append(items, instanceOut(i))
-		nodes[i.GetId()] = i.GetNodeId()
+		if _, gone := nodes[i.GetId()]; !gone { // its event may come before its row is removed
+			items = append(items, instanceOut(i))
+			nodes[i.GetId()] = i.GetNodeId()
+		}
 	}
 	if q.Instance != "" {
 		if items = pickInstances(items, q.Instance); len(items) == 0 {
@@ -211,16 +218,19 @@ func mergeLines(ctx context.Context, lines <-chan []api.LogLine, each func([]api
 	defer tick.Stop()
 	defer look.Stop()
 	var held []api.LogLine
+	first, came := settleTicks, false // what is kept arrives at first, of each instance in its time
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case l := <-lines:
-			held = append(held, l...)
+			held, came = append(held, l...), true
 		case <-look.C:
 			roster()
 		case <-tick.C:
-			if len(held) == 0 {
+			settling := first > 0 && came
+			first, came = max(0, first-1), false
+			if len(held) == 0 || settling {
 				continue
 			}
 			sortLines(held)

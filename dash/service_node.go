@@ -65,12 +65,22 @@ func (d *Dash) Node(ctx context.Context, actor model.Actor, node string) (api.No
 	if err != nil {
 		return api.Node{}, err
 	}
+	var named []api.Node
 	for _, n := range all.Items {
-		if n.ID == node || n.Name == node {
+		if n.ID == node {
 			return n, nil
 		}
+		if n.Name == node {
+			named = append(named, n)
+		}
 	}
-	return api.Node{}, model.E(model.CodeNotFound, "there is no node %q", node).WithNext("dinp nodes lists them")
+	switch len(named) {
+	case 1:
+		return named[0], nil
+	case 0:
+		return api.Node{}, model.E(model.CodeNotFound, "there is no node %q", clip(node, 80)).WithNext("dinp nodes lists them")
+	}
+	return api.Node{}, model.E(model.CodeConflict, "%d nodes are called %q", len(named), node).WithNext("name one by its ID, such as %s", named[0].ID)
 }
 
 // EditNode says what is wanted of a node: active, cordoned or draining.

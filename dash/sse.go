@@ -22,28 +22,35 @@ func wantsEvents(c *gin.Context) bool {
 	return strings.Contains(c.GetHeader("Accept"), "text/event-stream")
 }
 
-// eventStream writes server-sent events, each flushed at once. It ends with the
-// request or with dash. One goroutine uses it.
+// eventStream writes a long answer, each piece flushed at once: server-sent
+// events, or plain lines. It ends with the request or with dash. One goroutine
+// uses it.
 type eventStream struct {
-	c    *gin.Context
-	ctx  context.Context // of the request, ended by shutdown too: the type is that lifetime
-	stop context.CancelFunc
-	rc   *http.ResponseController
-	ping time.Time // of the last write
+	c      *gin.Context
+	ctx    context.Context // of the request, ended by shutdown too: the type is that lifetime
+	stop   context.CancelFunc
+	rc     *http.ResponseController
+	wrote  time.Time
+	events bool // else lines
 }
 
-// openEvents begins a stream; the caller closes it.
-func (d *Dash) openEvents(c *gin.Context) *eventStream {
+// openEvents begins a stream of events; the caller closes it.
+func (d *Dash) openEvents(c *gin.Context) *eventStream { return d.openStream(c, true, "") }
+
+// openStream begins a stream of events, or of lines of a media type.
+func (d *Dash) openStream(c *gin.Context, events bool, media string) *eventStream {
 	ctx, stop := d.untilStop(c.Request.Context())
-	s := &eventStream{c: c, ctx: ctx, stop: stop, rc: http.NewResponseController(c.Writer)}
+	s := &eventStream{c: c, ctx: ctx, stop: stop, rc: http.NewResponseController(c.Writer), wrote: time.Now(), events: events}
+	if events {
+		media = "text/event-stream; charset=utf-8"
+	}
 	h := c.Writer.Header()
-	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Content-Type", media)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	c.Status(http.StatusOK)
 	c.Writer.WriteHeaderNow()
 	c.Writer.Flush()
-	s.ping = time.Now()
 	return s
 }
 
@@ -83,9 +90,26 @@ func (s *eventStream) send(event, id string, data any) error {
 	return s.write(text)
 }
 
+// line writes one line of a log: an event, or its text.
+func (s *eventStream) line(event, id string, data any, text string) error {
+	if s.events {
+		return s.send(event, id, data)
+	}
+	return s.write(text + "\n")
+}
+
+// end tells a reader of events that nothing more comes, so that it does not
+// connect again.
+func (s *eventStream) end() error {
+	if !s.events {
+		return nil
+	}
+	return s.send("done", "", struct{}{})
+}
+
 // idle writes a comment when nothing was written for a while.
 func (s *eventStream) idle() error {
-	if time.Since(s.ping) < pingPeriod {
+	if !s.events || time.Since(s.wrote) < pingPeriod {
 		return nil
 	}
 	return s.write(": still here\n\n")
@@ -95,7 +119,7 @@ func (s *eventStream) write(text string) error {
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
-	s.ping = time.Now()
+	s.wrote = time.Now()
 	if err := s.rc.SetWriteDeadline(time.Now().Add(writeWindow)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
