@@ -11,7 +11,9 @@ source "$scripts/lib.sh"
 [[ $# -eq 1 ]] || die "usage: pack.sh OUTDIR"
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-work=$(mktemp -d)
+exec 9>"$out/.lock"
+flock 9 # several tests may ask for the samples at once
+work=$(mktemp -d "$out/.work.XXXXXX") # on the same disk, so that the final mv is one step
 trap 'rm -rf "$work"' EXIT
 export LC_ALL=C TZ=UTC
 

@@ -65,11 +65,49 @@ func baseImagesDir() (string, error) {
 	if dir := os.Getenv("DINP_BASE_IMAGES"); dir != "" {
 		return dir, nil
 	}
+	return cacheDir("base-images")
+}
+
+func cacheDir(name string) (string, error) {
 	cache, err := os.UserCacheDir() // honours XDG_CACHE_HOME
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(cache, "dinp", "base-images"), nil
+	return filepath.Join(cache, "dinp", name), nil
+}
+
+// Examples returns the folder of the packed samples: site.tar.gz, site.zip, hello.tar.gz, dockerfile.tar.gz and
+// tomcat-examples.war. What is missing or out of date is packed first.
+func Examples(t testing.TB) string {
+	t.Helper()
+	dir, err := cacheDir("examples")
+	if err != nil {
+		t.Fatalf("examples: %v", err)
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatalf("examples: %v", err)
+	}
+	if out, err := exec.Command(filepath.Join(root, "examples", "pack.sh"), dir).CombinedOutput(); err != nil {
+		t.Fatalf("examples: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// moduleRoot is the folder of go.mod: a test runs in its package's folder, somewhere below.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("no go.mod above the test's folder")
+		}
+	}
 }
 
 // program finds an installed server. Debian keeps servers in sbin, which is not in the PATH of ordinary users.

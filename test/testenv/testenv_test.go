@@ -141,6 +141,15 @@ func TestBaseImages_ReturnsTheConfiguredFolder(t *testing.T) {
 	}
 }
 
+func TestExamples_ArePackedWhereMissing(t *testing.T) {
+	dir := testenv.Examples(t)
+	for _, name := range []string{"site.tar.gz", "site.zip", "hello.tar.gz", "dockerfile.tar.gz", "tomcat-examples.war"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestEventually_ReturnsOnSuccessAndReportsTheLastError(t *testing.T) {
 	calls := 0
 	testenv.Eventually(t, time.Minute, func() error {
