@@ -46,6 +46,6 @@ await() {
     shift
     until "$@"; do
         ((SECONDS < until)) || return 1
-        sleep 0.1
+        sleep 0.05
     done
 }
