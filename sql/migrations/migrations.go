@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -40,13 +41,18 @@ func Apply(ctx context.Context, db *sql.DB, mysql bool) error {
 }
 
 // binaryCollation makes new tables compare names byte by byte, as SQLite and Go
-// do: with the default one "Shop" and "shop" would be the same key.
+// do: with the default one "Shop" and "shop" would be the same key, and with
+// utf8mb4_bin, which ignores spaces at the end, "shop" and "shop ".
 func binaryCollation(ctx context.Context, db *sql.DB) error {
-	var name string
-	if err := db.QueryRowContext(ctx, `SELECT DATABASE()`).Scan(&name); err != nil {
+	var name, version string
+	if err := db.QueryRowContext(ctx, `SELECT DATABASE(), VERSION()`).Scan(&name, &version); err != nil {
 		return fmt.Errorf("name of the database: %w", err)
 	}
-	if _, err := db.ExecContext(ctx, "ALTER DATABASE `"+name+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"); err != nil {
+	collation := "utf8mb4_0900_bin" // MySQL 8
+	if strings.Contains(version, "MariaDB") {
+		collation = "utf8mb4_nopad_bin"
+	}
+	if _, err := db.ExecContext(ctx, "ALTER DATABASE `"+name+"` CHARACTER SET utf8mb4 COLLATE "+collation); err != nil {
 		return fmt.Errorf("set collation of database %s: %w", name, err)
 	}
 	return nil
