@@ -134,9 +134,14 @@ func onOff(b bool) string {
 	return "off"
 }
 
-// lockApp reads a living app for a change. The generation in the UPDATE of
-// saveApp is what decides; reading here only gives the better message.
+// lockApp reads a living app for a change. The update that changes nothing takes
+// the row's lock in MySQL, where SQLite has locked all: those who edit without a
+// generation take turns instead of refusing each other. The generation in the
+// UPDATE of saveApp still decides, because a Galera node locks for itself alone.
 func (t *tx) lockApp(ctx context.Context, id string, generation int64) (model.App, error) {
+	if _, err := t.ExecContext(ctx, `UPDATE apps SET generation = generation WHERE id = ? AND live = 1`, id); err != nil {
+		return model.App{}, err
+	}
 	app, err := appBy(ctx, t, id, `id = ? AND live = 1`, id)
 	if err != nil {
 		return app, err
@@ -161,7 +166,7 @@ func (t *tx) saveApp(ctx context.Context, app *model.App) error {
 		return err
 	}
 	if n != 1 {
-		return stale(*app, app.Generation)
+		return raced(*app)
 	}
 	app.Generation++
 	app.UpdatedAt = t.now
@@ -191,7 +196,11 @@ func notOne(n int64, app model.App) error {
 	if n == 1 {
 		return nil
 	}
-	return stale(app, app.Generation)
+	return raced(app)
+}
+
+func raced(app model.App) error {
+	return model.E(model.CodeStale, "app %s was changed by another at the same moment", app.Name).WithNext("repeat your change")
 }
 
 // UndeleteApp brings the app that last had the name back, with its releases,
@@ -199,7 +208,7 @@ func notOne(n int64, app model.App) error {
 func (s *Store) UndeleteApp(ctx context.Context, name string, by model.Actor) (model.App, error) {
 	var app model.App
 	err := s.tx(ctx, func(t *tx) (err error) {
-		gone, err := list(ctx, t, scanApp, `SELECT `+appColumns+` FROM apps WHERE name = ? AND live IS NULL ORDER BY deleted_ms DESC LIMIT 1`, name)
+		gone, err := list(ctx, t, scanApp, `SELECT `+appColumns+` FROM apps WHERE name = ? AND live IS NULL ORDER BY deleted_ms DESC, id LIMIT 1`, name)
 		if err != nil {
 			return err
 		}
@@ -207,14 +216,14 @@ func (s *Store) UndeleteApp(ctx context.Context, name string, by model.Actor) (m
 			return model.E(model.CodeNotFound, "there is no deleted app %q", name)
 		}
 		app = gone[0]
-		_, err = t.ExecContext(ctx, `UPDATE apps SET live = 1, deleted_ms = 0, updated_ms = ?, generation = generation + 1 WHERE id = ?`, ms(t.now), app.ID)
+		n, err := exec(ctx, t, `UPDATE apps SET live = 1, deleted_ms = 0, updated_ms = ?, generation = generation + 1 WHERE id = ? AND live IS NULL`, ms(t.now), app.ID)
 		if isDuplicate(err) {
 			return model.E(model.CodeAppTaken, "the name %q is used by another app now", name).WithNext("delete that one first")
 		}
-		if err != nil {
-			return err
+		if err != nil || n != 1 {
+			return errors.Join(err, notOne(n, app))
 		}
-		app.Generation, app.DeletedAt = app.Generation+1, time.Time{}
+		app.Generation, app.UpdatedAt, app.DeletedAt = app.Generation+1, t.now, time.Time{}
 		return t.record(ctx, by, app, "app.undelete", app.Name, "app brought back", nil)
 	})
 	return app, err
