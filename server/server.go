@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
@@ -34,7 +33,7 @@ import (
 type Server struct {
 	cfg   Config
 	store *store.Store
-	rdb   redis.UniversalClient
+	rdb   publish.Redis
 	log   *slog.Logger
 
 	grpc     *grpc.Server
@@ -54,7 +53,7 @@ type term struct {
 }
 
 // New makes a server; nothing runs before Listen and Run.
-func New(cfg Config, st *store.Store, rdb redis.UniversalClient, log *slog.Logger) *Server {
+func New(cfg Config, st *store.Store, rdb publish.Redis, log *slog.Logger) *Server {
 	return &Server{cfg: cfg, store: st, rdb: rdb, log: log, metrics: prometheus.NewRegistry()}
 }
 

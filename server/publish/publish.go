@@ -35,11 +35,14 @@ func DefaultConfig() Config {
 	return Config{Republish: 30 * time.Second, Watch: 20 * time.Millisecond, Idle: 2 * time.Second, Patience: 5 * time.Second}
 }
 
+// Redis is the client of the store that routes are written to.
+type Redis = redis.UniversalClient
+
 // Publisher writes one leader's routes. Set and Complete may be called by any
 // goroutine; Run does the writing.
 type Publisher struct {
 	cfg    Config
-	rdb    redis.UniversalClient
+	rdb    Redis
 	epoch  int64
 	log    *slog.Logger
 	served func() // called when Served or Routers may tell something new
@@ -69,7 +72,7 @@ type write struct {
 
 // New makes a publisher for the leader of epoch. served is called, from Run,
 // whenever routers have moved on.
-func New(cfg Config, rdb redis.UniversalClient, epoch int64, log *slog.Logger, served func()) *Publisher {
+func New(cfg Config, rdb Redis, epoch int64, log *slog.Logger, served func()) *Publisher {
 	return &Publisher{cfg: cfg, rdb: rdb, epoch: epoch, log: log, served: served, want: map[string]string{}, dirty: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 

@@ -1,0 +1,207 @@
+package testenv
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Host is a machine of its own as far as a network can tell: a network namespace
+// with its own Docker engine, joined to this machine by one cable.
+type Host struct {
+	Name    string // of the namespace
+	Address string // of the host, reached from here
+	Gateway string // of this machine, reached from the host
+	Docker  string // DOCKER_HOST of its engine
+	cable   string // our end
+	t       testing.TB
+}
+
+var hosts atomic.Int64
+
+// NewHost makes a host, and unmakes it with the test: containers, engine,
+// namespace and files. It needs root, ip and dockerd.
+func NewHost(t testing.TB) *Host {
+	t.Helper()
+	Docker(t) // the kernel modules and packages of an engine are there
+	n := hosts.Add(1)
+	subnet, err := freeSubnet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Host{
+		Name: fmt.Sprintf("dinp%d-%d", os.Getpid(), n), Address: subnet + ".2", Gateway: subnet + ".1",
+		cable: fmt.Sprintf("dc%d-%d", os.Getpid()%100000, n), t: t,
+	}
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", h.Name).Run() })
+	for _, line := range []string{
+		"ip netns add " + h.Name,
+		"ip link add " + h.cable + " type veth peer name eth0 netns " + h.Name,
+		"ip addr add " + h.Gateway + "/30 dev " + h.cable,
+		"ip link set " + h.cable + " up",
+		"ip -n " + h.Name + " addr add " + h.Address + "/30 dev eth0",
+		"ip -n " + h.Name + " link set lo up",
+		"ip -n " + h.Name + " link set eth0 up",
+		"ip -n " + h.Name + " route add default via " + h.Gateway,
+	} {
+		if out, err := exec.Command("sh", "-c", line).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", line, err, out)
+		}
+	}
+	h.startDocker(int(n))
+	return h
+}
+
+// freeSubnet is the first three numbers of a network that no interface has.
+func freeSubnet() (string, error) {
+	out, err := exec.Command("ip", "-o", "-4", "addr").Output()
+	if err != nil {
+		return "", fmt.Errorf("list addresses: %w", err)
+	}
+	for i := range 200 {
+		s := fmt.Sprintf("10.%d.%d", 180+i/50, (os.Getpid()+i)%250)
+		if !strings.Contains(string(out), " "+s+".") {
+			return s, nil
+		}
+	}
+	return "", fmt.Errorf("no free network among 200 tried")
+}
+
+// Command is a command that runs on the host: in its network, with this
+// machine's files. `ip netns exec` would hide the control groups from dockerd.
+func (h *Host) Command(name string, args ...string) *exec.Cmd {
+	return exec.Command("nsenter", append([]string{"--net=/var/run/netns/" + h.Name, name}, args...)...)
+}
+
+func (h *Host) startDocker(n int) {
+	h.t.Helper()
+	dir, err := os.MkdirTemp("", "dinphost")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.Docker = "unix://" + filepath.Join(dir, "s")
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cmd := h.Command("dockerd", "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
+		"--pidfile", filepath.Join(dir, "pid"), "-H", h.Docker, "--bip", fmt.Sprintf("10.170.%d.1/24", n%250), "--storage-driver", "overlay2")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { cmd.Wait(); close(done) }()
+	h.t.Cleanup(func() {
+		h.removeAll()
+		cmd.Process.Signal(os.Interrupt)
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			cmd.Process.Kill()
+			<-done
+		}
+		log.Close()
+		unmountBelow(dir)
+		if err := os.RemoveAll(dir); err != nil {
+			h.t.Logf("left behind: %v", err)
+		}
+	})
+	Eventually(h.t, 60*time.Second, func() error {
+		select {
+		case <-done:
+			text, err := os.ReadFile(log.Name())
+			h.t.Fatalf("dockerd ended: %v\n%s", err, text)
+		default:
+		}
+		return pingDocker(h.Docker)
+	})
+}
+
+func (h *Host) removeAll() {
+	out, err := exec.Command("docker", "-H", h.Docker, "ps", "-aq").Output()
+	if err == nil && len(out) > 0 {
+		exec.Command("docker", append([]string{"-H", h.Docker, "rm", "-f"}, strings.Fields(string(out))...)...).Run()
+	}
+}
+
+// unmountBelow takes off what an engine has left mounted.
+func unmountBelow(dir string) {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			exec.Command("umount", "-l", f[1]).Run()
+		}
+	}
+}
+
+// Cut pulls the host's cable; Join puts it back. What runs there runs on.
+func (h *Host) Cut() { h.link("down") }
+
+// Join puts the cable back in.
+func (h *Host) Join() { h.link("up") }
+
+func (h *Host) link(state string) {
+	h.t.Helper()
+	if out, err := exec.Command("ip", "link", "set", h.cable, state).CombinedOutput(); err != nil {
+		h.t.Fatalf("cable %s: %v: %s", state, err, out)
+	}
+}
+
+// Forward listens on this machine's end of the cable and carries connections to
+// addr on loopback: how the host reaches a private server of the test.
+func (h *Host) Forward(addr string) string {
+	h.t.Helper()
+	ln, err := net.Listen("tcp", net.JoinHostPort(h.Gateway, "0"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go carry(c, addr)
+		}
+	}()
+	return ln.Addr().String()
+}
+
+func carry(from net.Conn, addr string) {
+	defer from.Close()
+	to, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	defer to.Close()
+	done := make(chan struct{}, 2)
+	pipe := func(dst, src net.Conn) {
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := src.Read(buf)
+			if n > 0 {
+				if _, err := dst.Write(buf[:n]); err != nil {
+					break
+				}
+			}
+			if err != nil {
+				break
+			}
+		}
+		done <- struct{}{}
+	}
+	go pipe(to, from)
+	go pipe(from, to)
+	<-done
+}
