@@ -38,8 +38,7 @@ ensure() {
 
 install_engine() {
     local packages=(iptables iproute2)
-    command -v dockerd >/dev/null || packages+=(docker.io)
-    command -v docker >/dev/null || packages+=(docker.io)
+    command -v dockerd >/dev/null && command -v docker >/dev/null || packages+=(docker.io)
     "$here/install.sh" "${packages[@]}"
 }
 

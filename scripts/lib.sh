@@ -35,7 +35,7 @@ since() {
 # alive PID tells whether a process exists and has not ended: a zombie only waits for its parent to notice.
 alive() {
     local stat
-    { [[ -n ${1:-} ]] && stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+    [[ -n ${1:-} ]] && { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     stat=${stat##*) } # past the name, which may hold anything
     [[ ${stat::1} != Z ]]
 }
