@@ -170,6 +170,11 @@ func (s *Store) AppendBuildLog(ctx context.Context, id string, at time.Time, lin
 		return nil
 	}
 	return s.tx(ctx, func(t *tx) error {
+		// An update that changes nothing makes two writers take turns at numbering:
+		// a builder that lost its claim may not know it yet.
+		if _, err := t.ExecContext(ctx, `UPDATE builds SET cancel = cancel WHERE id = ?`, id); err != nil {
+			return err
+		}
 		var next int64
 		if err := t.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) + 1 FROM build_logs WHERE build_id = ?`, id).Scan(&next); err != nil {
 			return err
@@ -218,8 +223,22 @@ type BuildOutcome struct {
 
 // FinishBuild ends a build. One that succeeded and was asked to deploy makes
 // the app's next release in the same transaction; when that is refused (the app
-// was deleted meanwhile), the build fails with the refusal.
+// was deleted meanwhile), the build fails with the refusal. It fails in a second
+// transaction: the first may have made half of the release.
 func (s *Store) FinishBuild(ctx context.Context, id, builderID string, o BuildOutcome) error {
+	err := s.finishBuild(ctx, id, builderID, o)
+	for try := 1; model.IsCode(err, model.CodeStale) && try < txTries; try++ {
+		err = s.finishBuild(ctx, id, builderID, o) // somebody edited the app: no fault of the build
+	}
+	var refused *model.Error
+	if o.Status == model.BuildSucceeded && errors.As(err, &refused) {
+		o.Status, o.Err = model.BuildFailed, refused
+		return s.finishBuild(ctx, id, builderID, o)
+	}
+	return err
+}
+
+func (s *Store) finishBuild(ctx context.Context, id, builderID string, o BuildOutcome) error {
 	return s.tx(ctx, func(t *tx) error {
 		b, err := buildBy(ctx, t, id)
 		if err != nil {
@@ -232,10 +251,7 @@ func (s *Store) FinishBuild(ctx context.Context, id, builderID string, o BuildOu
 		releaseID := ""
 		if o.Status == model.BuildSucceeded && b.Deploy != nil {
 			rel, _, err := t.createRelease(ctx, deployOf(b, o), by)
-			var refused *model.Error
-			if errors.As(err, &refused) {
-				o.Status, o.Err = model.BuildFailed, refused
-			} else if err != nil {
+			if err != nil {
 				return err
 			}
 			releaseID = rel.ID
@@ -258,11 +274,8 @@ func deployOf(b model.Build, o BuildOutcome) NewRelease {
 }
 
 func (t *tx) endBuild(ctx context.Context, b model.Build, releaseID string, o BuildOutcome, by model.Actor) error {
-	if o.Status != model.BuildSucceeded {
-		releaseID = ""
-	}
-	n, err := exec(ctx, t, `UPDATE builds SET status = ?, image = ?, runtime = ?, build_key = ?, error = ?, ended_ms = ?, release_id = ?, step = '' WHERE id = ? AND builder_id = ? AND status = ?`,
-		string(o.Status), o.Image, o.Runtime, o.Key, encodeError(o.Err), ms(o.Now), releaseID, b.ID, b.BuilderID, string(model.BuildRunning))
+	n, err := exec(ctx, t, `UPDATE builds SET status = ?, image = ?, runtime = CASE WHEN ? = '' THEN runtime ELSE ? END, build_key = ?, error = ?, ended_ms = ?, release_id = ?, step = '' WHERE id = ? AND builder_id = ? AND status = ?`,
+		string(o.Status), o.Image, o.Runtime, o.Runtime, o.Key, encodeError(o.Err), ms(o.Now), releaseID, b.ID, b.BuilderID, string(model.BuildRunning))
 	if err != nil {
 		return err
 	}

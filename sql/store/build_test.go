@@ -1,0 +1,398 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+func newBuild(t testing.TB, s *Store, appID string, deploy *model.DeployRequest) model.Build {
+	t.Helper()
+	b, err := s.CreateBuild(t.Context(), model.Build{AppID: appID, Artifact: "ab", Filename: "shop.war", Size: 7, Deploy: deploy}, admin)
+	check(t, err)
+	return b
+}
+
+func claim(t testing.TB, s *Store, builder string, now time.Time) *model.Build {
+	t.Helper()
+	b, err := s.ClaimBuild(t.Context(), builder, now, now.Add(time.Minute))
+	check(t, err)
+	return b
+}
+
+func built() BuildOutcome {
+	return BuildOutcome{Status: model.BuildSucceeded, Image: anImage, Runtime: "tomcat", Command: []string{"run"}, Key: "k1", Now: t0}
+}
+
+func TestBuild_RoundTrip(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		a := newApp(t, s, "shop")
+		memory := int64(512)
+		b := newBuild(t, s, a.ID, &model.DeployRequest{MemoryMiB: &memory, Env: map[string]string{"A": "1"}, Note: "first"})
+		got, err := s.Build(t.Context(), b.ID)
+		check(t, err)
+		b.CreatedAt = got.CreatedAt
+		if d := cmp.Diff(b, got); d != "" {
+			t.Error(d)
+		}
+		_, err = s.Build(t.Context(), "nowhere")
+		wantCode(t, err, model.CodeNotFound)
+		check(t, s.DeleteApp(t.Context(), a.ID, admin))
+		_, err = s.CreateBuild(t.Context(), model.Build{AppID: a.ID}, admin)
+		wantCode(t, err, model.CodeNotFound)
+	})
+}
+
+func TestClaimBuild_NeverTwice(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		a := newApp(t, s, "shop")
+		const builds = 30
+		for range builds {
+			newBuild(t, s, a.ID, nil)
+		}
+		var mu sync.Mutex
+		claims := map[string]string{}
+		for _, err := range together(6, func(i int) error {
+			builder := fmt.Sprintf("builder%d", i)
+			for {
+				b, err := s.ClaimBuild(t.Context(), builder, t0, t0.Add(time.Minute))
+				if err != nil {
+					return err
+				}
+				if b == nil {
+					return nil
+				}
+				mu.Lock()
+				if other, taken := claims[b.ID]; taken {
+					err = fmt.Errorf("build %s went to %s and %s", b.ID, other, builder)
+				}
+				claims[b.ID] = builder
+				mu.Unlock()
+				if err != nil {
+					return err
+				}
+			}
+		}) {
+			check(t, err)
+		}
+		// A builder that loses every race of one look may go home early; the rest is
+		// still there for the next look.
+		for b := claim(t, s, "last", t0); b != nil; b = claim(t, s, "last", t0) {
+			claims[b.ID] = "last"
+		}
+		if len(claims) != builds {
+			t.Errorf("%d of %d builds were claimed", len(claims), builds)
+		}
+	})
+}
+
+func TestClaimBuild_OldestFirst(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		a := newApp(t, s, "shop")
+		first := newBuild(t, s, a.ID, nil)
+		nextMilli()
+		second := newBuild(t, s, a.ID, nil)
+		for _, want := range []string{first.ID, second.ID} {
+			if got := claim(t, s, "b", t0); got == nil || got.ID != want || got.Status != model.BuildRunning || got.BuilderID != "b" || !got.LeaseUntil.Equal(t0.Add(time.Minute)) {
+				t.Errorf("claimed %+v, want %s", got, want)
+			}
+		}
+		if got := claim(t, s, "b", t0); got != nil {
+			t.Errorf("claimed %+v of an empty queue", got)
+		}
+	})
+}
+
+func TestClaimBuild_TakesOverWhatALeaseLeft(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		b := newBuild(t, s, newApp(t, s, "shop").ID, nil)
+		claim(t, s, "dead", t0)
+		if got := claim(t, s, "next", t0.Add(30*time.Second)); got != nil {
+			t.Fatalf("took %s over from a builder that lives", got.ID)
+		}
+		_, err := s.RenewBuild(ctx, b.ID, "dead", t0.Add(3*time.Minute))
+		check(t, err)
+		if got := claim(t, s, "next", t0.Add(2*time.Minute)); got != nil {
+			t.Fatalf("took %s over from a builder that renewed", got.ID)
+		}
+		if got := claim(t, s, "next", t0.Add(4*time.Minute)); got == nil || got.ID != b.ID {
+			t.Fatalf("did not take over: %v", got)
+		}
+		for name, err := range map[string]error{
+			"renew":  second(s.RenewBuild(ctx, b.ID, "dead", t0.Add(time.Hour))),
+			"step":   s.SetBuildStep(ctx, b.ID, "dead", "push", ""),
+			"finish": s.FinishBuild(ctx, b.ID, "dead", built()),
+		} {
+			if !errors.Is(err, ErrLost) {
+				t.Errorf("%s by a builder that lost its claim: %v, want %v", name, err, ErrLost)
+			}
+		}
+		check(t, s.FinishBuild(ctx, b.ID, "next", built()))
+		if err := s.FinishBuild(ctx, b.ID, "next", built()); !errors.Is(err, ErrLost) {
+			t.Errorf("finished twice: %v", err)
+		}
+		if got := claim(t, s, "b", t0.Add(time.Hour)); got != nil {
+			t.Errorf("claimed a build that has ended")
+		}
+	})
+}
+
+func second(_ bool, err error) error { return err }
+
+// An expired build that several find at once goes to one of them, and one that
+// its owner renews at that moment stays with it.
+func TestClaimBuild_TakeOverIsACompareAndSwap(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		b := newBuild(t, s, newApp(t, s, "shop").ID, nil)
+		claim(t, s, "owner", t0)
+		late := t0.Add(time.Hour)
+		var mu sync.Mutex
+		owners := map[string]bool{}
+		for _, err := range together(8, func(i int) error {
+			builder := fmt.Sprintf("b%d", i)
+			var mine bool
+			if i == 0 {
+				builder = "owner"
+				_, err := s.RenewBuild(t.Context(), b.ID, builder, late.Add(time.Minute))
+				if err != nil && !errors.Is(err, ErrLost) {
+					return err
+				}
+				mine = err == nil
+			} else {
+				got, err := s.ClaimBuild(t.Context(), builder, late, late.Add(time.Minute))
+				if err != nil {
+					return err
+				}
+				mine = got != nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			owners[builder] = mine
+			return nil
+		}) {
+			check(t, err)
+		}
+		got, err := s.Build(t.Context(), b.ID)
+		check(t, err)
+		n := 0
+		for builder, mine := range owners {
+			if mine && builder != "owner" {
+				n++
+			}
+		}
+		if n > 1 || !owners[got.BuilderID] {
+			t.Errorf("%s has the build; it went to %v", got.BuilderID, owners)
+		}
+	})
+}
+
+func TestFinishBuild_MakesTheReleaseWithIt(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		a := newApp(t, s, "shop")
+		n, memory := 3, int64(512)
+		b := newBuild(t, s, a.ID, &model.DeployRequest{Instances: &n, MemoryMiB: &memory, Env: map[string]string{"A": "1"}, Note: "first"})
+		claim(t, s, "b", t0)
+		check(t, s.FinishBuild(ctx, b.ID, "b", built()))
+		app, err := s.AppByID(ctx, a.ID)
+		check(t, err)
+		rel, err := s.ReleaseByID(ctx, app.ReleaseID)
+		check(t, err)
+		want := model.DeployRequest{MemoryMiB: &memory, Env: map[string]string{"A": "1"}, Command: []string{"run"}}.Apply(model.Spec{Image: anImage, Runtime: "tomcat", Artifact: "ab"})
+		if d := cmp.Diff(want, rel.Spec); d != "" || rel.Number != 1 || rel.BuildID != b.ID || rel.Note != "first" || app.Instances != 3 {
+			t.Errorf("release %+v of %+v; %s", rel, app, d)
+		}
+		got, err := s.Build(ctx, b.ID)
+		if check(t, err); got.Status != model.BuildSucceeded || got.ReleaseID != rel.ID || got.Image != anImage || !got.EndedAt.Equal(t0) || !got.Ended() {
+			t.Errorf("the build is %+v", got)
+		}
+	})
+}
+
+func TestFinishBuild_AfterTheAppIsDeleted(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		a := newApp(t, s, "shop")
+		b := newBuild(t, s, a.ID, &model.DeployRequest{})
+		claim(t, s, "b", t0)
+		check(t, s.DeleteApp(ctx, a.ID, admin))
+		check(t, s.FinishBuild(ctx, b.ID, "b", built()))
+		got, err := s.Build(ctx, b.ID)
+		check(t, err)
+		if got.Status != model.BuildFailed || got.ReleaseID != "" || got.Error == nil || got.Error.Code != model.CodeNotFound {
+			t.Errorf("the build is %+v with %v", got, got.Error)
+		}
+		if rs, err := s.Releases(ctx, a.ID, 0, 0); err != nil || len(rs) != 0 {
+			t.Errorf("a deleted app has releases %v, %v", rs, err)
+		}
+	})
+}
+
+// A refusal found only after the release was inserted must not leave it behind.
+func TestFinishBuild_RefusedReleaseLeavesNone(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		a := newApp(t, s, "shop")
+		many := model.MaxInstances + 1
+		b := newBuild(t, s, a.ID, &model.DeployRequest{Instances: &many})
+		claim(t, s, "b", t0)
+		check(t, s.FinishBuild(ctx, b.ID, "b", built()))
+		got, err := s.Build(ctx, b.ID)
+		check(t, err)
+		rs, err := s.Releases(ctx, a.ID, 0, 0)
+		check(t, err)
+		if got.Status != model.BuildFailed || got.ReleaseID != "" || len(rs) != 0 {
+			t.Errorf("the build is %s with release %q; the app has releases %v", got.Status, got.ReleaseID, rs)
+		}
+	})
+}
+
+func TestFinishBuild_WhileTheAppIsEdited(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		a := newApp(t, s, "shop")
+		const builds = 6
+		for range builds {
+			newBuild(t, s, a.ID, &model.DeployRequest{})
+		}
+		for _, err := range together(2*builds, func(i int) error {
+			if i%2 == 0 {
+				n := i + 1
+				_, err := s.EditApp(t.Context(), a.ID, 0, AppEdit{Instances: &n}, admin)
+				return err
+			}
+			builder := fmt.Sprintf("b%d", i)
+			var b *model.Build
+			for b == nil {
+				var err error
+				if b, err = s.ClaimBuild(t.Context(), builder, t0, t0.Add(time.Minute)); err != nil {
+					return err
+				}
+			}
+			return s.FinishBuild(t.Context(), b.ID, builder, built())
+		}) {
+			check(t, err)
+		}
+		bs, err := s.Builds(t.Context(), a.ID, time.Time{}, 0)
+		check(t, err)
+		for _, b := range bs {
+			if b.Status != model.BuildSucceeded {
+				t.Errorf("build %s is %s: %v", b.ID, b.Status, b.Error)
+			}
+		}
+		if rs, err := s.Releases(t.Context(), a.ID, 0, 0); err != nil || len(rs) != builds {
+			t.Errorf("%d releases of %d builds, %v", len(rs), builds, err)
+		}
+	})
+}
+
+func TestFinishBuild_Failed(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		a := newApp(t, s, "shop")
+		b := newBuild(t, s, a.ID, &model.DeployRequest{})
+		claim(t, s, "b", t0)
+		check(t, s.SetBuildStep(ctx, b.ID, "b", "detect", "binary"))
+		failure := model.E(model.CodeBuildFailed, "it broke").WithEvidence("line 1", "line 2").WithNext("look")
+		check(t, s.FinishBuild(ctx, b.ID, "b", BuildOutcome{Status: model.BuildFailed, Err: failure, Now: t0}))
+		got, err := s.Build(ctx, b.ID)
+		check(t, err)
+		if d := cmp.Diff(failure, got.Error); d != "" || got.Status != model.BuildFailed || got.Runtime != "binary" {
+			t.Errorf("the build is %+v; %s", got, d)
+		}
+	})
+}
+
+func TestCancelBuild(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		a := newApp(t, s, "shop")
+		queued := newBuild(t, s, a.ID, nil)
+		got, err := s.CancelBuild(ctx, queued.ID, admin)
+		if check(t, err); got.Status != model.BuildCancelled || got.Error == nil || got.EndedAt.IsZero() {
+			t.Errorf("a queued build became %+v", got)
+		}
+		if b := claim(t, s, "b", t0); b != nil {
+			t.Errorf("a cancelled build was claimed")
+		}
+		running := newBuild(t, s, a.ID, nil)
+		claim(t, s, "b", t0)
+		got, err = s.CancelBuild(ctx, running.ID, admin)
+		if check(t, err); got.Status != model.BuildRunning || !got.Cancel {
+			t.Errorf("a running build became %+v", got)
+		}
+		if cancel, err := s.RenewBuild(ctx, running.ID, "b", t0.Add(time.Hour)); err != nil || !cancel {
+			t.Errorf("its builder is told %v, %v", cancel, err)
+		}
+		check(t, s.FinishBuild(ctx, running.ID, "b", BuildOutcome{Status: model.BuildCancelled, Now: t0}))
+		got, err = s.CancelBuild(ctx, running.ID, admin)
+		if check(t, err); got.Status != model.BuildCancelled {
+			t.Errorf("an ended build became %+v", got)
+		}
+	})
+}
+
+func TestBuildLog_KeepsOrderUnderConcurrency(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		b := newBuild(t, s, newApp(t, s, "shop").ID, nil)
+		check(t, s.AppendBuildLog(ctx, b.ID, t0, nil))
+		for _, err := range together(8, func(i int) error {
+			for range 5 {
+				if err := s.AppendBuildLog(ctx, b.ID, t0, []string{fmt.Sprintf("%d first", i), fmt.Sprintf("%d then", i)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}) {
+			check(t, err)
+		}
+		lines, err := s.BuildLog(ctx, b.ID, 0, 0)
+		check(t, err)
+		for i, l := range lines {
+			if l.Seq != int64(i+1) || !l.At.Equal(t0) {
+				t.Fatalf("line %d is %+v", i, l)
+			}
+			if i%2 == 1 && l.Text != strings.Replace(lines[i-1].Text, "first", "then", 1) {
+				t.Errorf("%q comes after %q", l.Text, lines[i-1].Text)
+			}
+		}
+		if rest, err := s.BuildLog(ctx, b.ID, 78, 1); err != nil || len(lines) != 80 || len(rest) != 1 || rest[0].Seq != 79 {
+			t.Errorf("%d lines; after 78 comes %v, %v", len(lines), rest, err)
+		}
+	})
+}
+
+func TestBuilds_ListAndKeys(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		a, other := newApp(t, s, "shop"), newApp(t, s, "blog")
+		b := newBuild(t, s, a.ID, nil)
+		nextMilli()
+		newBuild(t, s, other.ID, nil)
+		claim(t, s, "b", t0)
+		check(t, s.FinishBuild(ctx, b.ID, "b", built()))
+		all, err := s.Builds(ctx, "", time.Time{}, 0)
+		check(t, err)
+		older, err := s.Builds(ctx, "", all[0].CreatedAt, 0)
+		check(t, err)
+		if len(all) != 2 || all[0].AppName != "blog" || len(older) != 1 || older[0].ID != b.ID {
+			t.Errorf("all %v, older %v", all, older)
+		}
+		for key, want := range map[string]string{"k1": anImage, "k2": ""} {
+			if got, err := s.FindBuiltImage(ctx, a.ID, key); err != nil || got != want {
+				t.Errorf("key %s: got %q, %v", key, got, err)
+			}
+		}
+		if got, err := s.FindBuiltImage(ctx, other.ID, "k1"); err != nil || got != "" {
+			t.Errorf("another app's image: %q, %v", got, err)
+		}
+	})
+}
