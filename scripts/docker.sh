@@ -93,7 +93,7 @@ clean() {
     if ! answers; then
         [[ ! -s $dir/forward-policy ]] || clean_network
         rm -f /var/run/docker.sock
-        find /run/docker -type d -empty -delete 2>/dev/null || true
+        find /run/docker /run/containerd -type d -empty -delete 2>/dev/null || true
     fi
     [[ $run != /run/dinp-docker.* ]] || rm -rf "$run"
     rm -rf "$dir"
