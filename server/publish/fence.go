@@ -42,9 +42,9 @@ redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'batch', ARGV[4])
 return 'ok'
 `)
 
-// send writes one batch under the next seq. A mass withdrawal in it is meant:
-// what the leader removes, it removes with proof.
-func (p *Publisher) send(ctx context.Context, changes []route.Change, rev uint64) error {
+// send writes one batch under the next seq; meant says that a mass withdrawal
+// in it is on purpose.
+func (p *Publisher) send(ctx context.Context, changes []route.Change, rev uint64, meant bool) error {
 	v := route.Version{Epoch: p.epoch, Seq: p.seq + 1}
 	expected := ""
 	if p.synced && p.seq > 0 {
@@ -53,7 +53,7 @@ func (p *Publisher) send(ctx context.Context, changes []route.Change, rev uint64
 	if changes == nil {
 		changes = []route.Change{}
 	}
-	args := []any{v.Epoch, v.Seq, expected, route.EncodeBatch(route.Batch{Version: v, Changes: changes, Meant: true}), route.ChangesLength}
+	args := []any{v.Epoch, v.Seq, expected, route.EncodeBatch(route.Batch{Version: v, Changes: changes, Meant: meant}), route.ChangesLength}
 	for _, c := range changes {
 		if c.Value == nil {
 			args = append(args, c.Key, "del", "")

@@ -188,7 +188,7 @@ func (p *Publisher) write(ctx context.Context) error {
 	if len(batch) == 0 {
 		return p.checkFlush(ctx)
 	}
-	err := p.send(ctx, batch, rev)
+	err := p.send(ctx, batch, rev, true)
 	if err != nil {
 		p.giveBack(batch)
 		p.synced = false
@@ -254,6 +254,7 @@ func (p *Publisher) mend(ctx context.Context) error {
 		return nil
 	}
 	batch := p.difference(there)
+	meant := p.asked(batch)
 	clear(p.dirty)
 	rev := p.revision
 	p.mu.Unlock()
@@ -261,12 +262,24 @@ func (p *Publisher) mend(ctx context.Context) error {
 		p.synced = true
 		return nil
 	}
-	if err := p.send(ctx, batch, rev); err != nil {
+	if err := p.send(ctx, batch, rev, meant); err != nil {
 		p.giveBack(batch)
 		return err
 	}
 	p.synced = true
 	return nil
+}
+
+// asked reports whether every deletion in a batch was asked for by Set. What is
+// deleted only because it is not in our table might be our mistake: routers look
+// twice at such a batch when it takes away much.
+func (p *Publisher) asked(batch []route.Change) bool {
+	for _, c := range batch {
+		if c.Value == nil && !p.dirty[c.Key] {
+			return false
+		}
+	}
+	return true
 }
 
 // difference lists what turns there into the wanted table. What an earlier

@@ -1,0 +1,168 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/test/testenv"
+)
+
+// eachRedis runs a test on the embedded store and on a real Redis.
+func eachRedis(t *testing.T, f func(t *testing.T, rdb *redis.Client)) {
+	for name, addr := range map[string]func(t *testing.T) string{
+		"embedded": func(t *testing.T) string { return miniredis.RunT(t).Addr() },
+		"redis":    func(t *testing.T) string { return testenv.Redis(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			rdb := redis.NewClient(&redis.Options{Addr: addr(t)})
+			t.Cleanup(func() { rdb.Close() })
+			f(t, rdb)
+		})
+	}
+}
+
+func quick() Config {
+	return Config{Republish: 300 * time.Millisecond, Watch: 5 * time.Millisecond, Idle: 50 * time.Millisecond, Patience: 400 * time.Millisecond}
+}
+
+// publisher runs one until the test ends.
+func publisher(t *testing.T, rdb *redis.Client, epoch int64) *Publisher {
+	t.Helper()
+	p := New(quick(), rdb, epoch, slog.New(slog.DiscardHandler), func() {})
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { p.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return p
+}
+
+func set(key, value string) route.Change { return route.Change{Key: key, Value: &value} }
+
+func wants(t *testing.T, rdb *redis.Client, want map[string]string) {
+	t.Helper()
+	testenv.Eventually(t, 10*time.Second, func() error {
+		got := map[string]string{}
+		keys, err := rdb.Keys(t.Context(), "/*").Result()
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if strings.HasPrefix(k, route.BackendPrefix) || strings.HasPrefix(k, route.DomainPrefix) {
+				got[k] = rdb.Get(t.Context(), k).Val()
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			return fmt.Errorf("got %v, want %v", got, want)
+		}
+		return nil
+	})
+}
+
+func TestPublisher_WritesChangesAndHealsAFlush(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		p := publisher(t, rdb, 7)
+		p.Set([]route.Change{set("/rs/a.test", "1"), set("/rs/b.test", "2")})
+		p.Complete()
+		wants(t, rdb, map[string]string{"/rs/a.test": "1", "/rs/b.test": "2"})
+		p.Set([]route.Change{set("/rs/a.test", "3"), {Key: "/rs/b.test"}})
+		wants(t, rdb, map[string]string{"/rs/a.test": "3"})
+		rdb.FlushAll(t.Context())
+		wants(t, rdb, map[string]string{"/rs/a.test": "3"})
+		rdb.FlushAll(t.Context())
+		p.Set([]route.Change{set("/cname/www.a", "a.test")})
+		wants(t, rdb, map[string]string{"/rs/a.test": "3", "/cname/www.a": "a.test"})
+	})
+}
+
+func TestPublisher_KeepsWhatIsThereUntilTheTableIsComplete(t *testing.T) { // DEFECTS 46
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		old := publisher(t, rdb, 1)
+		old.Set([]route.Change{set("/rs/stale.test", "x"), set("/rs/a.test", "1")})
+		old.Complete()
+		wants(t, rdb, map[string]string{"/rs/stale.test": "x", "/rs/a.test": "1"})
+		p := publisher(t, rdb, 2)
+		p.Set([]route.Change{set("/rs/a.test", "2")})
+		wants(t, rdb, map[string]string{"/rs/stale.test": "x", "/rs/a.test": "2"})
+		p.Complete()
+		p.Set([]route.Change{set("/rs/c.test", "4")})
+		wants(t, rdb, map[string]string{"/rs/a.test": "2", "/rs/c.test": "4"})
+	})
+}
+
+func TestPublisher_WritesNothingIntoAnEmptyRedisBeforeTheTableIsComplete(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		p := New(quick(), rdb, 1, slog.New(slog.DiscardHandler), func() {})
+		p.Set([]route.Change{set("/rs/a.test", "1")})
+		p.round(t.Context())
+		if n, err := rdb.DBSize(t.Context()).Result(); err != nil || n != 0 {
+			t.Fatalf("%d keys, %v", n, err)
+		}
+		p.Complete()
+		p.round(t.Context())
+		wants(t, rdb, map[string]string{"/rs/a.test": "1"})
+	})
+}
+
+func TestPublisher_OlderEpochIsRefused(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		// Epochs are milliseconds since 1970: two that differ in their last digit
+		// must not look equal to Lua's doubles, nor compare as words.
+		for _, epochs := range [][2]int64{{9, 10}, {9007199254740992, 9007199254740993}} {
+			rdb.FlushAll(t.Context())
+			old := New(quick(), rdb, epochs[0], slog.New(slog.DiscardHandler), func() {})
+			old.Set([]route.Change{set("/rs/a.test", "old")})
+			old.Complete()
+			old.round(t.Context())
+			next := New(quick(), rdb, epochs[1], slog.New(slog.DiscardHandler), func() {})
+			next.Set([]route.Change{set("/rs/a.test", "new")})
+			next.Complete()
+			next.round(t.Context())
+			old.Set([]route.Change{set("/rs/a.test", "late")})
+			if err := old.write(t.Context()); !errors.Is(err, ErrOldEpoch) {
+				t.Errorf("write of epoch %d after %d: %v", epochs[0], epochs[1], err)
+			}
+			wants(t, rdb, map[string]string{"/rs/a.test": "new"})
+		}
+	})
+}
+
+func TestPublisher_ServedWaitsForEveryLiveRouterButNotForever(t *testing.T) {
+	rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
+	t.Cleanup(func() { rdb.Close() })
+	line := func(id string, v route.Version, at time.Time, stopped bool) {
+		rdb.HSet(t.Context(), route.RoutersKey, id, route.EncodeRouterLine(route.RouterLine{ID: id, Serves: v, At: at, Stopped: stopped}))
+	}
+	line("slow", route.Version{Epoch: 1, Seq: 0}, time.Now(), false)
+	line("dead", route.Version{}, time.Now().Add(-time.Hour), false)
+	line("gone", route.Version{}, time.Now(), true)
+	cfg := quick()
+	cfg.Patience = time.Hour
+	p := New(cfg, rdb, 1, slog.New(slog.DiscardHandler), func() {})
+	rev := p.Set([]route.Change{set("/rs/a.test", "1")})
+	p.Complete()
+	p.round(t.Context())
+	if p.Served() >= rev {
+		t.Error("served before the slow router said so")
+	}
+	line("slow", route.Version{Epoch: 1, Seq: 1}, time.Now(), false)
+	p.round(t.Context())
+	if p.Served() < rev {
+		t.Error("not served after the slow router said so")
+	}
+	p.cfg.Patience = 0
+	rev = p.Set([]route.Change{set("/rs/a.test", "2")})
+	p.round(t.Context())
+	if p.Served() < rev {
+		t.Error("a router that hangs holds the others up")
+	}
+}
