@@ -175,8 +175,11 @@ func TestRouter_StopSaysSoAndFinishesWhatIsInFlight(t *testing.T) {
 	l.acknowledged("r1")
 	got := make(chan string, 1)
 	go func() {
-		status, body, err := r.get("shop.local", "/")
-		got <- fmt.Sprint(status, body, err)
+		req, _ := http.NewRequest("GET", "http://"+r.Addr()+"/", nil)
+		req.Host = "shop.local"
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		status, body, err := answer(resp, err)
+		got <- fmt.Sprintln(status, body, err, resp != nil && resp.Close)
 	}()
 	<-started
 	r.stop()
@@ -190,7 +193,7 @@ func TestRouter_StopSaysSoAndFinishesWhatIsInFlight(t *testing.T) {
 		t.Errorf("says stopped while it still serves: %+v %v", line, err)
 	}
 	close(finish)
-	if s := <-got; s != "200finished<nil>" {
+	if s := <-got; s != "200 finished <nil> true\n" {
 		t.Errorf("the request in flight got %s", s)
 	}
 	r.end()

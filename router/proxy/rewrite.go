@@ -18,13 +18,13 @@ const (
 )
 
 // rewrite makes the request for the app out of the client's. ReverseProxy has
-// removed the hop-by-hop headers and the forwarding headers already.
+// removed the hop-by-hop headers and the forwarding headers already, and keeps
+// the Host as long as nobody calls SetURL.
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	in, out, x := pr.In, pr.Out, exchangeOf(pr.In)
 	out.URL.Scheme = "http" // the host is the endpoint's, set per attempt
 	out.URL.User = nil
 	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy drops what it cannot parse
-	out.Host = in.Host
 	exactPath(out, in.RequestURI)
 	// One map for both: the server fills it when it has read the body, and
 	// the transport then writes it. A copy would stay empty.

@@ -137,6 +137,19 @@ func (f *front) endpointAt(addr string) *endpoint {
 	return f.endpoints[endpointKey(host, route.Endpoint{Instance: "i-" + addr, Addr: addr})]
 }
 
+func TestClaim_EndpointThatLeftTakesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, Config{}, "127.0.0.1:1")
+	e := f.endpointAt("127.0.0.1:1")
+	if !e.claim() {
+		t.Fatal("an endpoint of the table takes nothing")
+	}
+	f.route()
+	if e.claim() || e.inflight.Load() != 1 {
+		t.Errorf("claimed after it had left; %d in flight, want the 1 from before", e.inflight.Load())
+	}
+}
+
 func connCounter(open *atomic.Int32) func(c net.Conn, s http.ConnState) {
 	return func(_ net.Conn, s http.ConnState) {
 		switch s {

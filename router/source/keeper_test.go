@@ -133,6 +133,9 @@ func TestKeeper_MeantCoversOnlyItsOwnBatch(t *testing.T) {
 	if out := k.batch(meant); out.verdict != held || k.served.Lookup("a7.x") != nil || k.served.Lookup("a0.x") == nil {
 		t.Errorf("%+v: a7.x must go and a0.x must stay", out)
 	}
+	if k.served.Version() != ver(1, 1) {
+		t.Errorf("serves %v while routes are held", k.served.Version())
+	}
 }
 
 func TestKeeper_SmallTablesMayLoseAnything(t *testing.T) {
