@@ -1,0 +1,84 @@
+package builder
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/dinp/dinp/builder/archive"
+	"github.com/dinp/dinp/builder/image"
+	"github.com/dinp/dinp/common/model"
+)
+
+// Config is what a builder needs to know. Durations are written as in "15m".
+type Config struct {
+	ID    string `yaml:"id"`    // unique among builders; default: kept in work_dir
+	Admin string `yaml:"admin"` // host:port of /healthz, /readyz, /metrics; "": none
+
+	Registry         string `yaml:"registry"`           // host:port of the platform's registry
+	RegistryInsecure bool   `yaml:"registry_insecure"`  // plain HTTP; loopback addresses are spoken to so anyway
+	RegistryAuthFile string `yaml:"registry_auth_file"` // file with user:password; "": none
+
+	DockerHost     string `yaml:"docker_host"`     // for Dockerfiles and images that only the engine has
+	DockerRegistry string `yaml:"docker_registry"` // the registry as the engine reaches it; default: registry
+
+	Servers []string `yaml:"servers"` // told of new releases; without them the leader's sweep finds these later
+	Secret  string   `yaml:"-"`       // of the cluster, from a file
+
+	WorkDir     string `yaml:"work_dir"`     // for artifacts while they are built; must have room for them, unpacked
+	RuntimesDir string `yaml:"runtimes_dir"` // folders with more runtimes, or other versions of those that are built in
+
+	Concurrency  int            `yaml:"concurrency"` // builds at a time
+	BuildTimeout time.Duration  `yaml:"build_timeout"`
+	Poll         time.Duration  `yaml:"poll"`  // between two looks at an empty queue
+	Lease        time.Duration  `yaml:"lease"` // after it another builder takes the builds of a dead one over
+	Limits       archive.Limits `yaml:"limits"`
+	Dockerfile   image.Limits   `yaml:"dockerfile"`
+}
+
+// Default returns the defaults of a cluster.
+func Default() Config {
+	return Config{
+		Admin: "127.0.0.1:1974", Registry: "127.0.0.1:5080", DockerHost: image.DefaultDockerHost, WorkDir: "/var/lib/dinp/builder",
+		Concurrency: 2, BuildTimeout: 15 * time.Minute, Poll: 200 * time.Millisecond, Lease: 30 * time.Second,
+		Limits: archive.DefaultLimits(), Dockerfile: image.DefaultLimits(),
+	}
+}
+
+// Validate returns all that is wrong with the configuration.
+func (c Config) Validate() error {
+	var all []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			all = append(all, model.E(model.CodeBadConfig, "builder: "+format, args...))
+		}
+	}
+	bad(!hostPort(c.Registry), "registry is %q; it must be host:port", c.Registry)
+	bad(c.DockerRegistry != "" && !hostPort(c.DockerRegistry), "docker_registry is %q; it must be host:port", c.DockerRegistry)
+	bad(c.Admin != "" && !hostPort(c.Admin), "admin is %q; it must be host:port", c.Admin)
+	bad(c.WorkDir == "", "work_dir is empty")
+	bad(c.Concurrency < 1 || c.Concurrency > 64, "concurrency is %d; it must be 1 to 64", c.Concurrency)
+	between := func(name string, d, least, most time.Duration) {
+		bad(d < least || d > most, "%s is %s; it must be %s to %s", name, d, least, most)
+	}
+	between("build_timeout", c.BuildTimeout, time.Second, 24*time.Hour)
+	between("poll", c.Poll, 10*time.Millisecond, time.Minute)
+	between("lease", c.Lease, time.Second, 10*time.Minute)
+	for _, p := range append(c.Limits.Problems(), c.Dockerfile.Problems()...) {
+		bad(true, "%s", p)
+	}
+	return errors.Join(all...)
+}
+
+func hostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != ""
+}
+
+// dockerRegistry is the registry's address for the engine.
+func (c Config) dockerRegistry() string {
+	if c.DockerRegistry != "" {
+		return c.DockerRegistry
+	}
+	return c.Registry
+}

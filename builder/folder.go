@@ -1,0 +1,64 @@
+package builder
+
+import (
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// workFolder is the builder's place on the disk: a folder per build under way, and nothing else that lasts but its id.
+type workFolder struct {
+	builds string
+	id     string // stays the same over restarts
+	lock   *os.File
+}
+
+// openWorkFolder makes the folder and takes it for this process alone: the start removes what stands in it.
+func openWorkFolder(dir string) (*workFolder, error) {
+	f := &workFolder{builds: filepath.Join(dir, "builds")}
+	if err := os.MkdirAll(f.builds, 0o700); err != nil {
+		return nil, model.E(model.CodeBadConfig, "builder: work_dir: %v", err).WithNext("set work_dir to a folder that can be written")
+	}
+	var err error
+	if f.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.lock.Close()
+		return nil, model.E(model.CodeConflict, "another builder works in %s", dir).WithNext("stop it, or set work_dir to another folder")
+	}
+	if f.id, err = keptID(filepath.Join(dir, "id")); err != nil {
+		f.lock.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// keptID reads the id in the file, or makes one.
+func keptID(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(b)); err == nil && id != "" {
+		return id, nil
+	}
+	id := "builder-" + strings.ToLower(rand.Text()[:12])
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+}
+
+// make makes the folder of a build, afresh.
+func (f *workFolder) make(build string) (string, error) {
+	dir := filepath.Join(f.builds, filepath.Base(build))
+	return dir, errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, "tree"), 0o700))
+}
+
+// empty removes the folders of all builds.
+func (f *workFolder) empty() error {
+	return errors.Join(os.RemoveAll(f.builds), os.MkdirAll(f.builds, 0o700))
+}
+
+// close lets another builder take the folder.
+func (f *workFolder) close() { f.lock.Close() }

@@ -1,0 +1,113 @@
+package builder
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// How much of a build's output is kept, and how long a line may wait for company.
+const (
+	maxOutputLines = 10_000
+	maxOutputBytes = 1 << 20
+	logBatch       = 100 * time.Millisecond
+)
+
+// buildLog brings the lines of a build to the database, in batches, while it runs.
+type buildLog struct {
+	write func(ctx context.Context, at time.Time, lines []string) error
+
+	mu      sync.Mutex // guards what follows
+	pending []string
+	lines   int // of output
+	bytes   int
+
+	wake chan struct{} // holds a token when pending is not empty
+	end  chan struct{} // closed by close
+	done chan struct{} // closed when all is written
+}
+
+func newBuildLog(ctx context.Context, write func(context.Context, time.Time, []string) error) *buildLog {
+	l := &buildLog{write: write, wake: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan struct{})}
+	go l.run(ctx)
+	return l
+}
+
+// say adds a line of the builder's own. There are few, so they are always kept.
+func (l *buildLog) say(format string, args ...any) { l.add(fmt.Sprintf(format, args...)) }
+
+// output adds a line that the user's code has written. Past the limit lines are dropped, once with a word about it.
+func (l *buildLog) output(line string) {
+	l.mu.Lock()
+	before := l.lines < maxOutputLines && l.bytes < maxOutputBytes
+	l.lines++
+	l.bytes += len(line)
+	after := l.lines < maxOutputLines && l.bytes < maxOutputBytes
+	l.mu.Unlock()
+	if before {
+		l.add(line)
+	}
+	if before && !after {
+		l.say("… the output is longer than %d lines or %d KiB; what follows is not kept", maxOutputLines, maxOutputBytes>>10)
+	}
+}
+
+func (l *buildLog) add(line string) {
+	l.mu.Lock()
+	l.pending = append(l.pending, line)
+	l.mu.Unlock()
+	l.signal()
+}
+
+func (l *buildLog) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes batches until close. ctx bounds the writes, not the loop.
+func (l *buildLog) run(ctx context.Context) {
+	defer close(l.done)
+	for {
+		select {
+		case <-l.end:
+			l.flush(ctx)
+			return
+		case <-l.wake:
+		}
+		select {
+		case <-l.end:
+		case <-time.After(logBatch):
+		}
+		l.flush(ctx)
+	}
+}
+
+// flush writes what is pending. Lines that cannot be written now stay for the next batch; output is bounded, so they
+// cannot fill the memory.
+func (l *buildLog) flush(ctx context.Context) {
+	l.mu.Lock()
+	batch := l.pending
+	l.pending = nil
+	l.mu.Unlock()
+	if len(batch) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := l.write(ctx, time.Now(), batch); err == nil {
+		return
+	}
+	l.mu.Lock()
+	l.pending = append(batch, l.pending...)
+	l.mu.Unlock()
+	l.signal()
+}
+
+// close writes the rest. Nothing is added after it.
+func (l *buildLog) close() {
+	close(l.end)
+	<-l.done
+}

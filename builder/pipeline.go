@@ -1,0 +1,161 @@
+package builder
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/dinp/dinp/builder/archive"
+	"github.com/dinp/dinp/builder/image"
+	"github.com/dinp/dinp/builder/recipe"
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store"
+)
+
+// The steps of a build, as people see them.
+const (
+	stepFetch    = "fetch"
+	stepUnpack   = "unpack"
+	stepDetect   = "detect"
+	stepAssemble = "assemble"
+	stepBuild    = "build"
+	stepPush     = "push"
+	stepCopy     = "copy"
+)
+
+// job is one build under way.
+type job struct {
+	b      *Builder
+	build  model.Build
+	dir    string // of this build alone; removed afterwards
+	log    *buildLog
+	phases []string // with their times, for the last line
+}
+
+// run is the whole pipeline: artifact or reference in, image out.
+func (j *job) run(ctx context.Context) (store.BuildOutcome, error) {
+	o := store.BuildOutcome{Status: model.BuildSucceeded}
+	var err error
+	if j.build.Runtime == model.RuntimeImage || j.build.ImageRef != "" {
+		o.Runtime = model.RuntimeImage
+		o.Image, err = j.copyImage(ctx)
+	} else {
+		o, err = j.buildArtifact(ctx)
+	}
+	if err != nil {
+		return o, err
+	}
+	j.log.say("image %s", o.Image)
+	j.log.say("times: %s", strings.Join(j.phases, ", "))
+	return o, nil
+}
+
+// step does one part of the work and notes how long it took.
+func (j *job) step(ctx context.Context, name, runtime string, f func() error) error {
+	if err := j.b.store.SetBuildStep(ctx, j.build.ID, j.b.cfg.ID, name, runtime); err != nil {
+		return err
+	}
+	began := time.Now()
+	err := f()
+	took := time.Since(began)
+	j.phases = append(j.phases, name+" "+short(took))
+	j.b.metrics.seconds.WithLabelValues(name).Observe(took.Seconds())
+	return err
+}
+
+func (j *job) tag() string { return "build-" + j.build.ID }
+
+func (j *job) copyImage(ctx context.Context) (name string, err error) {
+	err = j.step(ctx, stepCopy, model.RuntimeImage, func() error {
+		j.log.say("looking for the image %s", j.build.ImageRef)
+		name, err = j.b.registry.Import(ctx, j.b.engine, j.build.ImageRef, j.build.AppName, j.tag(), func(s string) { j.log.say("%s", s) })
+		return err
+	})
+	return name, err
+}
+
+func (j *job) buildArtifact(ctx context.Context) (store.BuildOutcome, error) {
+	contents, err := j.unpack(ctx)
+	if err != nil {
+		return store.BuildOutcome{}, err
+	}
+	root, err := os.OpenRoot(j.path("tree"))
+	if err != nil {
+		return store.BuildOutcome{}, err
+	}
+	defer root.Close()
+	choice, err := j.detect(ctx, contents)
+	if err != nil {
+		return store.BuildOutcome{}, err
+	}
+	return j.cook(ctx, image.Tree{Root: root, Top: choice.Top, Files: choice.Files}, choice)
+}
+
+func (j *job) path(name string) string { return filepath.Join(j.dir, name) }
+
+// unpack brings the artifact here and opens it.
+func (j *job) unpack(ctx context.Context) (c archive.Contents, err error) {
+	err = j.step(ctx, stepFetch, "", func() error {
+		n, err := j.b.registry.FetchArtifact(ctx, j.build.Artifact, j.path("artifact"))
+		if err == nil {
+			j.log.say("fetched %q, %s (sha256 %.12s)", j.build.Filename, size(n), j.build.Artifact)
+		}
+		return err
+	})
+	if err != nil {
+		return c, err
+	}
+	err = j.step(ctx, stepUnpack, "", func() error {
+		c, err = archive.Extract(ctx, j.path("artifact"), j.build.Filename, j.path("tree"), j.b.cfg.Limits)
+		return err
+	})
+	if err != nil {
+		return c, err
+	}
+	j.log.say("unpacked %s: %d files, %s", c.Format, c.Count, size(c.Bytes))
+	if c.Ignored > 0 {
+		j.log.say("left out %d files that macOS adds to archives", c.Ignored)
+	}
+	if c.Cleared > 0 {
+		j.log.say("dropped the set-user-id, set-group-id or sticky bit of %d files", c.Cleared)
+	}
+	return c, os.Remove(j.path("artifact"))
+}
+
+// detect chooses the runtime and says why.
+func (j *job) detect(ctx context.Context, c archive.Contents) (choice recipe.Choice, err error) {
+	u := recipe.Upload{Filename: j.build.Filename, Format: string(c.Format), Count: c.Count, Bytes: c.Bytes, Files: make([]recipe.File, len(c.Files))}
+	for i, f := range c.Files {
+		u.Files[i] = recipe.File(f)
+	}
+	err = j.step(ctx, stepDetect, "", func() error {
+		choice, err = j.b.runtimes.Detect(u, j.build.Runtime)
+		return err
+	})
+	if err != nil {
+		return choice, err
+	}
+	if j.build.Runtime != "" {
+		j.log.say("runtime %s: %s", choice.Runtime.Name, choice.Reason)
+	} else {
+		j.log.say("detected %s: %s", choice.Runtime.Name, choice.Reason)
+	}
+	if len(choice.Also) > 0 {
+		j.log.say("also possible: %s; choose with --runtime", strings.Join(choice.Also, ", "))
+	}
+	return choice, nil
+}
+
+func size(n int64) string { return humanize.IBytes(uint64(n)) }
+
+// short is a duration as people read it.
+func short(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
