@@ -194,7 +194,10 @@ func list[T any](ctx context.Context, q querier, scan func(scanner) (T, error), 
 		}
 		out = append(out, v)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // exec runs a statement and returns how many rows it affected.
