@@ -1,0 +1,423 @@
+package dash
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/test/testenv"
+)
+
+// site is a .tar.gz of one page, padded with size bytes that do not compress.
+func site(t *testing.T, text string, size int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	pad := make([]byte, size)
+	for i := range pad {
+		sum := sha256.Sum256([]byte{byte(i), byte(i >> 8), byte(i >> 16)})
+		pad[i] = sum[0]
+	}
+	for name, content := range map[string][]byte{"index.html": []byte(text), "pad": pad} {
+		if err := errors.Join(w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))})); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func shaOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// stored reads an artifact back from the registry, the way a builder does.
+func stored(t *testing.T, registry, sha string) []byte {
+	t.Helper()
+	ref, err := name.ParseReference(registry+"/"+model.ArtifactRepository+":"+model.ArtifactTag(sha), name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := remote.Image(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := img.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("%d layers: %v", len(layers), err)
+	}
+	if mt, _ := layers[0].MediaType(); mt != model.ArtifactMediaType {
+		t.Errorf("media type %s", mt)
+	}
+	rc, err := layers[0].Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	b, err := io.ReadAll(rc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestDeploy_OneLinerFromFileToServing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, url string) {
+		r := newRig(t, url, withRegistry(t))
+		body := site(t, "hello", 1<<20)
+		type answer struct {
+			status int
+			text   string
+		}
+		done := make(chan answer, 1)
+		go func() {
+			status, text, _ := r.call("PUT", "/apps/shop/deploy?filename=../../shop.tar.gz&wait=true&memory=128M&cpu=0.5&instances=2&env=A=b%3Dc&note=first&health=/ok", r.admin, bytes.NewReader(body))
+			done <- answer{status, text}
+		}()
+		b := r.claim()
+		if b.Artifact != shaOf(body) || b.Filename != "shop.tar.gz" || b.Size != int64(len(body)) || *b.Deploy.MemoryMiB != 128 || *b.Deploy.CPUMilli != 500 || b.Deploy.Env["A"] != "b=c" {
+			t.Errorf("build: %+v %+v", b, b.Deploy)
+		}
+		if !bytes.Equal(stored(t, r.cfg.Registry, b.Artifact), body) {
+			t.Error("the registry has other bytes")
+		}
+		rel := r.finish(b, nil)
+		r.settle(rel, model.DeploymentRunning, nil)
+		r.settle(rel, model.DeploymentSucceeded, nil)
+		got := <-done
+		var d api.Deploy
+		if err := json.Unmarshal([]byte(got.text), &d); err != nil || got.status != 200 || !d.Done || !d.OK || d.Release != "v1" || d.URL != "http://shop.apps.localhost:8080/" {
+			t.Fatalf("deploy: %d %s", got.status, got.text)
+		}
+		app := do[api.App](r, 200, "GET", "/apps/shop", r.admin, nil)
+		if app.Instances != 2 || app.MemoryMiB != 128 || app.CPUMilli != 500 || app.Health != "/ok" || app.Serving != "v1" {
+			t.Errorf("app: %+v", app)
+		}
+		for _, q := range []string{"filename=shop.tar.gz", "filename=other.gz&memory=128M&instances=2&env=A=b%3Dc"} {
+			d := do[api.Deploy](r, 200, "PUT", "/apps/shop/deploy?"+q, r.admin, bytes.NewReader(body))
+			if !d.Unchanged || !d.OK || d.Release != "v1" || d.Build != nil || !strings.Contains(d.State, "nothing to do") {
+				t.Errorf("the same again with %s: %+v", q, d)
+			}
+		}
+		for _, q := range []string{"filename=shop.tar.gz&memory=64M", "filename=shop.zip", "filename=shop.tar.gz&runtime=binary", "filename=shop.tar.gz&instances=3"} {
+			d := do[api.Deploy](r, 202, "PUT", "/apps/shop/deploy?"+q, r.admin, bytes.NewReader(body))
+			if d.Unchanged || d.Build == nil || d.Follow != "/api/v1/builds/"+d.Build.ID+"/deploy" {
+				t.Errorf("with %s: %+v", q, d)
+			}
+			do[api.Build](r, 200, "POST", "/builds/"+d.Build.ID+"/cancel", r.admin, nil)
+		}
+		left, err := os.ReadDir(r.uploads.dir)
+		if err != nil || len(left) != 0 {
+			t.Errorf("left in the data directory: %v %v", left, err)
+		}
+	})
+}
+
+func TestDeploy_FailureTellsCauseEvidenceAndWhatStillServes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t))
+	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
+	r.release("shop", 1, model.DeploymentSucceeded)
+	fails := func(text string, end func(model.Build)) *model.Error {
+		t.Helper()
+		done := make(chan *model.Error, 1)
+		go func() {
+			done <- r.refusedNow("PUT", "/apps/shop/deploy?filename=s.tar.gz&wait=true", bytes.NewReader(site(t, text, 10)))
+		}()
+		end(r.claim())
+		return <-done
+	}
+	e := fails("a", func(b model.Build) {
+		r.finish(b, model.E(model.CodeBuildFailed, "step assemble failed").WithEvidence("line 1", "line 2"))
+	})
+	if e.Code != model.CodeBuildFailed || len(e.Evidence) != 2 || e.Still != "v1 keeps serving" {
+		t.Errorf("failed build: %+v", e)
+	}
+	e = fails("b", func(b model.Build) {
+		r.settle(r.finish(b, nil), model.DeploymentFailed, model.E(model.CodeNotReady, "v2 never became ready").WithEvidence("panic: no database"))
+	})
+	if e.Code != model.CodeNotReady || len(e.Evidence) != 1 || e.Still != "v1 keeps serving" {
+		t.Errorf("failed rollout: %+v", e)
+	}
+	e = fails("c", func(b model.Build) {
+		if _, err := r.CancelBuild(t.Context(), mustActor(t, r, "admin"), b.ID); err != nil {
+			t.Error(err)
+		}
+		r.finish(b, model.E(model.CodeBuildStopped, "cancelled by admin"))
+	})
+	if e.Code != model.CodeBuildStopped {
+		t.Errorf("cancelled: %+v", e)
+	}
+	e = fails("d", func(b model.Build) {
+		r.finish(b, nil)
+		r.release("shop", 9, model.DeploymentSucceeded) // somebody else's, right after
+	})
+	if e.Code != model.CodeSuperseded || !strings.Contains(e.Message, "superseded by v4") {
+		t.Errorf("superseded: %+v", e)
+	}
+}
+
+// refusedNow is refused for another goroutine, with any code.
+func (r *rig) refusedNow(method, path string, body io.Reader) *model.Error {
+	status, text, _ := r.call(method, path, r.admin, body)
+	var e api.ErrorBody
+	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Error == nil || status != statusOf(e.Error) {
+		r.t.Errorf("%s %s: got %d %s", method, path, status, text)
+		return model.E(model.CodeInternal, "no error")
+	}
+	return e.Error
+}
+
+func mustActor(t *testing.T, r *rig, user string) model.Actor {
+	t.Helper()
+	a, err := r.store.ActorOf(t.Context(), mustUser(t, r, user).ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// endless is a body that would go on for ever, and counts what was taken of it.
+type endless struct{ taken int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	e.taken += len(p)
+	return len(p), nil
+}
+
+func TestDeploy_RefusesBadInputEarly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 1 })
+	for text, says := range map[string]string{
+		"":                                      "is empty",
+		"\x7fELF" + strings.Repeat("\x00", 600): "a bare program",
+		"<!doctype html><p>hi":                  "HTML",
+		"just some text":                        "is not an archive",
+		strings.Repeat("z", 2000):               "is not an archive",
+	} {
+		e := r.refused(model.CodeBadArtifact, "PUT", "/apps/shop/deploy?filename=shop.war", r.admin, strings.NewReader(text))
+		if !strings.Contains(e.Message, says) || e.Next == "" {
+			t.Errorf("%.20q: %+v", text, e)
+		}
+	}
+	body := &endless{}
+	e := r.refused(model.CodeBadArtifact, "PUT", "/apps/shop/deploy", r.admin, io.LimitReader(body, 1<<30))
+	if body.taken > 8<<20 {
+		t.Errorf("%d bytes were sent before the refusal %v", body.taken, e)
+	}
+	big := site(t, "big", 2<<20)
+	r.refused(model.CodeTooLarge, "PUT", "/apps/shop/deploy?filename=a.tar.gz", r.admin, bytes.NewReader(big))
+	r.refused(model.CodeTooLarge, "PUT", "/apps/shop/deploy?filename=a.tar.gz", r.admin, io.MultiReader(bytes.NewReader(big))) // chunked: no length to look at
+	small := site(t, "ok", 10)
+	for q, code := range map[string]model.Code{
+		"instance=3": model.CodeBadRequest, "instances=": model.CodeBadSize, "instances=x": model.CodeBadSize, "instances=-1": model.CodeBadSize,
+		"memory=much": model.CodeBadSize, "memory=1": model.CodeBadSize, "cpu=many": model.CodeBadSize, "port=0": model.CodeBadSize, "health=x": model.CodeBadSize,
+		"env=A": model.CodeBadEnv, "env=1A=b": model.CodeBadEnv, "env=PORT=1": model.CodeBadEnv, "wait=perhaps": model.CodeBadRequest, "timeout=soon&wait=1": model.CodeBadRequest,
+		"strategy=bluegreen": model.CodeBadSize, "deadline=x": model.CodeBadSize, "team=none": model.CodeNotFound, "runtime=" + strings.Repeat("x", 80): model.CodeBadRuntime,
+	} {
+		r.refused(code, "PUT", "/apps/shop/deploy?"+q, r.admin, bytes.NewReader(small))
+	}
+	r.refused(model.CodeBadAppName, "PUT", "/apps/Shop_1/deploy", r.admin, bytes.NewReader(small))
+	r.refused(model.CodeDenied, "PUT", "/apps/shop/deploy", r.user("vic", model.Viewer), bytes.NewReader(small))
+	if p := do[api.Page[api.App]](r, 200, "GET", "/apps", r.admin, nil); len(p.Items) != 0 {
+		t.Errorf("refused deploys made %+v", p.Items)
+	}
+	left, err := os.ReadDir(r.uploads.dir)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left in the data directory: %v %v", left, err)
+	}
+}
+
+func TestDeploy_ClientGoneIsNotCancelled(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "PUT", r.url("/apps/shop/deploy?filename=s.tar.gz&wait=true"), bytes.NewReader(site(t, "x", 10)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.admin)
+	gone := make(chan error, 1)
+	go func() { _, err := http.DefaultClient.Do(req); gone <- err }()
+	b := r.claim()
+	cancel()
+	<-gone
+	rel := r.finish(b, nil)
+	r.settle(rel, model.DeploymentSucceeded, nil)
+	if d := do[api.Deploy](r, 200, "GET", "/builds/"+b.ID+"/deploy", r.admin, nil); !d.OK || d.Build.Status != "succeeded" {
+		t.Errorf("the deploy whose client went away: %+v", d)
+	}
+}
+
+func TestDeploy_WaitEndsWithTimeAndShutdownNotTheDeploy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t))
+	e := r.refused(model.CodeUnavailable, "PUT", "/apps/shop/deploy?filename=s.tar.gz&wait=true&timeout=20ms", r.admin, bytes.NewReader(site(t, "x", 10)))
+	if e.Still != "the deploy goes on" || !strings.Contains(e.Next, "/builds/") {
+		t.Errorf("after the time: %+v", e)
+	}
+	done := make(chan *model.Error, 1)
+	go func() {
+		done <- r.refusedNow("PUT", "/apps/other/deploy?filename=s.tar.gz&wait=true", bytes.NewReader(site(t, "y", 10)))
+	}()
+	r.claim()
+	second := r.claim() // both are queued now, so the second request is waiting
+	if second.AppName != "other" {
+		t.Fatalf("second build: %+v", second)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-done; e.Code != model.CodeUnavailable || e.Still != "the deploy goes on" {
+		t.Errorf("at the shutdown: %+v", e)
+	}
+}
+
+func TestReleases_DeployByImageAndByArtifact(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t))
+	d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"image":"nginx:1.27","memory_mib":64,"port":80}`)
+	if d.Build.ImageRef != "nginx:1.27" || d.Build.Runtime != "image" || d.State != "waiting for a builder" {
+		t.Errorf("by image: %+v", d)
+	}
+	rel := r.finish(r.claim(), nil)
+	r.settle(rel, model.DeploymentSucceeded, nil)
+	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"image":"nginx:1.27"}`) // a tag may have moved
+	r.finish(r.claim(), model.E(model.CodeNoImage, "no such image"))
+	pinned := fmt.Sprintf(`{"image":"nginx@sha256:%064x"}`, 7)
+	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, pinned)
+	r.settle(r.finish(r.claim(), nil), model.DeploymentSucceeded, nil)
+	if d := do[api.Deploy](r, 200, "POST", "/apps/shop/releases", r.admin, pinned); !d.Unchanged {
+		t.Errorf("the same digest: %+v", d)
+	}
+	body := site(t, "hello", 10)
+	r.refused(model.CodeNotFound, "POST", "/apps/shop/releases", r.admin, api.NewRelease{Artifact: shaOf(body)})
+	a, err := r.Upload(t.Context(), mustActor(t, r, "admin"), bytes.NewReader(body), "s.tar.gz", -1)
+	if err != nil || a.SHA256 != shaOf(body) || a.Size != int64(len(body)) {
+		t.Fatalf("upload: %+v %v", a, err)
+	}
+	if got := do[api.Artifact](r, 200, "GET", "/artifacts/"+a.SHA256, r.admin, nil); got != a {
+		t.Errorf("artifact: %+v", got)
+	}
+	if d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, api.NewRelease{Artifact: a.SHA256, Filename: "s.tar.gz"}); d.Build.Size != a.Size {
+		t.Errorf("by artifact: %+v", d)
+	}
+	for body, code := range map[string]model.Code{
+		`{}`: model.CodeBadRequest, `{"image":"a","artifact":"b"}`: model.CodeBadRequest, `{"artifact":"zz"}`: model.CodeBadRequest,
+		`{"image":"a b"}`: model.CodeNoImage, `{"image":"a","runtime":"tomcat"}`: model.CodeBadRuntime, `{"image":"a","memory_mib":1}`: model.CodeBadSize,
+		`{"image":"a","env":{"PORT":"1"}}`: model.CodeBadEnv, `{"image":"a","instances":5000}`: model.CodeBadSize,
+	} {
+		r.refused(code, "POST", "/apps/shop/releases", r.admin, body)
+	}
+}
+
+// TestDeploy_SettingsNeedTheirOwnRights: who may deploy cannot scale by deploying.
+func TestDeploy_SettingsNeedTheirOwnRights(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t))
+	dan := r.user("dan", model.Deployer)
+	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", dan, `{"image":"nginx:1","instances":2,"memory_mib":64}`)
+	r.settle(r.finish(r.claim(), nil), model.DeploymentSucceeded, nil)
+	r.refused(model.CodeDenied, "POST", "/apps/shop/releases", dan, `{"image":"nginx:2","instances":9}`)
+	r.refused(model.CodeDenied, "POST", "/apps/shop/releases", dan, `{"image":"nginx:2","memory_mib":512}`)
+	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", dan, `{"image":"nginx:2","instances":2,"memory_mib":64,"env":{"A":"b"}}`)
+	do[api.Team](r, 201, "POST", "/teams", r.admin, api.NewTeam{Name: "web"})
+	do[api.User](r, 201, "POST", "/users", r.admin, api.NewUser{Name: "wim", Password: "correct horse"})
+	do[any](r, 204, "PUT", "/teams/web/members/wim", r.admin, api.Member{Role: "owner"})
+	wim, err := r.IssueToken(t.Context(), "wim", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.refused(model.CodeAppTaken, "POST", "/apps/shop/releases", wim, `{"image":"nginx:2"}`)
+	d := do[api.Deploy](r, 202, "POST", "/apps/wiki/releases", wim, `{"image":"nginx:2"}`)
+	if app := do[api.App](r, 200, "GET", "/apps/wiki", wim, nil); app.Team != "web" {
+		t.Errorf("the new app's team: %+v", app)
+	}
+	r.refused(model.CodeNotFound, "GET", "/builds/"+d.Build.ID, dan, nil)
+	r.refused(model.CodeNotFound, "GET", "/builds/"+d.Build.ID+"/deploy", dan, nil)
+	if p := do[api.Page[api.Build]](r, 200, "GET", "/builds", dan, nil); len(p.Items) != 2 || p.Items[0].App != "shop" {
+		t.Errorf("builds that dan sees: %+v", p.Items)
+	}
+}
+
+func TestDeploy_RegistryAwaySaysSo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t))
+	e := r.refused(model.CodeRegistryAway, "PUT", "/apps/shop/deploy?filename=s.tar.gz", r.admin, bytes.NewReader(site(t, "x", 10)))
+	if !strings.Contains(e.Still, "keeps running") {
+		t.Errorf("still: %q", e.Still)
+	}
+}
+
+func TestDeploy_StreamTellsStatesAndLogToItsEnd(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, url string) {
+		r := newRig(t, url)
+		d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"image":"nginx:1"}`)
+		events := r.events(d.Follow)
+		first := events.next("deploy")
+		if !strings.Contains(first.data, "waiting for a builder") {
+			t.Errorf("first: %+v", first)
+		}
+		b := r.claim()
+		if err := r.store.AppendBuildLog(t.Context(), b.ID, time.Now(), []string{"pulling", "copying"}); err != nil {
+			t.Fatal(err)
+		}
+		if l := events.next("log"); !strings.Contains(l.data, `"text":"pulling"`) || l.id != "1" {
+			t.Errorf("log: %+v", l)
+		}
+		again := r.events(d.Follow, "Last-Event-ID", "1")
+		if l := again.next("log"); l.id != "2" {
+			t.Errorf("a reader that came back gets %+v", l)
+		}
+		again.close()
+		rel := r.finish(b, nil)
+		app, _ := r.store.App(t.Context(), "shop")
+		r.leads.set(func() {
+			r.leads.apps[app.ID] = &pb.AppReply{State: "rolling out v1", Instances: []*pb.InstanceState{{Id: "i1", Release: 1, Phase: "running"}, {Id: "i0", Release: 0}}}
+		})
+		testenv.Eventually(t, 20*time.Second, func() error {
+			if e := events.next("deploy"); !strings.Contains(e.data, `"phase":"running"`) || strings.Contains(e.data, `"id":"i0"`) {
+				return errors.New(e.data)
+			}
+			return nil
+		})
+		r.settle(rel, model.DeploymentSucceeded, nil)
+		end := events.next("done")
+		if !strings.Contains(end.data, `"ok":true`) {
+			t.Errorf("end: %+v", end)
+		}
+		if e, err := events.read(); err != io.EOF {
+			t.Errorf("after the end: %+v %v", e, err)
+		}
+	})
+}

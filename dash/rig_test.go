@@ -1,0 +1,292 @@
+package dash
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/test/testenv"
+)
+
+const testSecret = "cluster-secret"
+
+// onBoth runs a test on the embedded database and on MariaDB.
+func onBoth(t *testing.T, f func(t *testing.T, url string)) {
+	t.Run("sqlite", func(t *testing.T) { t.Parallel(); f(t, sqliteURL(t)) })
+	t.Run("mariadb", func(t *testing.T) { t.Parallel(); f(t, "mysql:"+testenv.MariaDB(t)) })
+}
+
+func sqliteURL(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "dinp.db") }
+
+// rig is a dash that runs, with a real database and registry, and a leader that
+// says what the test tells it to.
+type rig struct {
+	*Dash
+	t        *testing.T
+	leads    *fakeLeader
+	lease    store.Lease
+	admin    string // tokens
+	password string // of admin
+	stop     func() error
+}
+
+func newRig(t *testing.T, url string, change ...func(*Config)) *rig {
+	t.Helper()
+	st, err := store.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leads := newFakeLeader(t)
+	cfg := Default()
+	cfg.Listen, cfg.AdminListen, cfg.Secret, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", testSecret, t.TempDir()
+	cfg.Servers, cfg.Registry = []string{leads.addr}, "127.0.0.1:1" // nobody listens there
+	for _, f := range change {
+		f(&cfg)
+	}
+	d, err := New(cfg, st, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{Dash: d, t: t, leads: leads}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	r.stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() {
+		if err := errors.Join(r.stop(), st.Close()); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	r.begin()
+	return r
+}
+
+func withRegistry(t *testing.T) func(*Config) {
+	return func(c *Config) { c.Registry = testenv.Registry(t) }
+}
+
+// begin makes the first user, a token of hers, and the lease of a leader.
+func (r *rig) begin() {
+	r.t.Helper()
+	password, created, err := r.Bootstrap(r.t.Context())
+	if err != nil || !created {
+		r.t.Fatalf("bootstrap: created %v: %v", created, err)
+	}
+	r.password = password
+	if r.admin, err = r.IssueToken(r.t.Context(), "admin", "test"); err != nil {
+		r.t.Fatal(err)
+	}
+	if r.lease, err = r.store.TakeLease(r.t.Context(), store.Lease{Name: "leader"}, "s1", "127.0.0.1:1", 1); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) {
+	defer func() { _ = recover() }() // a goroutine of the HTTP server may end after the test
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func (r *rig) url(path string) string {
+	if strings.HasPrefix(path, apiBase) {
+		return "http://" + r.Addr() + path
+	}
+	return "http://" + r.Addr() + apiBase + path
+}
+
+// request makes a request; body is JSON unless it is a reader. headers are pairs.
+func (r *rig) request(method, path, token string, body any, headers ...string) *http.Response {
+	r.t.Helper()
+	var in io.Reader
+	switch b := body.(type) {
+	case nil:
+	case io.Reader:
+		in = b
+	case string:
+		in = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		in = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url(path), in)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return resp
+}
+
+// call makes a request and reads the whole answer.
+func (r *rig) call(method, path, token string, body any, headers ...string) (int, string, http.Header) {
+	r.t.Helper()
+	resp := r.request(method, path, token, body, headers...)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return resp.StatusCode, string(b), resp.Header
+}
+
+// do makes a request that must end with status, and reads its answer into T.
+func do[T any](r *rig, want int, method, path, token string, body any, headers ...string) T {
+	r.t.Helper()
+	status, text, _ := r.call(method, path, token, body, headers...)
+	if status != want {
+		r.t.Fatalf("%s %s: got %d, want %d: %s", method, path, status, want, text)
+	}
+	var v T
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &v); err != nil {
+			r.t.Fatalf("%s %s: %v: %s", method, path, err, text)
+		}
+	}
+	return v
+}
+
+// refused makes a request that must be refused with a code.
+func (r *rig) refused(code model.Code, method, path, token string, body any, headers ...string) *model.Error {
+	r.t.Helper()
+	status, text, _ := r.call(method, path, token, body, headers...)
+	var e api.ErrorBody
+	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Error == nil {
+		r.t.Fatalf("%s %s: got %d and no error: %s", method, path, status, text)
+	}
+	if e.Error.Code != code || status != statusOf(e.Error) {
+		r.t.Fatalf("%s %s: got %d %s, want %s: %s", method, path, status, e.Error.Code, code, text)
+	}
+	return e.Error
+}
+
+// user makes a user with a role in the team default ("" none) and returns a token.
+func (r *rig) user(name string, role model.TeamRole) string {
+	r.t.Helper()
+	do[api.User](r, 201, "POST", "/users", r.admin, api.NewUser{Name: name, Password: "correct horse"})
+	if role != "" {
+		do[any](r, 204, "PUT", "/teams/default/members/"+name, r.admin, api.Member{Role: string(role)})
+	}
+	token, err := r.IssueToken(r.t.Context(), name, "test")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return token
+}
+
+// image is a made-up image of the right form.
+func image(n int) string {
+	return fmt.Sprintf("dinp/apps/shop@sha256:%064x", n)
+}
+
+// release makes an app's next release the way a builder does, and settles it.
+func (r *rig) release(app string, n int, status model.DeploymentStatus) model.Release {
+	r.t.Helper()
+	a, err := r.store.App(r.t.Context(), app)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	rel, _, err := r.store.CreateRelease(r.t.Context(), store.NewRelease{AppID: a.ID, Cause: model.CauseDeploy,
+		Spec: func(base model.Release) (model.Spec, error) {
+			s := base.Spec
+			s.Image, s.Runtime = image(n), "static"
+			return s, nil
+		}}, model.Actor{Name: "builder"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.settle(rel, status, nil)
+	return rel
+}
+
+// settle writes a deployment as the leader does; "" leaves it unseen.
+func (r *rig) settle(rel model.Release, status model.DeploymentStatus, failure *model.Error) {
+	r.t.Helper()
+	if status == "" {
+		return
+	}
+	ctx := r.t.Context()
+	old, err := r.store.Deployments(ctx, rel.AppID)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	from := ""
+	for _, d := range old {
+		if d.Status == model.DeploymentSucceeded && d.ReleaseID != rel.ID {
+			from = d.ReleaseID
+		}
+	}
+	now := time.Now()
+	dep := model.Deployment{ReleaseID: rel.ID, AppID: rel.AppID, FromReleaseID: from, Status: status, Error: failure, StartedAt: now, Deadline: now.Add(time.Minute)}
+	if status != model.DeploymentRunning {
+		dep.EndedAt = now
+	}
+	if err := r.store.Apply(ctx, r.lease, store.Control{Deployments: []model.Deployment{dep}}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// claim takes the next build as a builder does, waiting for one.
+func (r *rig) claim() model.Build {
+	r.t.Helper()
+	var b *model.Build
+	testenv.Eventually(r.t, 20*time.Second, func() (err error) {
+		if b, err = r.store.ClaimBuild(r.t.Context(), "b1", time.Now(), time.Now().Add(time.Minute)); err == nil && b == nil {
+			err = errors.New("no build is queued")
+		}
+		return err
+	})
+	return *b
+}
+
+// finish ends a build with an image, or with an error, and returns its release.
+func (r *rig) finish(b model.Build, failure *model.Error) model.Release {
+	r.t.Helper()
+	o := store.BuildOutcome{Status: model.BuildSucceeded, Image: image(len(b.ID)), Runtime: "static", Now: time.Now()}
+	if failure != nil {
+		o = store.BuildOutcome{Status: model.BuildFailed, Err: failure, Now: time.Now()}
+	}
+	if err := r.store.FinishBuild(r.t.Context(), b.ID, "b1", o); err != nil {
+		r.t.Fatal(err)
+	}
+	if failure != nil {
+		return model.Release{}
+	}
+	b, err := r.store.Build(r.t.Context(), b.ID)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	rel, err := r.store.ReleaseByID(r.t.Context(), b.ReleaseID)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rel
+}
