@@ -148,7 +148,7 @@ func TestBuild_ByDockerfile(t *testing.T) {
 	}
 	r.wantLog(b.ID, "detected dockerfile: Dockerfile in the top folder top", "Step 1/", "made at build time", "times: ")
 	failed := r.wait(r.queue("a.tar.gz", tarGz(t, "Dockerfile", "FROM dinp/base/binary\nRUN echo going wrong; false\n"), "").ID)
-	if failed.Error == nil || failed.Error.Code != model.CodeBuildFailed || !strings.Contains(strings.Join(failed.Error.Evidence, "\n"), "going wrong") {
+	if failed.Error == nil || failed.Error.Code != model.CodeBuildFailed || !strings.Contains(strings.Join(failed.Error.Evidence, "\n"), "going wrong") || failed.Runtime != "dockerfile" {
 		t.Errorf("error %+v", failed.Error)
 	}
 }

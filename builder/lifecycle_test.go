@@ -24,9 +24,7 @@ func (r *rig) gate(match func(*http.Request) bool) (stopped <-chan struct{}, ope
 	r.t.Helper()
 	u, err := url.Parse("http://" + r.registry)
 	must(r.t, err)
-	proxy := httputil.NewSingleHostReverseProxy(u)
-	proxy.Director = nil
-	proxy.Rewrite = func(p *httputil.ProxyRequest) { p.SetURL(u); p.Out.Host = p.In.Host }
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(u); p.Out.Host = p.In.Host }}
 	arrived, opened := make(chan struct{}, 100), make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if match(q) {

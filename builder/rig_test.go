@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,6 +96,14 @@ func (r *rig) pushRealBase(runtime string) {
 	img, err := index.Image(m.Manifests[0].Digest)
 	must(r.t, err)
 	r.push("dinp/base/"+runtime+":latest", img)
+	digest, err := img.Digest()
+	must(r.t, err)
+	pulled := r.registry + "/dinp/base/" + runtime + "@" + digest.String()
+	r.t.Cleanup(func() { // the engine keeps it for the next build, which this registry will not see
+		if out, err := exec.Command("docker", "-H", testenv.Docker(r.t), "rmi", pulled).CombinedOutput(); err != nil {
+			r.t.Errorf("docker rmi: %s", out)
+		}
+	})
 }
 
 func (r *rig) config(relative string) v1.Config {

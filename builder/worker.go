@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,7 +106,7 @@ func (b *Builder) work(ctx context.Context, build model.Build) {
 func (b *Builder) attempt(parent context.Context, build model.Build, lines *buildLog) (store.BuildOutcome, error) {
 	dir, err := b.folder.make(build.ID)
 	if err != nil {
-		return b.failed(build, err), nil
+		return b.failed(build, "", err), nil
 	}
 	defer func() {
 		if err := os.RemoveAll(dir); err != nil {
@@ -131,13 +132,13 @@ func (b *Builder) attempt(parent context.Context, build model.Build, lines *buil
 	case parent.Err() != nil:
 		return outcome, cause
 	case errors.Is(cause, errCancelled):
-		outcome = b.failed(build, model.E(model.CodeBuildStopped, "the build was cancelled"))
+		outcome = b.failed(build, outcome.Runtime, model.E(model.CodeBuildStopped, "the build was cancelled"))
 		outcome.Status = model.BuildCancelled
 	case errors.Is(cause, errTimeout):
-		outcome = b.failed(build, model.E(model.CodeBuildStopped, "the build was stopped after %s, its limit", b.cfg.BuildTimeout).
+		outcome = b.failed(build, outcome.Runtime, model.E(model.CodeBuildStopped, "the build was stopped after %s, its limit", b.cfg.BuildTimeout).
 			WithNext("make the artifact or its Dockerfile need less time, or let an operator raise build_timeout of the builder"))
 	default:
-		outcome = b.failed(build, err)
+		outcome = b.failed(build, outcome.Runtime, err)
 	}
 	return outcome, cause
 }
@@ -153,12 +154,13 @@ func (b *Builder) guarded(ctx context.Context, j *job) (o store.BuildOutcome, er
 	return j.run(ctx)
 }
 
-func (b *Builder) failed(build model.Build, err error) store.BuildOutcome {
+// failed is the outcome of an error. The runtime that was found stays visible.
+func (b *Builder) failed(build model.Build, runtime string, err error) store.BuildOutcome {
 	e := model.AsError(err)
 	if e.Code == model.CodeInternal {
 		b.log.Error("build failed by a fault of dinp", "build", build.ID, "err", err)
 	}
-	return store.BuildOutcome{Status: model.BuildFailed, Runtime: build.Runtime, Err: e}
+	return store.BuildOutcome{Status: model.BuildFailed, Runtime: cmp.Or(runtime, build.Runtime), Err: e}
 }
 
 // keepLease renews the claim until ctx ends, and ends the build when a person wants that or another builder has it. When
