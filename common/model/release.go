@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
-	"path"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -154,8 +154,12 @@ func CheckHealthPath(p string) error {
 	if p == "" {
 		return nil
 	}
-	if !strings.HasPrefix(p, "/") || len(p) > 1024 || strings.ContainsAny(p, " \r\n\t#") || !strings.HasPrefix(path.Clean(p), "/") {
-		return E(CodeBadSize, "health path %q must begin with / and hold no spaces", clip(p, 80))
+	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }
+	if !strings.HasPrefix(p, "/") || len(p) > 1024 || strings.ContainsFunc(p, bad) {
+		return E(CodeBadSize, "health path %q must begin with / and hold no spaces, control characters or #", clip(p, 80))
+	}
+	if _, err := url.ParseRequestURI(p); err != nil {
+		return E(CodeBadSize, "health path %q is not the path of a URL", clip(p, 80)).WithNext("write a percent sign as %%25")
 	}
 	return nil
 }
@@ -217,7 +221,7 @@ func ParseMemory(s string) (int64, error) {
 		t, factor = strings.TrimSuffix(t, "g"), 1024
 	}
 	n, err := strconv.ParseInt(t, 10, 64)
-	if err != nil || n <= 0 || n > MaxMemoryMiB {
+	if err != nil || n <= 0 || n > MaxMemoryMiB/factor {
 		return 0, bad
 	}
 	return n * factor, nil
