@@ -59,10 +59,11 @@ type Source struct {
 
 	keep   *keeper // touched by Load, and after it by Run's goroutine only
 	cursor string
-	listAt time.Time // when the next listing is due
-	listed time.Time // when the last one was read
-	quiet  verdict   // the last trouble logged, so that it is said once
-	away   bool      // Redis' absence was logged
+	listAt time.Time     // when the next listing is due
+	listed time.Time     // when the last one was read
+	ahead  route.Version // Redis' version at the last quiet check, if newer than ours
+	quiet  verdict       // the last trouble logged, so that it is said once
+	away   bool          // Redis' absence was logged
 
 	mu     sync.Mutex // guards status
 	status Status
@@ -213,6 +214,7 @@ func (s *Source) follow(ctx context.Context, c *redis.Client) error {
 	if err != nil {
 		return err
 	}
+	s.ahead = route.Version{}
 	for _, m := range streams[0].Messages {
 		s.cursor = m.ID
 		b, err := decodeMessage(m)
@@ -241,8 +243,14 @@ func (s *Source) checkVersion(ctx context.Context, c *redis.Client) error {
 		s.settle(outcome{verdict: versionNo}, "check", v)
 	case v.Less(at):
 		s.settle(outcome{verdict: refused}, "check", v)
+	case at.Less(v) && s.ahead == (route.Version{}):
+		// Its batch may have come since the read. Once more, then: a list of a
+		// replica that lost writes is worse than the batch alone.
+		s.ahead = v
+		return nil
 	case at.Less(v):
 		s.listAt = time.Time{}
 	}
+	s.ahead = route.Version{}
 	return nil
 }
