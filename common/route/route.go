@@ -126,7 +126,11 @@ func DecodeBackend(s string) (Backend, error) {
 		return Backend{}, fmt.Errorf("decode backend: %d endpoints, at most %d are allowed", len(b.Endpoints), maxEndpoints)
 	}
 	for _, e := range b.Endpoints {
-		if _, err := netip.ParseAddrPort(e.Addr); err != nil {
+		addr, err := netip.ParseAddrPort(e.Addr)
+		if err == nil && addr.Port() == 0 {
+			err = fmt.Errorf("%s has port 0", e.Addr)
+		}
+		if err != nil {
 			return Backend{}, fmt.Errorf("decode backend: endpoint: %w", err)
 		}
 		if e.Weight < 0 || e.Weight > 10_000 {
@@ -144,7 +148,9 @@ func DecodeBatch(s string) (Batch, error) {
 		return Batch{}, fmt.Errorf("decode batch: %w", err)
 	}
 	for _, c := range b.Changes {
-		if !strings.HasPrefix(c.Key, BackendPrefix) && !strings.HasPrefix(c.Key, DomainPrefix) {
+		host, isApp := strings.CutPrefix(c.Key, BackendPrefix)
+		domain, isDomain := strings.CutPrefix(c.Key, DomainPrefix)
+		if !isApp && !isDomain || isApp && host == "" || isDomain && domain == "" {
 			return Batch{}, fmt.Errorf("decode batch: key %q is neither a host nor a domain", c.Key)
 		}
 	}
