@@ -17,15 +17,16 @@ func funcs(lang string) template.FuncMap {
 		"tn":    func(key string, n int) (string, error) { return plural(lang, key, n) },
 		"asset": assetPath, "icon": icon,
 		"mib": mib, "bytes": byteSize, "cores": func(m int64) string { return cores(lang, m) }, "coresUsed": coreCount, "share": share,
-		"stamp": func(t time.Time) time.Time { return t },
-		"ago":   func(t time.Time) string { return ago(lang, time.Since(t)) },
-		"took":  func(from, to time.Time) string { return took(from, to, time.Now()) },
-		"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-		"clock": func(t time.Time) string { return t.UTC().Format("15:04:05") },
-		"rfc":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"bare":  bareURL,
-		"short": func(id string) string { return id[:min(8, len(id))] },
-		"cause": func(c string) string { return Text(lang, "cause."+c) },
+		"stamp":   func(t time.Time) time.Time { return t },
+		"ago":     func(t time.Time) string { return ago(lang, time.Since(t)) },
+		"took":    func(from, to time.Time) string { return took(from, to, time.Now()) },
+		"when":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05") },
+		"rfc":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"bare":    bareURL,
+		"short":   func(id string) string { return id[:min(8, len(id))] },
+		"subject": subject,
+		"cause":   func(c string) string { return Text(lang, "cause."+c) },
 
 		"appBadge":      func(a api.App) Badge { return appBadge(lang, a) },
 		"instanceBadge": func(i api.Instance) Badge { return instanceBadge(lang, i) },
@@ -36,6 +37,14 @@ func funcs(lang string) template.FuncMap {
 		"deployError":   deployError,
 		"feed":          func(e []api.Event, showApp bool) Feed { return newFeed(e, showApp) },
 	}
+}
+
+// subject is what an event was done to; of a long name, as IDs are, the beginning.
+func subject(s string) string {
+	if r := []rune(s); len(r) > 36 || len(r) == 36 && strings.Count(s, "-") == 4 {
+		return string(r[:8])
+	}
+	return s
 }
 
 func mib(n int64) string {

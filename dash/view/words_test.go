@@ -102,6 +102,7 @@ func TestWords(t *testing.T) {
 		{ago("en", 5*time.Second), "just now"}, {ago("en", time.Minute), "1 minute ago"}, {ago("en", 3*time.Hour), "3 hours ago"},
 		{ago("zh", 50*time.Hour), "2 天前"}, {mib(256), "256 MiB"}, {mib(2048), "2 GiB"}, {mib(0), "–"}, {mib(10300), "10.1 GiB"},
 		{byteSize(999), "999 B"}, {byteSize(12_345_678), "12.3 MB"}, {byteSize(3_100_000_000), "3.10 GB"}, {byteSize(1500), "1.5 kB"},
+		{subject("node-1"), "node-1"}, {subject("4a1f9f7e-0000-4000-8000-000000000000"), "4a1f9f7e"},
 		{coreCount(1500), "1.5"}, {cores("en", 0), "fair share"}, {bareURL("https://a.b/"), "a.b"}, {bareURL("a.b"), "a.b"},
 		{took(from, from.Add(1234*time.Millisecond), from), "1.2s"}, {took(from, time.Time{}, from.Add(75*time.Second)), "1m15s"}, {took(time.Time{}, from, from), "–"},
 	} {
