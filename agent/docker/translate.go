@@ -2,7 +2,6 @@ package docker
 
 import (
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,7 +143,7 @@ func (o Options) fromSummary(in container.Summary) runtime.Container {
 	}
 	for _, p := range in.Ports {
 		if p.Type == "tcp" && p.PublicPort != 0 {
-			c.Addr = net.JoinHostPort(o.Address, strconv.Itoa(int(p.PublicPort)))
+			c.Addr = o.at(strconv.Itoa(int(p.PublicPort)))
 			if !strings.Contains(p.IP, ":") {
 				break
 			}
@@ -162,13 +161,22 @@ func (o Options) publishedAddr(ports nat.PortMap) string {
 			if b.HostPort == "" {
 				continue
 			}
-			addr = net.JoinHostPort(o.Address, b.HostPort)
+			addr = o.at(b.HostPort)
 			if !strings.Contains(b.HostIP, ":") {
 				return addr
 			}
 		}
 	}
 	return addr
+}
+
+// at is the node's address with a port; package net, which could join them, has
+// no place in a pure file.
+func (o Options) at(port string) string {
+	if strings.Contains(o.Address, ":") {
+		return "[" + o.Address + "]:" + port
+	}
+	return o.Address + ":" + port
 }
 
 // stateOf maps the engine's words. A paused or restarting container still has

@@ -58,6 +58,10 @@ func TestTranslate_PublishedAddr_PrefersIPv4(t *testing.T) {
 	if got != "10.0.0.1:49153" {
 		t.Errorf("got %q", got)
 	}
+	six := Options{Address: "fd00::1"}
+	if got := six.publishedAddr(nat.PortMap{"8080/tcp": {{HostIP: "::", HostPort: "49154"}}}); got != "[fd00::1]:49154" {
+		t.Errorf("got %q", got)
+	}
 	if got := options.publishedAddr(nil); got != "" {
 		t.Errorf("no ports: %q", got)
 	}

@@ -10,96 +10,91 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/dinp/dinp/agent/session/leadertest"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/test/testenv"
 )
 
-// connected waits for the n-th session's full sync.
-func (l *leader) connected(n int) {
-	l.t.Helper()
-	l.until("no sync", func() bool { return l.sessions >= n && len(l.syncs) >= n })
-}
-
 func TestSession_StartsReportsAndStops(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	newAgent(t, l.addr)
-	l.connected(1)
-	l.order(l.start("i1"))
-	l.untilPhase("i1", model.PhaseRunning)
-	l.order(l.stop("i1"))
-	l.untilPhase("i1", model.PhaseGone)
-	l.order(&pb.ServerMessage{Body: &pb.ServerMessage_Forget{Forget: &pb.Forget{InstanceIds: []string{"i1"}}}})
-	l.mu.Lock()
-	delete(l.view, "i1")
-	l.matched = 0
-	l.mu.Unlock()
-	l.until("the digest still holds the forgotten one", func() bool { return l.matched > 0 })
+	l := leadertest.New(t, secret, "A", 5)
+	newAgent(t, l.Addr)
+	l.Connected(1)
+	l.Order(l.Start("i1"))
+	l.UntilPhase("i1", model.PhaseRunning)
+	l.Order(l.Stop("i1"))
+	l.UntilPhase("i1", model.PhaseGone)
+	l.Order(&pb.ServerMessage{Body: &pb.ServerMessage_Forget{Forget: &pb.Forget{InstanceIds: []string{"i1"}}}})
+	l.Lock()
+	delete(l.View, "i1")
+	l.Matched = 0
+	l.Unlock()
+	l.Until("the digest still holds the forgotten one", func() bool { return l.Matched > 0 })
 }
 
 func TestSession_HeartbeatDigestIsOfWhatTheLeaderWasTold(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	a := newAgent(t, l.addr)
-	l.connected(1)
+	l := leadertest.New(t, secret, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
 	for _, id := range []string{"i1", "i2", "i3"} {
-		l.order(l.start(id))
-		l.untilPhase(id, model.PhaseRunning)
+		l.Order(l.Start(id))
+		l.UntilPhase(id, model.PhaseRunning)
 	}
 	a.engine.Exit("i2", 1, false)
 	a.set.Poke("i2")
-	l.untilPhase("i2", model.PhaseGone)
-	l.mu.Lock()
-	before := l.matched
-	l.mu.Unlock()
-	l.until("digests differ", func() bool { return l.matched > before && l.beat.GetDockerOk() })
+	l.UntilPhase("i2", model.PhaseGone)
+	l.Lock()
+	before := l.Matched
+	l.Unlock()
+	l.Until("digests differ", func() bool { return l.Matched > before && l.Beat.GetDockerOk() })
 }
 
 func TestSession_Follower_SendsTheAgentToTheLeader(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	f := newLeader(t, "B", 5)
-	f.moved = l.addr
-	newAgent(t, f.addr)
-	l.connected(1)
+	l := leadertest.New(t, secret, "A", 5)
+	f := leadertest.New(t, secret, "B", 5)
+	f.Moved = l.Addr
+	newAgent(t, f.Addr)
+	l.Connected(1)
 }
 
 func TestSession_DeadServer_TheNextIsTried(t *testing.T) {
-	dead, l := newLeader(t, "A", 4), newLeader(t, "B", 5)
-	dead.server.Stop()
-	newAgent(t, dead.addr, l.addr)
-	l.connected(1)
+	dead, l := leadertest.New(t, secret, "A", 4), leadertest.New(t, secret, "B", 5)
+	dead.Server.Stop()
+	newAgent(t, dead.Addr, l.Addr)
+	l.Connected(1)
 }
 
 // DEFECTS 13: two servers were obeyed in turn.
 func TestSession_StaleLeader_IsNotObeyed(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	a := newAgent(t, l.addr)
-	l.connected(1)
-	for name, stale := range map[string]*leader{"lower epoch": newLeader(t, "B", 4), "second leader of the epoch": newLeader(t, "C", 5)} {
+	l := leadertest.New(t, secret, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
+	for name, stale := range map[string]*leadertest.Leader{"lower epoch": leadertest.New(t, secret, "B", 4), "second leader of the epoch": leadertest.New(t, secret, "C", 5)} {
 		a.down()
-		a.up(secret, stale.addr)
+		a.up(secret, stale.Addr)
 		testenv.Eventually(t, patience, func() error {
 			if s := a.State(); !strings.Contains(s.LastError, "stale epoch") {
 				return errors.New(s.LastError)
 			}
 			return nil
 		})
-		if stale.mu.Lock(); len(stale.syncs) > 0 {
+		if stale.Lock(); len(stale.Syncs) > 0 {
 			t.Errorf("%s: it was told the node's state", name)
 		}
-		stale.mu.Unlock()
+		stale.Unlock()
 	}
 }
 
 func TestSession_LeaderIsOvertakenWithinASession_ItsOrdersAreRefused(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	a := newAgent(t, l.addr)
-	l.connected(1)
-	newer := l.start("i1")
+	l := leadertest.New(t, secret, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
+	newer := l.Start("i1")
 	newer.Epoch = 9
-	l.order(newer)
-	l.untilPhase("i1", model.PhaseRunning)
-	l.order(l.start("i2")) // epoch 5 again
-	l.until("the session goes on", func() bool { return l.sessions > 1 || strings.Contains(a.State().LastError, "stale") })
+	l.Order(newer)
+	l.UntilPhase("i1", model.PhaseRunning)
+	l.Order(l.Start("i2")) // epoch 5 again
+	l.Until("the session goes on", func() bool { return l.Sessions > 1 || strings.Contains(a.State().LastError, "stale") })
 	if _, known := a.set.Find("i2"); known {
 		t.Error("an order of epoch 5 was obeyed after one of epoch 9")
 	}
@@ -107,59 +102,59 @@ func TestSession_LeaderIsOvertakenWithinASession_ItsOrdersAreRefused(t *testing.
 
 // R3: the epoch is on disk before the order takes effect.
 func TestSession_EpochOutlivesTheAgent(t *testing.T) {
-	l := newLeader(t, "A", 7)
-	a := newAgent(t, l.addr)
-	l.connected(1)
+	l := leadertest.New(t, secret, "A", 7)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
 	a.down()
-	a.up(secret, l.addr)
-	l.connected(2)
-	l.until("hello names no epoch", func() bool { return l.hello.GetMaxEpoch() == 7 && l.hello.GetLeaderId() == "A" })
+	a.up(secret, l.Addr)
+	l.Connected(2)
+	l.Until("hello names no epoch", func() bool { return l.Hello.GetMaxEpoch() == 7 && l.Hello.GetLeaderId() == "A" })
 }
 
 func TestSession_OrderOfAnotherSession_IsRefused(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	a := newAgent(t, l.addr)
-	l.connected(1)
-	other := l.start("late")
+	l := leadertest.New(t, secret, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
+	other := l.Start("late")
 	other.Session = "A-0"
-	l.order(other)
-	l.order(l.start("i1"))
-	l.untilPhase("i1", model.PhaseRunning)
+	l.Order(other)
+	l.Order(l.Start("i1"))
+	l.UntilPhase("i1", model.PhaseRunning)
 	if _, known := a.set.Find("late"); known {
 		t.Error("an order of another session was obeyed")
 	}
 }
 
 func TestSession_MissingOrder_EndsTheSessionAndSyncsAnew(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	newAgent(t, l.addr)
-	l.connected(1)
-	gap := l.start("i1")
+	l := leadertest.New(t, secret, "A", 5)
+	newAgent(t, l.Addr)
+	l.Connected(1)
+	gap := l.Start("i1")
 	gap.Seq = 99
-	l.order(gap)
-	l.connected(2)
+	l.Order(gap)
+	l.Connected(2)
 }
 
 func TestSession_Resync_TellsAll(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	newAgent(t, l.addr)
-	l.connected(1)
-	l.order(l.start("i1"))
-	l.untilPhase("i1", model.PhaseRunning)
-	l.order(&pb.ServerMessage{Body: &pb.ServerMessage_Resync{Resync: &pb.Resync{}}})
-	l.until("no second sync", func() bool { return len(l.syncs) == 2 && len(l.syncs[1].GetInstances()) == 1 })
+	l := leadertest.New(t, secret, "A", 5)
+	newAgent(t, l.Addr)
+	l.Connected(1)
+	l.Order(l.Start("i1"))
+	l.UntilPhase("i1", model.PhaseRunning)
+	l.Order(&pb.ServerMessage{Body: &pb.ServerMessage_Resync{Resync: &pb.Resync{}}})
+	l.Until("no second sync", func() bool { return len(l.Syncs) == 2 && len(l.Syncs[1].GetInstances()) == 1 })
 }
 
 // DEFECTS 12, 37: agents came back after minutes, or never.
 func TestSession_ServerRestarts_InstancesRunOnAndAreSynced(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	a := newAgent(t, l.addr)
-	l.connected(1)
-	l.order(l.start("i1"))
-	l.untilPhase("i1", model.PhaseRunning)
-	l.restart()
-	l.connected(2)
-	l.until("the sync lacks the instance", func() bool { return l.view["i1"].Phase == model.PhaseRunning })
+	l := leadertest.New(t, secret, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
+	l.Order(l.Start("i1"))
+	l.UntilPhase("i1", model.PhaseRunning)
+	l.Restart()
+	l.Connected(2)
+	l.Until("the sync lacks the instance", func() bool { return l.View["i1"].Phase == model.PhaseRunning })
 	if a.engine.Made() != 1 {
 		t.Errorf("%d containers made", a.engine.Made())
 	}
@@ -167,29 +162,29 @@ func TestSession_ServerRestarts_InstancesRunOnAndAreSynced(t *testing.T) {
 
 // DEFECTS 35: a failed Docker list made the node look empty.
 func TestSession_EngineDown_IsAConditionNotAnEmptyNode(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	a := newAgent(t, l.addr)
-	l.connected(1)
-	l.order(l.start("i1"))
-	l.untilPhase("i1", model.PhaseRunning)
+	l := leadertest.New(t, secret, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
+	l.Order(l.Start("i1"))
+	l.UntilPhase("i1", model.PhaseRunning)
 	a.down()
 	a.docker = Docker{Error: "connection refused"}
-	a.up(secret, l.addr)
-	l.connected(2)
-	l.until("not told", func() bool {
-		s := l.syncs[1]
-		return !s.GetDockerOk() && s.GetDockerError() == "connection refused" && l.view["i1"].Phase == model.PhaseRunning &&
-			l.beat != nil && !l.beat.GetDockerOk()
+	a.up(secret, l.Addr)
+	l.Connected(2)
+	l.Until("not told", func() bool {
+		s := l.Syncs[1]
+		return !s.GetDockerOk() && s.GetDockerError() == "connection refused" && l.View["i1"].Phase == model.PhaseRunning &&
+			l.Beat != nil && !l.Beat.GetDockerOk()
 	})
 }
 
 // DEFECTS 38: anyone could speak for any host.
 func TestSession_WrongSecret_IsRefusedAndSaysSo(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	a := newAgent(t, l.addr)
-	l.connected(1)
+	l := leadertest.New(t, secret, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
 	a.down()
-	a.up("wrong", l.addr)
+	a.up("wrong", l.Addr)
 	testenv.Eventually(t, patience, func() error {
 		if s := a.State(); s.Connected || !strings.Contains(s.LastError, "secret is missing or wrong") {
 			return errors.New(s.LastError)
@@ -199,39 +194,39 @@ func TestSession_WrongSecret_IsRefusedAndSaysSo(t *testing.T) {
 }
 
 func TestSession_Logs_TailFollowAndCancel(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	a := newAgent(t, l.addr)
-	l.connected(1)
-	l.order(l.start("i1"))
-	l.untilPhase("i1", model.PhaseRunning)
+	l := leadertest.New(t, secret, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
+	l.Order(l.Start("i1"))
+	l.UntilPhase("i1", model.PhaseRunning)
 	a.engine.Print("i1", "one")
 	a.engine.Print("i1", "bad \xff utf8")
-	ask := func(q *pb.LogRequest) { l.order(&pb.ServerMessage{Body: &pb.ServerMessage_LogRequest{LogRequest: q}}) }
+	ask := func(q *pb.LogRequest) { l.Order(&pb.ServerMessage{Body: &pb.ServerMessage_LogRequest{LogRequest: q}}) }
 	ask(&pb.LogRequest{Id: "q1", InstanceId: "i1", Follow: true})
-	l.until("lines missing", func() bool { return texts(l.chunks, "q1") == "one|bad \uFFFD utf8|" })
+	l.Until("lines missing", func() bool { return texts(l.Chunks, "q1") == "one|bad \uFFFD utf8|" })
 	a.engine.Print("i1", "two")
-	l.until("the followed line is missing", func() bool { return strings.HasSuffix(texts(l.chunks, "q1"), "two|") })
+	l.Until("the followed line is missing", func() bool { return strings.HasSuffix(texts(l.Chunks, "q1"), "two|") })
 	ask(&pb.LogRequest{Id: "q2", InstanceId: "i1", Tail: 1})
-	l.until("no tail", func() bool { return texts(l.chunks, "q2") == "two|END" })
+	l.Until("no tail", func() bool { return texts(l.Chunks, "q2") == "two|END" })
 	ask(&pb.LogRequest{Id: "q3", InstanceId: "never"})
-	l.until("no error", func() bool { return strings.Contains(texts(l.chunks, "q3"), "ENDno output") })
-	l.order(l.stop("i1"))
-	l.until("the follower was not ended", func() bool { return strings.HasSuffix(texts(l.chunks, "q1"), "END") })
+	l.Until("no error", func() bool { return strings.Contains(texts(l.Chunks, "q3"), "ENDno output") })
+	l.Order(l.Stop("i1"))
+	l.Until("the follower was not ended", func() bool { return strings.HasSuffix(texts(l.Chunks, "q1"), "END") })
 	ask(&pb.LogRequest{Id: "q4", InstanceId: "i1", Follow: true})
-	l.until("the logs went with the container", func() bool { return strings.HasSuffix(texts(l.chunks, "q4"), "two|END") })
+	l.Until("the logs went with the container", func() bool { return strings.HasSuffix(texts(l.Chunks, "q4"), "two|END") })
 }
 
 func TestSession_LogCancel_EndsAFollower(t *testing.T) {
-	l := newLeader(t, "A", 5)
-	newAgent(t, l.addr)
-	l.connected(1)
-	l.order(l.start("i1"))
-	l.untilPhase("i1", model.PhaseRunning)
+	l := leadertest.New(t, secret, "A", 5)
+	newAgent(t, l.Addr)
+	l.Connected(1)
+	l.Order(l.Start("i1"))
+	l.UntilPhase("i1", model.PhaseRunning)
 	q := &pb.LogRequest{Id: "q1", InstanceId: "i1", Follow: true}
-	l.order(&pb.ServerMessage{Body: &pb.ServerMessage_LogRequest{LogRequest: q}})
-	l.order(&pb.ServerMessage{Body: &pb.ServerMessage_LogCancel{LogCancel: &pb.LogCancel{Id: "q1"}}})
-	l.order(&pb.ServerMessage{Body: &pb.ServerMessage_LogRequest{LogRequest: &pb.LogRequest{Id: "q2", InstanceId: "i1"}}})
-	l.until("the session is stuck", func() bool { return strings.HasSuffix(texts(l.chunks, "q2"), "END") })
+	l.Order(&pb.ServerMessage{Body: &pb.ServerMessage_LogRequest{LogRequest: q}})
+	l.Order(&pb.ServerMessage{Body: &pb.ServerMessage_LogCancel{LogCancel: &pb.LogCancel{Id: "q1"}}})
+	l.Order(&pb.ServerMessage{Body: &pb.ServerMessage_LogRequest{LogRequest: &pb.LogRequest{Id: "q2", InstanceId: "i1"}}})
+	l.Until("the session is stuck", func() bool { return strings.HasSuffix(texts(l.Chunks, "q2"), "END") })
 }
 
 func texts(chunks []*pb.LogChunk, id string) string {

@@ -29,8 +29,11 @@ const (
 type Fault struct {
 	Err   error // returned, if set
 	After bool  // the call takes effect before Err is returned: the answer is lost
-	Hang  bool  // the call blocks until its context ends, and then fails as ErrAway
+	Hang  bool  // the call blocks until its deadline, and then fails as ErrAway
 }
+
+// hangLimit is the deadline that every Runtime has of its own.
+const hangLimit = time.Minute
 
 // Faulty passes calls to an engine, or lets them fail as Hook says.
 type Faulty struct {
@@ -43,8 +46,11 @@ type Faulty struct {
 func (f *Faulty) do(ctx context.Context, op Op, id string, call func() error) error {
 	fault := f.Hook(op, id)
 	if fault.Hang {
-		<-ctx.Done()
-		return fmt.Errorf("%w: %w", runtime.ErrAway, ctx.Err())
+		select {
+		case <-ctx.Done():
+		case <-time.After(hangLimit):
+		}
+		return fmt.Errorf("%w: it hangs", runtime.ErrAway)
 	}
 	if fault.Err == nil {
 		return call()

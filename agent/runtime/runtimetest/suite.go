@@ -70,7 +70,7 @@ func NewSpec(t *testing.T, rt runtime.Runtime, image string, env map[string]stri
 		Image: image, Env: env, Port: 8080, MemoryMiB: 64, Hash: "abc",
 	}
 	t.Cleanup(func() {
-		if err := rt.Remove(context.Background(), s.InstanceID); err != nil && !errors.Is(err, runtime.ErrForeign) {
+		if err := rt.Remove(context.WithoutCancel(t.Context()), s.InstanceID); err != nil && !errors.Is(err, runtime.ErrForeign) {
 			t.Errorf("clean up: %v", err)
 		}
 	})

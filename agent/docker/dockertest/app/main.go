@@ -19,7 +19,7 @@ func main() {
 		signal.Ignore(syscall.SIGTERM)
 	}
 	if lines := os.Getenv("TEST_LINES"); lines != "" {
-		fmt.Println(strings.ReplaceAll(lines, ",", "\n"))
+		fmt.Fprintln(os.Stdout, strings.ReplaceAll(lines, ",", "\n"))
 	}
 	if code, err := strconv.Atoi(os.Getenv("TEST_EXIT")); err == nil {
 		os.Exit(code)
@@ -28,7 +28,7 @@ func main() {
 		eat()
 	}
 	http.HandleFunc("/", answer)
-	http.HandleFunc("/print", func(_ http.ResponseWriter, r *http.Request) { fmt.Println(r.FormValue("line")) })
+	http.HandleFunc("/print", func(_ http.ResponseWriter, r *http.Request) { fmt.Fprintln(os.Stdout, r.FormValue("line")) })
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(9) })
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(":"+os.Getenv("PORT"), nil))
 	os.Exit(1)

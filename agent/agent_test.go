@@ -1,0 +1,217 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/dinp/dinp/agent"
+	"github.com/dinp/dinp/agent/session/leadertest"
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/test/testenv"
+)
+
+const (
+	secret   = "s3cret"
+	patience = 60 * time.Second
+)
+
+// TestMain runs the tests, or the agent that one of them kills.
+func TestMain(m *testing.M) {
+	if text := os.Getenv("AGENT_VICTIM"); text != "" {
+		var cfg agent.Config
+		if err := json.Unmarshal([]byte(text), &cfg); err != nil {
+			panic(err)
+		}
+		a := agent.New(cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		if err := a.Listen(); err != nil {
+			panic(err)
+		}
+		panic(a.Run(context.Background()))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestAgent_RunsAnInstanceOnDocker_AndStopsIt(t *testing.T) {
+	p := newPlatform(t)
+	run(t, p.config(t.TempDir()))
+	p.leader.Connected(1)
+	id := p.running(map[string]string{"TEST_LINES": "hello,world"})
+	p.answers(id)
+	p.leader.Order(p.leader.Stop(id))
+	p.leader.UntilPhase(id, model.PhaseGone)
+	if o := p.seen(id); o.Gone != model.GoneExited || o.Code != "" || strings.Join(o.Logs, "|") != "hello|world" {
+		t.Errorf("gone: %+v", o)
+	}
+	if out, err := exec.Command("docker", "inspect", model.ContainerName(id)).CombinedOutput(); err == nil {
+		t.Errorf("the container is still there: %s", out)
+	}
+	p.leader.Order(&pb.ServerMessage{Body: &pb.ServerMessage_LogRequest{LogRequest: &pb.LogRequest{Id: "q", InstanceId: id}}})
+	p.leader.Until("the logs went with the container", func() bool {
+		return len(p.leader.Chunks) > 0 && len(p.leader.Chunks[0].GetLines()) == 2
+	})
+}
+
+func TestAgent_ProcessEnds_TellsCodeAndLastLines(t *testing.T) {
+	p := newPlatform(t)
+	run(t, p.config(t.TempDir()))
+	p.leader.Connected(1)
+	id := p.start(map[string]string{"TEST_LINES": "cannot find my database", "TEST_EXIT": "3"})
+	p.leader.UntilPhase(id, model.PhaseGone)
+	if o := p.seen(id); o.Gone != model.GoneExited || o.ExitCode != 3 || o.Code != model.CodeCrashed ||
+		strings.Join(o.Logs, "|") != "cannot find my database" {
+		t.Errorf("gone: %+v", o)
+	}
+}
+
+func TestAgent_ContainerRemovedByAPerson_IsTold(t *testing.T) {
+	p := newPlatform(t)
+	run(t, p.config(t.TempDir()))
+	p.leader.Connected(1)
+	id := p.running(nil)
+	if out, err := exec.Command("docker", "rm", "-f", model.ContainerName(id)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	p.leader.UntilPhase(id, model.PhaseGone)
+	if o := p.seen(id); o.Code != model.CodeCrashed || o.Message == "" {
+		t.Errorf("gone: %+v", o)
+	}
+}
+
+func TestAgent_UnknownImage_SaysWhyAfterItsTries(t *testing.T) {
+	p := newPlatform(t)
+	run(t, p.config(t.TempDir()))
+	p.leader.Connected(1)
+	p.image = "dinp/apps/none@sha256:" + strings.Repeat("0", 64)
+	id := p.start(nil)
+	p.leader.UntilPhase(id, model.PhaseGone)
+	if o := p.seen(id); o.Gone != model.GoneFailed || o.Code != model.CodePullFailed || !strings.Contains(o.Message, "unknown") {
+		t.Errorf("gone: %+v", o)
+	}
+}
+
+// TestAgent_Killed9_ContainersRunOnAndAreAdopted runs the agent as a process of
+// its own and kills it as no handler can notice.
+func TestAgent_Killed9_ContainersRunOnAndAreAdopted(t *testing.T) {
+	p := newPlatform(t)
+	cfg := p.config(t.TempDir())
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed bytes.Buffer
+	victim := exec.Command(os.Args[0])
+	victim.Env = append(os.Environ(), "AGENT_VICTIM="+string(text))
+	victim.Stderr = &printed
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	reap := func() { _ = victim.Process.Kill(); _ = victim.Wait() }
+	t.Cleanup(reap)
+	p.leader.Connected(1)
+	id := p.running(map[string]string{"TEST_LINES": "before"})
+	half := p.start(nil) // may be anywhere on its way
+	before := p.seen(id)
+	reap()
+	p.reachable(before.Addr)
+	a, _ := run(t, cfg)
+	p.leader.Connected(2)
+	if after := p.seen(id); after.Container != before.Container || after.Addr != before.Addr || after.Phase != model.PhaseRunning {
+		t.Errorf("before %+v, after %+v\n%s", before, after, printed.String())
+	}
+	o := p.leader.Start(half)
+	o.GetStart().Image = p.image
+	p.leader.Order(o)
+	p.leader.UntilPhase(half, model.PhaseRunning)
+	out, err := exec.Command("docker", "ps", "-aq", "--filter", "label="+model.LabelNode+"="+a.NodeID()).Output()
+	if n := len(strings.Fields(string(out))); err != nil || n != 2 {
+		t.Errorf("%d containers, want 2 (%v)", n, err)
+	}
+}
+
+func TestAgent_TwoOnOneEngine_KeepToTheirOwn(t *testing.T) {
+	p, q := newPlatform(t), newPlatform(t)
+	run(t, p.config(t.TempDir()))
+	_, stop := run(t, q.config(t.TempDir()))
+	p.leader.Connected(1)
+	q.leader.Connected(1)
+	mine, theirs := p.running(nil), q.running(nil)
+	stop()
+	run(t, q.config(t.TempDir())) // a third node: the second one's container is not its own
+	q.leader.Connected(2)
+	if o := q.seen(theirs); o.ID != "" {
+		t.Errorf("another node's container was adopted: %+v", o)
+	}
+	p.leader.Order(p.leader.Stop(mine))
+	p.leader.UntilPhase(mine, model.PhaseGone)
+	out, err := exec.Command("docker", "inspect", "-f", "{{.State.Running}}", model.ContainerName(theirs)).Output()
+	if err != nil || strings.TrimSpace(string(out)) != "true" {
+		t.Errorf("the other node's container: %s, %v", out, err)
+	}
+}
+
+func TestAgent_WithoutDocker_IsConnectedAndSaysSo(t *testing.T) {
+	l := leadertest.New(t, secret, "A", 5)
+	c := agent.Default()
+	c.Servers, c.Data, c.Secret, c.Admin = []string{l.Addr}, t.TempDir(), secret, "127.0.0.1:0"
+	c.DockerHost = "unix:///nowhere/docker.sock"
+	a, _ := run(t, c)
+	l.Connected(1)
+	l.Until("docker looks well", func() bool { return !l.Syncs[0].GetDockerOk() && l.Syncs[0].GetDockerError() != "" })
+	code, body, err := get("http://" + a.AdminAddr() + "/readyz")
+	if err != nil || code != http.StatusServiceUnavailable || !strings.Contains(body, "/nowhere/docker.sock") {
+		t.Errorf("readyz: %d %q %v", code, body, err)
+	}
+}
+
+func TestAgent_Admin_TellsItsState(t *testing.T) {
+	p := newPlatform(t)
+	a, _ := run(t, p.config(t.TempDir()))
+	p.leader.Connected(1)
+	for path, want := range map[string]string{
+		"/healthz": "ok", "/readyz": "ok", "/metrics": "dinp_agent_docker_up 1", "/debug/state": `"node": "` + a.NodeID(),
+	} {
+		testenv.Eventually(t, patience, func() error {
+			code, body, err := get("http://" + a.AdminAddr() + path)
+			if err == nil && (code != 200 || !strings.Contains(body, want)) {
+				err = fmt.Errorf("%s: %d %s", path, code, body)
+			}
+			return err
+		})
+	}
+	p.leader.Lock()
+	defer p.leader.Unlock()
+	if h := p.leader.Hello; h.GetAddress() != "127.0.0.1" || h.GetMemoryMib() != 1000 || h.GetCpuMilli() == 0 || h.GetName() == "" || h.GetDockerVersion() == "" {
+		t.Errorf("hello: %v", h)
+	}
+}
+
+func TestListen_PortTaken_NamesTheSetting(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	c := agent.Default()
+	c.Data, c.Secret, c.Admin = t.TempDir(), secret, lis.Addr().String()
+	err = agent.New(c, slog.New(slog.DiscardHandler)).Listen()
+	if !model.IsCode(err, model.CodePortTaken) || !strings.Contains(err.Error(), lis.Addr().String()) {
+		t.Errorf("listen: %v", err)
+	}
+	c.Admin = "127.0.0.1:0"
+	if _, stop := run(t, c); stop != nil { // the failed one left nothing open
+		stop()
+	}
+}

@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/dinp/dinp/agent/docker"
+)
+
+// Config is what an agent needs to be told; most of it has a good default.
+type Config struct {
+	Servers   []string `yaml:"servers"`    // gRPC addresses of the servers, host:port; any may lead
+	Data      string   `yaml:"data"`       // folder for the node's id, journal and logs
+	Name      string   `yaml:"name"`       // for people; "": the host's name
+	Address   string   `yaml:"address"`    // IP at which routers and monitors reach instances; "": the one used to reach the first server
+	PublishIP string   `yaml:"publish_ip"` // IP on which ports are published; "": 127.0.0.1 with a loopback address, else 0.0.0.0
+	Zone      string   `yaml:"zone"`       // failure zone of the host
+	MemoryMiB int64    `yaml:"memory_mib"` // what instances may reserve in all; 0: the host's, less a tenth
+	CPUMilli  int64    `yaml:"cpu_milli"`  // thousandths of a core; 0: the host's
+
+	DockerHost      string   `yaml:"docker_host"`      // "": unix:///var/run/docker.sock
+	Registry        string   `yaml:"registry"`         // host:port from which images are pulled
+	RegistryAuth    Auth     `yaml:"registry_auth"`    // for a registry that asks
+	RegistryForward *Forward `yaml:"registry_forward"` // optional
+
+	Admin   string `yaml:"admin"` // host:port of /healthz, /readyz, /metrics; "": none
+	Secret  string `yaml:"-"`     // the cluster's, read from a file by the program
+	Version string `yaml:"-"`     // the program's, told to the leader
+}
+
+// Auth is a login at a registry.
+type Auth struct {
+	User     string `yaml:"user"`
+	Password string `yaml:"-"` // read from a file by the program
+}
+
+// Forward is a loopback port that leads to the registry. The engine allows
+// plain HTTP on loopback only, and an image's name stays the same on all nodes.
+type Forward struct {
+	Listen string `yaml:"listen"` // host:port
+	To     string `yaml:"to"`     // host:port
+}
+
+// Default returns the configuration of an agent beside its server.
+func Default() Config {
+	return Config{
+		Servers: []string{"127.0.0.1:1970"}, Data: "/var/lib/dinp/agent", Zone: "default",
+		DockerHost: "unix:///var/run/docker.sock", Registry: "127.0.0.1:5080", Admin: "127.0.0.1:1971",
+	}
+}
+
+// Validate returns all that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Servers) == 0 {
+		bad("servers: name at least one")
+	}
+	for _, s := range c.Servers {
+		checkAddr(bad, "servers", s)
+	}
+	if c.Data == "" {
+		bad("data: name a folder")
+	}
+	if c.Secret == "" {
+		bad("the cluster secret is empty")
+	}
+	checkIP(bad, "address", c.Address)
+	checkIP(bad, "publish_ip", c.PublishIP)
+	if c.MemoryMiB < 0 || c.CPUMilli < 0 {
+		bad("memory_mib is %d and cpu_milli %d; neither may be negative", c.MemoryMiB, c.CPUMilli)
+	}
+	if c.Registry == "" {
+		bad("registry: name its host:port")
+	}
+	if c.Admin != "" {
+		checkAddr(bad, "admin", c.Admin)
+	}
+	if f := c.RegistryForward; f != nil {
+		checkAddr(bad, "registry_forward.listen", f.Listen)
+		checkAddr(bad, "registry_forward.to", f.To)
+	}
+	return errors.Join(errs...)
+}
+
+func checkAddr(bad func(string, ...any), field, addr string) {
+	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+		bad("%s: %q is not host:port", field, addr)
+	}
+}
+
+func checkIP(bad func(string, ...any), field, ip string) {
+	if ip == "" {
+		return
+	}
+	if _, err := netip.ParseAddr(ip); err != nil {
+		bad("%s: %q is not an IP address", field, ip)
+	}
+}
+
+// resolved fills in what the host itself tells.
+func (c Config) resolved() (Config, error) {
+	h, err := readHost(c.Servers[0])
+	if err != nil {
+		return c, err
+	}
+	setDefault(&c.Name, h.name)
+	setDefault(&c.Address, h.address)
+	setDefault(&c.MemoryMiB, h.memoryMiB)
+	setDefault(&c.CPUMilli, h.cpuMilli)
+	if ip, err := netip.ParseAddr(c.Address); err == nil && ip.IsLoopback() {
+		setDefault(&c.PublishIP, c.Address)
+	}
+	setDefault(&c.PublishIP, "0.0.0.0")
+	return c, nil
+}
+
+func setDefault[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+func (c Config) docker(nodeID string) docker.Options {
+	return docker.Options{
+		Host: c.DockerHost, NodeID: nodeID, Address: c.Address, PublishIP: c.PublishIP,
+		Registry: c.Registry, User: c.RegistryAuth.User, Password: c.RegistryAuth.Password,
+	}
+}
