@@ -29,7 +29,7 @@ func (d *Dash) putDeploy(c *gin.Context) {
 		err = d.readArtifact(c, &in)
 	}
 	if err != nil {
-		d.fail(c, err)
+		d.failUpload(c, err)
 		return
 	}
 	out, err := d.StartDeploy(c.Request.Context(), actorOf(c), c.Param("app"), in)

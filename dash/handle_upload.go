@@ -102,7 +102,7 @@ func (d *Dash) patchUpload(c *gin.Context) {
 		if u.ID != "" {
 			c.Header(headerOffset, strconv.FormatInt(at, 10))
 		}
-		d.fail(c, err)
+		d.failUpload(c, err)
 		return
 	}
 	uploadHeaders(c, u, at)

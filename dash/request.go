@@ -156,3 +156,22 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	_ = b.rc.SetReadDeadline(time.Now().Add(bodyIdle)) // not supported only by recorders of tests
 	return b.Reader.Read(p)
 }
+
+// How much of a refused body is still taken, so that its sender, who may look for
+// an answer only between two writes, finds one rather than a broken connection.
+const (
+	drainBytes = 64 << 20
+	drainTime  = 5 * time.Second
+)
+
+// failUpload ends a request with an error while its body may still be coming.
+func (d *Dash) failUpload(c *gin.Context, err error) {
+	rc := http.NewResponseController(c.Writer)
+	duplex := rc.EnableFullDuplex() // else the server reads on before it answers
+	c.Header("Connection", "close")
+	d.fail(c, err)
+	c.Writer.Flush()
+	if duplex == nil && rc.SetReadDeadline(time.Now().Add(drainTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.Request.Body, drainBytes) // whatever comes of it, the answer is out
+	}
+}

@@ -178,7 +178,7 @@ func instanceSteps(i api.Instance) []api.ExplainStep {
 	out := []api.ExplainStep{placed}
 	phase, known := phaseOf(i.Phase)
 	if i.Stopping || phase == model.PhaseGone {
-		return append(out, step(i.Phase, false, join(i.Reason, i.Code, i.Message)))
+		return append(out, step(i.Phase, false, join("its phase is "+i.Phase, i.Reason, i.Code, i.Message)))
 	}
 	if !known {
 		return append(out, step(i.Phase, false, join("its node does not answer", i.Message)))

@@ -73,7 +73,8 @@ func (t *throttle) track(k throttleKey, now time.Time) *attempts {
 	return a
 }
 
-// prune keeps the map bounded: strangers choose its keys.
+// prune keeps the map bounded: strangers choose its keys. It makes room for many
+// at once, so that a flood of names costs each attempt little.
 func (t *throttle) prune(now time.Time) {
 	if len(t.counts) < throttleMaxTracks {
 		return
@@ -83,15 +84,15 @@ func (t *throttle) prune(now time.Time) {
 			delete(t.counts, k)
 		}
 	}
-	for k := range t.counts {
-		if len(t.counts) < throttleMaxTracks {
-			return
+	// Counts of single users go first: that of an address survives a flood of names.
+	for _, users := range []bool{true, false} {
+		for k := range t.counts {
+			if len(t.counts) <= throttleMaxTracks/2 {
+				return
+			}
+			if (k.user != "") == users {
+				delete(t.counts, k)
+			}
 		}
-		if k.user != "" { // the count of an address survives a flood of names
-			delete(t.counts, k)
-		}
-	}
-	if len(t.counts) >= throttleMaxTracks {
-		clear(t.counts)
 	}
 }
