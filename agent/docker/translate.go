@@ -95,6 +95,7 @@ func (o Options) labels(s runtime.Spec) map[string]string {
 	return map[string]string{
 		model.LabelInstance: s.InstanceID,
 		model.LabelApp:      s.AppID,
+		model.LabelName:     s.AppName,
 		model.LabelRelease:  s.ReleaseID,
 		model.LabelNode:     o.NodeID,
 		model.LabelSpec:     s.Hash,

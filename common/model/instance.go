@@ -113,6 +113,7 @@ func ContainerName(instanceID string) string { return "dinp-" + instanceID }
 const (
 	LabelInstance = "dinp.instance"
 	LabelApp      = "dinp.app"
+	LabelName     = "dinp.name" // of the app, for people
 	LabelRelease  = "dinp.release"
 	LabelNode     = "dinp.node"
 	LabelSpec     = "dinp.spec"

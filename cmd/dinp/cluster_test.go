@@ -1,0 +1,228 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dinp/dinp/images/base"
+	"github.com/dinp/dinp/test/testenv"
+)
+
+// cluster is every part as its own process, on real MariaDB, Redis and
+// registry, with two Docker hosts.
+type cluster struct {
+	*stage // for its commands; its `dinp up` is never started
+	hosts  []*testenv.Host
+	agents []*process
+	config string
+	redis  string
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{stage: &stage{t: t, data: t.TempDir(), home: t.TempDir()}}
+	c.dash, c.router, c.grpc, c.registry, c.redis = freeAddr(t), freeAddr(t), freeAddr(t), testenv.Registry(t), testenv.Redis(t)
+	for range 2 {
+		c.hosts = append(c.hosts, testenv.NewHost(t))
+	}
+	if _, err := base.Push(t.Context(), testenv.BaseImages(t), c.registry); err != nil {
+		t.Fatal(err)
+	}
+	c.writeConfig()
+	for _, part := range []string{"server", "builder", "hm", "router"} {
+		c.part(part)
+	}
+	c.proc = c.part("dash")
+	for n := range c.hosts {
+		c.agents = append(c.agents, c.agent(n))
+	}
+	c.login()
+	testenv.Eventually(t, 60*time.Second, func() error {
+		out, _ := c.try("nodes")
+		if n := strings.Count(out, "ready"); n != 2 {
+			return fmt.Errorf("%d nodes ready:\n%s", n, out)
+		}
+		return nil
+	})
+	return c
+}
+
+// writeConfig writes the one file that all parts read.
+func (c *cluster) writeConfig() {
+	c.t.Helper()
+	secret := filepath.Join(c.data, "secret")
+	_, routerPort, _ := strings.Cut(c.router, ":")
+	text := fmt.Sprintf(`
+database: "mysql:%s"
+redis: {addr: %q}
+secret_file: %s
+servers: [%q]
+registry: %q
+domain: apps.test
+server: {listen: %q, admin: "127.0.0.1:0", heartbeat: 1s, lost_after: 5s, min_ready: 1s}
+dash: {listen: %q, admin: "127.0.0.1:0", data_dir: %s, public_port: %s}
+builder: {admin: "127.0.0.1:0", work_dir: %s}
+hm: {admin: "127.0.0.1:0"}
+router: {listen: %q, admin: "127.0.0.1:0", snapshot: %s}
+`, testenv.MariaDB(c.t), c.redis, secret, c.grpc, c.registry, c.grpc, c.dash, filepath.Join(c.data, "dash"), routerPort, filepath.Join(c.data, "builder"), c.router, filepath.Join(c.data, "routes.json"))
+	c.config = filepath.Join(c.data, "dinp.yml")
+	for file, content := range map[string]string{secret: strings.Repeat("s3cret", 5), c.config: text} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+func (c *cluster) part(name string, args ...string) *process {
+	return spawn(c.t, "dinp "+name, program(c.home, append([]string{name, "--config", c.config}, args...)...))
+}
+
+// agent starts the agent of a host, within the host's network.
+func (c *cluster) agent(n int) *process {
+	c.t.Helper()
+	h := c.hosts[n]
+	cmd := h.Command(os.Args[0], "agent", "--config", c.config, "--servers", h.Forward(c.grpc), "--address", h.Address, "--publish-ip", h.Address,
+		"--name", fmt.Sprint("host", n+1), "--docker-host", h.Docker, "--data", filepath.Join(c.data, fmt.Sprint("agent", n)), "--memory-mib", "1024",
+		"--admin", "127.0.0.1:0", "--registry", "127.0.0.1:5000", "--registry-forward-listen", "127.0.0.1:5000", "--registry-forward-to", h.Forward(c.registry))
+	cmd.Env = append(os.Environ(), "DINP_TEST_AS_PROGRAM=1")
+	return spawn(c.t, fmt.Sprint("dinp agent ", n+1), cmd)
+}
+
+// login logs the command line in with the password that the first dash printed.
+func (c *cluster) login() {
+	c.t.Helper()
+	password := ""
+	testenv.Eventually(c.t, 60*time.Second, func() error {
+		_, after, ok := strings.Cut(c.proc.log.String(), "with password ")
+		if !ok {
+			return fmt.Errorf("dash has printed no password yet")
+		}
+		password = strings.Fields(after)[0]
+		return nil
+	})
+	testenv.Eventually(c.t, 30*time.Second, func() error {
+		cmd := program(c.home, "login", "http://"+c.dash, "--user", "admin", "--password-stdin")
+		cmd.Stdin = strings.NewReader(password + "\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+}
+
+// onHosts lists the running containers of an app, host by host.
+func (c *cluster) onHosts(app string) [][]string {
+	c.t.Helper()
+	var out [][]string
+	for _, h := range c.hosts {
+		ids, err := exec.Command("docker", "-H", h.Docker, "ps", "-q", "--filter", "label=dinp.name="+app).Output()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		out = append(out, strings.Fields(string(ids)))
+	}
+	return out
+}
+
+func (c *cluster) spread(app string, want ...int) {
+	c.t.Helper()
+	testenv.Eventually(c.t, 90*time.Second, func() error {
+		on := c.onHosts(app)
+		a := c.app(app)
+		total := 0
+		for n, w := range want {
+			if len(on[n]) != w {
+				return fmt.Errorf("containers %v, want %v", on, want)
+			}
+			total += w
+		}
+		if a.Ready != total {
+			return fmt.Errorf("%d ready, want %d: %s", a.Ready, total, a.State)
+		}
+		return nil
+	})
+}
+
+func TestCluster_DeploysOverTwoHostsHealsAndRollsOut(t *testing.T) {
+	c := newCluster(t)
+	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "4", "--memory", "64M", "--drain", "1s", "--env", "GREETING=one")
+	c.spread("hello", 2, 2)
+	c.answers("hello.apps.test", "/", "one")
+	c.answers("hello.apps.test", "/env?name=APP_NAME", "hello")
+	testenv.Eventually(t, 20*time.Second, func() error {
+		for _, h := range c.hosts {
+			if _, body, err := c.get("hello.apps.test", "/env?name=HOST_IP"); err == nil && strings.Contains(body, h.Address) {
+				return nil
+			}
+		}
+		return fmt.Errorf("HOST_IP is no host's address")
+	})
+	routes, err := exec.Command("redis-cli", "-u", "redis://"+c.redis, "get", "/rs/hello.apps.test").Output()
+	if err != nil || !strings.Contains(string(routes), c.hosts[0].Address) {
+		t.Errorf("routes in Redis: %s %v", routes, err)
+	}
+	c.dinp("domains", "hello", "add", "www.hello.example")
+	c.answers("www.hello.example", "/", "one")
+	cname, err := exec.Command("redis-cli", "-u", "redis://"+c.redis, "get", "/cname/www.hello.example").Output()
+	if err != nil || strings.TrimSpace(string(cname)) != "hello.apps.test" {
+		t.Errorf("cname in Redis: %s %v", cname, err)
+	}
+
+	stop := load(c.router, "hello.apps.test", "/")
+	c.dinp("env", "hello", "set", "GREETING=two")
+	c.answers("hello.apps.test", "/", "two")
+	c.spread("hello", 2, 2)
+	c.dinp("scale", "hello", "2")
+	c.spread("hello", 1, 1)
+	if requests, failures := stop(); len(failures) > 0 || requests < 100 {
+		t.Errorf("%d of %d requests failed: %v", len(failures), requests, failures[:min(5, len(failures))])
+	}
+}
+
+func TestCluster_LostHostIsReplacedAndItsReturnMakesNoDouble(t *testing.T) {
+	c := newCluster(t)
+	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "0s")
+	c.spread("hello", 1, 1)
+	c.hosts[1].Cut()
+	testenv.Eventually(t, 60*time.Second, func() error {
+		if on := c.onHosts("hello"); len(on[0]) != 2 {
+			return fmt.Errorf("containers %v, want two on the first host", on)
+		}
+		return nil
+	})
+	testenv.Eventually(t, 60*time.Second, func() error {
+		for range 20 {
+			if code, _, err := c.get("hello.apps.test", "/"); err != nil || code != http.StatusOK {
+				return fmt.Errorf("%d %v", code, err)
+			}
+		}
+		return nil
+	})
+	if on := c.onHosts("hello"); len(on[1]) != 1 {
+		t.Errorf("the lost host's own container was touched: %v", on)
+	}
+	c.hosts[1].Join()
+	c.spread("hello", 2, 0)
+}
+
+func TestCluster_AgentKilledAndStartedAgainTakesItsContainersUp(t *testing.T) {
+	c := newCluster(t)
+	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "0s")
+	c.spread("hello", 1, 1)
+	before := fmt.Sprint(c.onHosts("hello"))
+	c.agents[0].cmd.Process.Kill()
+	<-c.agents[0].done
+	c.agents[0] = c.agent(0)
+	c.spread("hello", 1, 1)
+	if after := fmt.Sprint(c.onHosts("hello")); after != before {
+		t.Errorf("containers %s, want %s", after, before)
+	}
+	c.dinp("scale", "hello", "4")
+	c.spread("hello", 2, 2)
+}
