@@ -41,6 +41,9 @@ func TestViews_EveryPageExecutesInEveryLanguage(t *testing.T) {
 					t.Errorf("%s in %s lacks %q", name, lang, want)
 				}
 			}
+			if strings.Contains(got, `="&#34;`) {
+				t.Errorf("%s in %s has an attribute that the template package takes for script (data-on…): its text is quoted", name, lang)
+			}
 			if strings.Contains(got, "<script>") || strings.Contains(got, `"><script`) {
 				t.Errorf("%s in %s: a hostile string is not escaped", name, lang)
 			}

@@ -76,7 +76,7 @@
     if (!state) return;
     state.hidden = false;
     state.className = "live-state " + name;
-    state.textContent = state.dataset[name] || "";
+    state.textContent = state.getAttribute("data-text-" + name);
   };
   let source;
   let retry;
@@ -91,8 +91,17 @@
     source.addEventListener("error", () => {
       show("off");
       // The browser retries a broken line itself, but gives up on a refused one.
-      if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, 3000);
+      if (source.readyState === EventSource.CLOSED) retry = setTimeout(again, 3000);
     });
+  }
+
+  // again opens the stream once the server answers; a login that is over shows as such.
+  async function again() {
+    try {
+      const res = await fetch(location.href);
+      if (res.redirected || res.status === 404) location.reload();
+      else open();
+    } catch { retry = setTimeout(again, 3000); }
   }
 
   open();
