@@ -39,17 +39,25 @@ func (d *Dash) checkName(c *gin.Context) {
 }
 
 const (
-	maxField   = 512 << 10 // of the form's text fields together
-	drainBytes = 32 << 20  // read to the end of a refused upload, so that the browser reads the answer
+	maxField = 512 << 10 // of the form's text fields together
+
+	// How much of a refused upload is still taken, so that the browser, which looks
+	// for an answer when it has sent all, finds one rather than a broken connection.
+	refusedBytes = 64 << 20
+	refusedTime  = 5 * time.Second
 )
 
 // deployForm takes the deploy form: its fields, and a file that is stored as it
 // comes. A script gets JSON with the next address; a plain form is redirected.
 func (d *Dash) deployForm(c *gin.Context) {
+	body := c.Request.Body
+	c.Request.Body = struct {
+		io.Reader
+		io.Closer
+	}{newPatientBody(c), body}
 	out, err := d.readDeployForm(c)
 	if err != nil {
-		_, _ = io.CopyN(io.Discard, c.Request.Body, drainBytes) // whatever it ends with, the answer is the refusal
-		d.refuseDeploy(c, err)
+		d.refuseUpload(c, body, err)
 		return
 	}
 	to := "/apps/" + out.App
@@ -63,6 +71,18 @@ func (d *Dash) deployForm(c *gin.Context) {
 		return
 	}
 	c.Redirect(http.StatusSeeOther, to)
+}
+
+// refuseUpload answers while the file may still be coming.
+func (d *Dash) refuseUpload(c *gin.Context, body io.Reader, err error) {
+	rc := http.NewResponseController(c.Writer)
+	duplex := rc.EnableFullDuplex() // else the server reads on before it answers
+	c.Header("Connection", "close")
+	d.refuseDeploy(c, err)
+	c.Writer.Flush()
+	if duplex == nil && rc.SetReadDeadline(time.Now().Add(refusedTime)) == nil {
+		_, _ = io.CopyN(io.Discard, body, refusedBytes) // whatever comes of it, the answer is out
+	}
 }
 
 func (d *Dash) refuseDeploy(c *gin.Context, err error) {
@@ -105,9 +125,7 @@ func (d *Dash) readDeployForm(c *gin.Context) (api.Deploy, error) {
 // last, so that a name that is refused costs no upload.
 func (d *Dash) readParts(c *gin.Context, parts *multipart.Reader, f *uploadedForm) error {
 	left := int64(maxField)
-	rc := http.NewResponseController(c.Writer)
 	for {
-		_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // not supported only by recorders of tests
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -149,23 +167,9 @@ func (d *Dash) takeFile(c *gin.Context, part *multipart.Part, f *uploadedForm) e
 			return err
 		}
 	}
-	a, err := d.Upload(ctx, actor, &patient{r: part, rc: http.NewResponseController(c.Writer)}, part.FileName(), -1)
+	a, err := d.Upload(ctx, actor, part, part.FileName(), -1)
 	f.artifact, f.filename = a.SHA256, part.FileName()
 	return err
-}
-
-// patient moves the deadline of a body on with each bit that comes: an upload may
-// take hours, but not stand still.
-type patient struct {
-	r  io.Reader
-	rc *http.ResponseController
-}
-
-// Read reads on, and gives the next bit its time.
-func (p *patient) Read(b []byte) (int, error) {
-	n, err := p.r.Read(b)
-	_ = p.rc.SetReadDeadline(time.Now().Add(bodyTime)) // not supported only by recorders of tests
-	return n, err
 }
 
 // input is the form as the use case takes it; empty fields keep what is.
