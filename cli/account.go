@@ -23,7 +23,7 @@ func (c *console) accountCommands() []*cobra.Command {
 }
 
 func whoami(ctx context.Context, s *session, _ []string) error {
-	u, err := get[api.User](ctx, s.api, "/me")
+	u, err := get[api.User](ctx, s.api, "/whoami")
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (c *console) passwordCommand() *cobra.Command {
 	cmd := c.command(spec{use: "password NAME", short: "Set a user's password", long: "Set a user's password. With --password-stdin the new one is read; for your own, the old one is read from the line before it.",
 		example: "  dinp users password ann", args: cobra.ExactArgs(1),
 		run: func(ctx context.Context, s *session, args []string) error {
-			me, err := get[api.User](ctx, s.api, "/me")
+			me, err := get[api.User](ctx, s.api, "/whoami")
 			if err != nil {
 				return err
 			}

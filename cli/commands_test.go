@@ -196,7 +196,7 @@ func TestLogin_AsksNobodyInAPipe(t *testing.T) {
 func TestUsers_PasswordsComeFromStandardInput(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	f.mux.HandleFunc("GET /me", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, api.User{Name: "admin"}) })
+	f.mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, api.User{Name: "admin"}) })
 	f.mux.HandleFunc("PUT /users/{user}/password", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
 	f.mux.HandleFunc("POST /users", func(w http.ResponseWriter, _ *http.Request) { answer(w, 201, api.User{Name: "ann", Role: "admin"}) })
 	for _, c := range []struct{ line, stdin, request, body string }{

@@ -49,7 +49,7 @@ func TestCommands_AskForWhatTheyShow(t *testing.T) {
 		"tokens":                    {"GET /tokens", api.Page[api.Token]{Items: []api.Token{{ID: "t1", Name: "ci", CreatedAt: t0}}}, "", []string{"t1  ci"}},
 		"tokens create ci --days 9": {"POST /tokens", api.Token{Secret: "dinp_x"}, `{"name":"ci","days":9}`, []string{"dinp_x\n", "not shown again"}},
 		"tokens delete t1":          {"DELETE /tokens/t1", nil, "", []string{"deleted token t1"}},
-		"whoami":                    {"GET /me", api.User{Name: "ann", Role: "admin"}, "", []string{"ann", "admin"}},
+		"whoami":                    {"GET /whoami", api.User{Name: "ann", Role: "admin"}, "", []string{"ann", "admin"}},
 		"explain shop": {"GET /apps/shop/explain", api.Explain{App: "shop", State: "waiting", Next: "dinp nodes", Steps: []api.ExplainStep{{Slot: 0, Step: "placed", Text: "0 of 1 nodes fit"}}},
 			"", []string{"shop: waiting", "0 of 1 nodes fit", "next: dinp nodes"}},
 		"explain shop 0": {"GET /apps/shop/instances/0/explain", api.Explain{App: "shop"}, "", []string{"shop:"}},
