@@ -91,7 +91,7 @@ var fences = []fence{
 		"proto", "cmd/dinp", "test", "server/server.go", "server/platform.go", "server/dispatch", "agent/session", "builder/nudge.go",
 		"dash/leader.go", "hm/report",
 	}, []string{"*"}},
-	{"github.com/spf13/cobra", []string{"cli", "cmd/dinp"}, nil},
+	{"github.com/spf13/cobra", []string{"cli", "cmd/dinp", "test/client"}, nil},
 	{"github.com/distribution/distribution", []string{"builder/registry"}, nil},
 }
 
