@@ -109,8 +109,8 @@ func (a *Agent) bind() (err error) {
 			return portError("admin", a.cfg.Admin, err)
 		}
 	}
-	if f := a.cfg.RegistryForward; f != nil {
-		if a.forward, err = listenForward(*f, a.log); err != nil {
+	if f := a.cfg.RegistryForward; f.Listen != "" {
+		if a.forward, err = listenForward(f, a.log); err != nil {
 			return portError("registry_forward.listen", f.Listen, err)
 		}
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 
@@ -20,10 +21,10 @@ type Config struct {
 	MemoryMiB int64    `yaml:"memory_mib"` // what instances may reserve in all; 0: the host's, less a tenth
 	CPUMilli  int64    `yaml:"cpu_milli"`  // thousandths of a core; 0: the host's
 
-	DockerHost      string   `yaml:"docker_host"`      // "": unix:///var/run/docker.sock
-	Registry        string   `yaml:"registry"`         // host:port from which images are pulled
-	RegistryAuth    Auth     `yaml:"registry_auth"`    // for a registry that asks
-	RegistryForward *Forward `yaml:"registry_forward"` // optional
+	DockerHost      string  `yaml:"docker_host"`      // "": unix:///var/run/docker.sock
+	Registry        string  `yaml:"registry"`         // host:port from which images are pulled
+	RegistryAuth    Auth    `yaml:"registry_auth"`    // for a registry that asks
+	RegistryForward Forward `yaml:"registry_forward"` // none with an empty listen
 
 	Admin   string `yaml:"admin"` // host:port of /healthz, /readyz, /metrics; "": none
 	Secret  string `yaml:"-"`     // the cluster's, read from a file by the program
@@ -47,7 +48,7 @@ type Forward struct {
 func Default() Config {
 	return Config{
 		Servers: []string{"127.0.0.1:1970"}, Data: "/var/lib/dinp/agent", Zone: "default",
-		DockerHost: "unix:///var/run/docker.sock", Registry: "127.0.0.1:5080", Admin: "127.0.0.1:1971",
+		DockerHost: "unix:///var/run/docker.sock", Registry: "127.0.0.1:5080", Admin: "127.0.0.1:1975",
 	}
 }
 
@@ -78,7 +79,7 @@ func (c Config) Validate() error {
 	if c.Admin != "" {
 		checkAddr(bad, "admin", c.Admin)
 	}
-	if f := c.RegistryForward; f != nil {
+	if f := c.RegistryForward; f != (Forward{}) {
 		checkAddr(bad, "registry_forward.listen", f.Listen)
 		checkAddr(bad, "registry_forward.to", f.To)
 	}
@@ -98,6 +99,12 @@ func checkIP(bad func(string, ...any), field, ip string) {
 	if _, err := netip.ParseAddr(ip); err != nil {
 		bad("%s: %q is not an IP address", field, ip)
 	}
+}
+
+// LogValue implements slog.LogValuer: secrets stay out of logs.
+func (c Config) LogValue() slog.Value {
+	return slog.GroupValue(slog.Any("servers", c.Servers), slog.String("data", c.Data), slog.String("name", c.Name),
+		slog.String("address", c.Address), slog.String("registry", c.Registry), slog.String("admin", c.Admin))
 }
 
 // resolved fills in what the host itself tells.

@@ -21,7 +21,7 @@ func TestConfig_DefaultIsValidOnceItHasTheSecret(t *testing.T) {
 func TestConfig_Validate_ListsAllThatIsWrong(t *testing.T) {
 	c := Config{
 		Servers: []string{"nowhere"}, Address: "host.example", PublishIP: "x", MemoryMiB: -1, Admin: "1971",
-		RegistryForward: &Forward{Listen: "5000"},
+		RegistryForward: Forward{Listen: "5000"},
 	}
 	text := c.Validate().Error()
 	for _, field := range []string{"servers", "data", "secret", "address", "publish_ip", "memory_mib", "registry:", "admin", "forward.listen", "forward.to"} {
@@ -39,6 +39,15 @@ func TestConfig_Resolved_FillsInTheHost(t *testing.T) {
 	c, err = Config{Servers: []string{"127.0.0.1:1970"}, Address: "10.1.2.3"}.resolved()
 	if err != nil || c.PublishIP != "0.0.0.0" || c.MemoryMiB < 1 {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestConfig_Logged_KeepsItsSecrets(t *testing.T) {
+	var b strings.Builder
+	c := Config{Secret: "s3cret", RegistryAuth: Auth{User: "u", Password: "passw0rd"}}
+	slog.New(slog.NewTextHandler(&b, nil)).Info("configured", "config", c)
+	if out := b.String(); strings.Contains(out, "s3cret") || strings.Contains(out, "passw0rd") {
+		t.Error(out)
 	}
 }
 

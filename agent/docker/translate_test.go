@@ -25,7 +25,7 @@ func TestTranslate_ContainerConfig(t *testing.T) {
 		Image: "127.0.0.1:5080/dinp/apps/shop@sha256:00", Cmd: []string{"./app"},
 		Env: []string{"APP_NAME=shop", "DB=x", "DINP_APP=shop", "DINP_INSTANCE=i1", "DINP_RELEASE=v3", "DINP_SLOT=2",
 			"HOST_IP=10.0.0.1", "PORT=8080"},
-		Labels:       map[string]string{"dinp.instance": "i1", "dinp.app": "a1", "dinp.release": "r1", "dinp.node": "n1", "dinp.spec": "h"},
+		Labels:       map[string]string{"dinp.instance": "i1", "dinp.app": "a1", "dinp.name": "shop", "dinp.release": "r1", "dinp.node": "n1", "dinp.spec": "h"},
 		ExposedPorts: nat.PortSet{"8080/tcp": {}},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -9,11 +9,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/dinp/dinp/agent/journal"
 	"github.com/dinp/dinp/agent/runtime"
 	"github.com/dinp/dinp/agent/runtime/fake"
 	"github.com/dinp/dinp/common/model"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // node is a Set over a fake engine and a journal on disk, inside a synctest
 // bubble. It can be killed and started again over the same two.

@@ -110,10 +110,8 @@ func (r *Runtime) Stop(ctx context.Context, instanceID string, grace time.Durati
 	code := 143
 	if r.ignoresTerm(instanceID) {
 		code = 137
-		select {
-		case <-time.After(grace):
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", runtime.ErrAway, ctx.Err())
+		if err := wait(ctx, grace); err != nil {
+			return err
 		}
 	}
 	e := r.engine
@@ -124,6 +122,18 @@ func (r *Runtime) Stop(ctx context.Context, instanceID string, grace time.Durati
 		e.end(c, code, false)
 	}
 	return err
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", runtime.ErrAway, ctx.Err())
+	}
 }
 
 func (r *Runtime) ignoresTerm(instanceID string) bool {
