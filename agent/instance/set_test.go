@@ -137,6 +137,15 @@ func TestSet_PullFailsOnce_IsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestSet_ImageVanishesAfterEachPull_GivesUp(t *testing.T) {
+	bubble(t, func(t *testing.T, n *node) {
+		n.failing(fake.OpCreate, 99, fake.Fault{Err: runtime.ErrNoImage})
+		n.start("i1")
+		n.settle(time.Minute)
+		n.wantGone("i1", model.GoneFailed, model.CodePullFailed)
+	})
+}
+
 func TestSet_PullsOnceForManyInstances(t *testing.T) {
 	bubble(t, func(t *testing.T, n *node) {
 		release := make(chan struct{})
