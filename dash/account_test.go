@@ -62,7 +62,7 @@ func mustUser(t *testing.T, r *rig, name string) model.User {
 
 func TestLogin_RefusesAlikeAndRecords(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, sqliteURL(t)).withPassword()
 	wrong := r.refused(model.CodeUnauthentic, "POST", "/login", "", api.Login{User: "admin", Password: "guess"})
 	unknown := r.refused(model.CodeUnauthentic, "POST", "/login", "", api.Login{User: "nobody", Password: "guess"})
 	empty := r.refused(model.CodeUnauthentic, "POST", "/login", "", api.Login{})
@@ -93,7 +93,7 @@ func TestLogin_RefusesAlikeAndRecords(t *testing.T) {
 
 func TestLogin_IsLimitedPerUserAndAddress(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, sqliteURL(t)).withPassword()
 	for range attemptsPerUser {
 		r.refused(model.CodeUnauthentic, "POST", "/login", "", api.Login{User: "admin", Password: "guess"})
 	}
@@ -170,7 +170,7 @@ func TestPasswords_HashAndVerify(t *testing.T) {
 // login page is the pages' part.
 func TestSession_Cookie(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, sqliteURL(t)).withPassword()
 	g := gin.New()
 	g.Use(r.observe, r.authenticate)
 	g.POST("/in", func(c *gin.Context) {
@@ -254,7 +254,12 @@ func TestTokens_LifeOfOne(t *testing.T) {
 func TestUsersAndTeams(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sqliteURL(t))
-	ann := r.user("ann", model.Viewer)
+	do[api.User](r, 201, "POST", "/users", r.admin, api.NewUser{Name: "ann", Password: "correct horse"})
+	do[any](r, 204, "PUT", "/teams/default/members/ann", r.admin, api.Member{Role: "viewer"})
+	ann, err := r.IssueToken(t.Context(), "ann", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if users := do[api.Page[api.User]](r, 200, "GET", "/users", ann, nil); len(users.Items) != 1 || users.Items[0].Name != "ann" {
 		t.Errorf("what a member sees of the users: %+v", users)
 	}

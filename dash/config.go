@@ -16,14 +16,14 @@ import (
 // environment is the caller's work.
 type Config struct {
 	Listen         string   `yaml:"listen"`          // host:port of pages and API
-	AdminListen    string   `yaml:"admin_listen"`    // host:port of /healthz, /readyz, /metrics; "" none
+	Admin          string   `yaml:"admin"`           // host:port of /healthz, /readyz, /metrics; "" none
 	Domain         string   `yaml:"domain"`          // apps answer on <app>.<domain>
 	PublicScheme   string   `yaml:"public_scheme"`   // http or https, at which routers are reached
 	PublicPort     int      `yaml:"public_port"`     // port at which routers are reached
 	Servers        []string `yaml:"servers"`         // gRPC addresses of the servers
-	Secret         string   `yaml:"secret"`          // the cluster's shared secret
+	Secret         string   `yaml:"-"`               // the cluster's shared secret
 	Registry       string   `yaml:"registry"`        // host:port of the image registry
-	DataDir        string   `yaml:"data_dir"`        // uploads on their way
+	Data           string   `yaml:"data"`            // uploads on their way
 	MaxUploadMiB   int64    `yaml:"max_upload_mib"`  // of one artifact
 	TrustedProxies []string `yaml:"trusted_proxies"` // whose X-Forwarded-For is believed: addresses or CIDRs
 	CookieSecure   bool     `yaml:"cookie_secure"`   // dash is reached by https only, through a proxy that ends TLS
@@ -33,8 +33,8 @@ type Config struct {
 // Default returns the configuration of `dinp up`.
 func Default() Config {
 	return Config{
-		Listen: ":8000", AdminListen: "127.0.0.1:8001", Domain: "apps.localhost", PublicScheme: "http", PublicPort: 8080,
-		Servers: []string{"127.0.0.1:1970"}, Registry: "127.0.0.1:5080", DataDir: "dinp-data/dash", MaxUploadMiB: 2048, Version: "dev",
+		Listen: ":8000", Admin: "127.0.0.1:1976", Domain: "apps.localhost", PublicScheme: "http", PublicPort: 8080,
+		Servers: []string{"127.0.0.1:1970"}, Registry: "127.0.0.1:5080", Data: "/var/lib/dinp/dash", MaxUploadMiB: 2048, Version: "dev",
 	}
 }
 
@@ -47,7 +47,7 @@ func (c Config) Validate() error {
 		}
 	}
 	bad(isHostPort(c.Listen), "listen %q is not host:port", c.Listen)
-	bad(c.AdminListen == "" || isHostPort(c.AdminListen), "admin_listen %q is not host:port", c.AdminListen)
+	bad(c.Admin == "" || isHostPort(c.Admin), "admin %q is not host:port", c.Admin)
 	bad(c.Domain != "" && c.Domain == strings.ToLower(c.Domain) && !strings.ContainsAny(c.Domain, "/: "), "domain %q is not a lower-case host name", c.Domain)
 	bad(c.PublicScheme == "http" || c.PublicScheme == "https", "public_scheme %q is neither http nor https", c.PublicScheme)
 	bad(c.PublicPort > 0 && c.PublicPort < 65536, "public_port is %d; it must be 1 to 65535", c.PublicPort)
@@ -57,7 +57,7 @@ func (c Config) Validate() error {
 	}
 	bad(c.Secret != "", "secret is empty")
 	bad(isHostPort(c.Registry), "registry %q is not host:port", c.Registry)
-	bad(c.DataDir != "", "data_dir is empty")
+	bad(c.Data != "", "data is empty")
 	bad(c.MaxUploadMiB > 0, "max_upload_mib is %d; it must be at least 1", c.MaxUploadMiB)
 	for _, p := range c.TrustedProxies {
 		bad(isNetwork(p), "trusted_proxies: %q is neither an address nor a CIDR", p)

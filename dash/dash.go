@@ -57,7 +57,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Dash, error) {
 		cfg: cfg, store: st, log: log,
 		leader:    newLeaderClient(cfg.Servers, cfg.Secret, log),
 		artifacts: artifacts,
-		uploads:   newUploadStore(filepath.Join(cfg.DataDir, "uploads"), cfg.maxUpload()),
+		uploads:   newUploadStore(filepath.Join(cfg.Data, "uploads"), cfg.maxUpload()),
 		passwords: newPasswords(),
 		throttle:  newThrottle(),
 		metrics:   newMetrics(),
@@ -74,10 +74,10 @@ func (d *Dash) Listen() error {
 		return fmt.Errorf("dash: data directory: %w", err)
 	}
 	var err error
-	if d.main, err = listen(d.cfg.Listen, "listen"); err != nil || d.cfg.AdminListen == "" {
+	if d.main, err = listen(d.cfg.Listen, "listen"); err != nil || d.cfg.Admin == "" {
 		return err
 	}
-	if d.admin, err = listen(d.cfg.AdminListen, "admin_listen"); err != nil {
+	if d.admin, err = listen(d.cfg.Admin, "admin"); err != nil {
 		return errors.Join(err, d.main.Close())
 	}
 	return nil

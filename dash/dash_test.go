@@ -28,9 +28,9 @@ func TestConfig_ListsAllThatIsWrong(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatalf("the defaults: %v", err)
 	}
-	bad := Config{Listen: "x", AdminListen: "y", Domain: "A/b", PublicScheme: "ftp", Servers: []string{"z"}, TrustedProxies: []string{"everybody"}}
+	bad := Config{Listen: "x", Admin: "y", Domain: "A/b", PublicScheme: "ftp", Servers: []string{"z"}, TrustedProxies: []string{"everybody"}}
 	err := bad.Validate()
-	for _, word := range []string{"listen", "admin_listen", "domain", "public_scheme", "public_port", "servers", "secret", "registry", "data_dir", "max_upload_mib", "trusted_proxies"} {
+	for _, word := range []string{"listen", "admin", "domain", "public_scheme", "public_port", "servers", "secret", "registry", "data", "max_upload_mib", "trusted_proxies"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s is not named in: %v", word, err)
 		}
@@ -67,13 +67,13 @@ func TestListen_NamesThePortThatIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	for _, setting := range []string{"listen", "admin_listen"} {
+	for _, setting := range []string{"listen", "admin"} {
 		c := Default()
-		c.Secret, c.DataDir, c.Listen, c.AdminListen = "s", t.TempDir(), "127.0.0.1:0", "127.0.0.1:0"
+		c.Secret, c.Data, c.Listen, c.Admin = "s", t.TempDir(), "127.0.0.1:0", "127.0.0.1:0"
 		if setting == "listen" {
 			c.Listen = l.Addr().String()
 		} else {
-			c.AdminListen = l.Addr().String()
+			c.Admin = l.Addr().String()
 		}
 		d, err := New(c, st, slog.New(slog.DiscardHandler))
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,13 +205,13 @@ func mustActor(t *testing.T, r *rig, user string) model.Actor {
 }
 
 // endless is a body that would go on for ever, and counts what was taken of it.
-type endless struct{ taken int }
+type endless struct{ taken atomic.Int64 }
 
 func (e *endless) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = 'x'
 	}
-	e.taken += len(p)
+	e.taken.Add(int64(len(p)))
 	return len(p), nil
 }
 
@@ -231,8 +232,8 @@ func TestDeploy_RefusesBadInputEarly(t *testing.T) {
 	}
 	body := &endless{}
 	e := r.refused(model.CodeBadArtifact, "PUT", "/apps/shop/deploy", r.admin, io.LimitReader(body, 1<<30))
-	if body.taken > 2*drainBytes { // refused at its beginning; the rest is drained only to be heard
-		t.Errorf("%d bytes were sent before the refusal %v", body.taken, e)
+	if body.taken.Load() > 2*drainBytes { // refused at its beginning; the rest is drained only to be heard
+		t.Errorf("%d bytes were sent before the refusal %v", body.taken.Load(), e)
 	}
 	big := site(t, "big", 2<<20)
 	r.refused(model.CodeTooLarge, "PUT", "/apps/shop/deploy?filename=a.tar.gz", r.admin, bytes.NewReader(big))
@@ -351,12 +352,8 @@ func TestDeploy_SettingsNeedTheirOwnRights(t *testing.T) {
 	r.refused(model.CodeDenied, "POST", "/apps/shop/releases", dan, `{"image":"nginx:2","memory_mib":512}`)
 	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", dan, `{"image":"nginx:2","instances":2,"memory_mib":64,"env":{"A":"b"}}`)
 	do[api.Team](r, 201, "POST", "/teams", r.admin, api.NewTeam{Name: "web"})
-	do[api.User](r, 201, "POST", "/users", r.admin, api.NewUser{Name: "wim", Password: "correct horse"})
+	wim := r.user("wim", "")
 	do[any](r, 204, "PUT", "/teams/web/members/wim", r.admin, api.Member{Role: "owner"})
-	wim, err := r.IssueToken(t.Context(), "wim", "test")
-	if err != nil {
-		t.Fatal(err)
-	}
 	r.refused(model.CodeAppTaken, "POST", "/apps/shop/releases", wim, `{"image":"nginx:2"}`)
 	d := do[api.Deploy](r, 202, "POST", "/apps/wiki/releases", wim, `{"image":"nginx:2"}`)
 	if app := do[api.App](r, 200, "GET", "/apps/wiki", wim, nil); app.Team != "web" {
