@@ -48,6 +48,7 @@ type Builder struct {
 
 // New makes a builder. The runtimes are folders with a runtime.yaml each; those in RuntimesDir replace them by name.
 func New(cfg Config, st *store.Store, runtimes fs.FS, log *slog.Logger) (*Builder, error) {
+	log = log.With("component", "builder")
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

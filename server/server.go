@@ -54,7 +54,7 @@ type term struct {
 
 // New makes a server; nothing runs before Listen and Run.
 func New(cfg Config, st *store.Store, rdb publish.Redis, log *slog.Logger) *Server {
-	return &Server{cfg: cfg, store: st, rdb: rdb, log: log, metrics: prometheus.NewRegistry()}
+	return &Server{cfg: cfg, store: st, rdb: rdb, log: log.With("component", "server"), metrics: prometheus.NewRegistry()}
 }
 
 // Listen binds the ports, so that addresses are known before Run.

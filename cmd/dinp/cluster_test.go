@@ -66,7 +66,7 @@ servers: [%q]
 registry: %q
 domain: apps.test
 server: {listen: %q, admin: "127.0.0.1:0", heartbeat: 1s, lost_after: 5s, min_ready: 1s}
-dash: {listen: %q, admin: "127.0.0.1:0", data_dir: %s, public_port: %s}
+dash: {listen: %q, admin: "127.0.0.1:0", data: %s, public_port: %s}
 builder: {admin: "127.0.0.1:0", work_dir: %s}
 hm: {admin: "127.0.0.1:0"}
 router: {listen: %q, admin: "127.0.0.1:0", snapshot: %s}

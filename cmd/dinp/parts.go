@@ -111,7 +111,7 @@ func (s partSpec) run(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
-	p, closer, err := s.open(ctx, c, log.With("component", s.name))
+	p, closer, err := s.open(ctx, c, log)
 	if err != nil {
 		return err
 	}
@@ -250,6 +250,5 @@ func openHM(_ context.Context, c *config, log *slog.Logger) (part, func(), error
 	if err := c.HM.Validate(); err != nil {
 		return nil, nil, err
 	}
-	m, err := hm.New(c.HM, log)
-	return m, nothing, err
+	return hm.New(c.HM, log), nothing, nil
 }

@@ -109,16 +109,12 @@ type up struct {
 
 // openUp binds every port and opens every store, so that what is wrong is said
 // before anything runs.
-func openUp(ctx context.Context, o upOptions, log *slog.Logger) (u *up, err error) {
-	u = &up{opts: o, log: log}
-	defer func() {
-		if err != nil {
-			u.shut()
-		}
-	}()
+func openUp(ctx context.Context, o upOptions, log *slog.Logger) (*up, error) {
+	u := &up{opts: o, log: log}
 	steps := []func(context.Context) error{u.lockData, u.openStores, u.openParts, u.listen, u.firstStart}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
+			u.shut()
 			return nil, err
 		}
 	}
@@ -174,7 +170,7 @@ func (u *up) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	u.close = append(u.close, func() { u.registry.Close() })
-	u.images, err = registry.New(u.path("registry"), u.log.With("component", "registry"))
+	u.images, err = registry.New(u.path("registry"), u.log)
 	return err
 }
 
@@ -193,7 +189,7 @@ func (u *up) openParts(context.Context) (err error) {
 
 	c.Server.ID, c.Server.Listen, c.Server.Admin, c.Server.Domain, c.Server.Secret = "up", u.opts.Server, "127.0.0.1:0", u.opts.Domain, secret
 	c.Server.MinReady, c.Server.Heartbeat = time.Second, time.Second
-	u.server = server.New(c.Server, u.store, rdb, u.log.With("component", "server"))
+	u.server = server.New(c.Server, u.store, rdb, u.log)
 	if err := u.server.Listen(); err != nil {
 		return u.explainPort(err, u.opts.Server, "--grpc")
 	}
@@ -209,29 +205,27 @@ func (u *up) openParts(context.Context) (err error) {
 			return err
 		}
 	}
-	u.agent = agent.New(c.Agent, u.log.With("component", "agent"))
+	u.agent = agent.New(c.Agent, u.log)
 
 	c.Builder.Registry, c.Builder.DockerRegistry, c.Builder.WorkDir = registryAddr, registryAddr, u.path("builder")
 	c.Builder.ID, c.Builder.Admin, c.Builder.Servers, c.Builder.Secret = "up", "127.0.0.1:0", servers, secret
-	if u.builder, err = builder.New(c.Builder, u.store, images.FS, u.log.With("component", "builder")); err != nil {
+	if u.builder, err = builder.New(c.Builder, u.store, images.FS, u.log); err != nil {
 		return err
 	}
 
 	c.Router.Listen, c.Router.Admin, c.Router.Redis, c.Router.Snapshot, c.Router.ID = u.opts.Router, "127.0.0.1:0", redis, u.path("router", "routes.json"), "up"
 	c.Router.Timeouts.LameDuck = 0
-	u.router = router.New(c.Router, u.log.With("component", "router"))
+	u.router = router.New(c.Router, u.log)
 	if err := u.router.Listen(); err != nil {
 		return u.explainPort(err, u.opts.Router, "--router")
 	}
 
 	c.HM.Servers, c.HM.Secret, c.HM.Admin = servers, secret, "127.0.0.1:0"
-	if u.hm, err = hm.New(c.HM, u.log.With("component", "hm")); err != nil {
-		return err
-	}
+	u.hm = hm.New(c.HM, u.log)
 
-	c.Dash.Listen, c.Dash.AdminListen, c.Dash.Domain, c.Dash.Servers, c.Dash.Secret = u.opts.Dash, "127.0.0.1:0", u.opts.Domain, servers, secret
-	c.Dash.Registry, c.Dash.DataDir, c.Dash.Version, c.Dash.PublicPort = registryAddr, u.path("dash"), buildVersion(), portOf(u.router.Addr())
-	u.dash, err = dash.New(c.Dash, u.store, u.log.With("component", "dash"))
+	c.Dash.Listen, c.Dash.Admin, c.Dash.Domain, c.Dash.Servers, c.Dash.Secret = u.opts.Dash, "127.0.0.1:0", u.opts.Domain, servers, secret
+	c.Dash.Registry, c.Dash.Data, c.Dash.Version, c.Dash.PublicPort = registryAddr, u.path("dash"), buildVersion(), portOf(u.router.Addr())
+	u.dash, err = dash.New(c.Dash, u.store, u.log)
 	return err
 }
 

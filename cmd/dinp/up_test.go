@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/test/browser"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -266,7 +267,11 @@ func TestUp_RefusalsExplainThemselves(t *testing.T) {
 	s.refused("D121", "create", "good")
 	s.refused("D137", "deploy", "noimage", "--image", "127.0.0.1:1/nothing:here")
 	s.refused("D140", "deploy", "greedy", artifact(t, "hello.tar.gz"), "--memory", "900G")
-	s.refused("D102", "login", "http://"+s.dash, "--user", "admin", "--password-stdin")
+	login := program(s.home, "login", "http://"+s.dash, "--user", "admin", "--password-stdin")
+	login.Stdin = strings.NewReader("not the password\n")
+	if out, err := login.CombinedOutput(); err == nil || !strings.Contains(string(out), "D102") {
+		t.Errorf("login with a wrong password: %v, want D102\n%s", err, out)
+	}
 
 	out := s.refused("D110", "up", "--data", t.TempDir(), "--dash", s.dash, "--router", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--registry", "127.0.0.1:0")
 	if !strings.Contains(out, "--dash") || !strings.Contains(out, "pid") {
@@ -321,4 +326,13 @@ func scriptArtifact(t *testing.T, script string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+func TestUp_PersonUsesTheBrowser(t *testing.T) {
+	s := newStage(t)
+	password, err := os.ReadFile(filepath.Join(s.data, "admin-password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser.Journey(t, "http://"+s.dash, "admin", strings.TrimSpace(string(password)), artifact(t, "site.tar.gz"), artifact(t, "hello.tar.gz"))
 }

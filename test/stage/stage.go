@@ -98,8 +98,8 @@ func (s *Stage) openLeader(t testing.TB) string {
 
 func (s *Stage) openDash(ctx context.Context, t testing.TB, images, server string) {
 	cfg := dash.Default()
-	cfg.Listen, cfg.AdminListen, cfg.Secret, cfg.Registry, cfg.Servers = "127.0.0.1:0", "", secret, images, []string{server}
-	cfg.DataDir, cfg.MaxUploadMiB, cfg.Version = t.TempDir(), 8, "stage"
+	cfg.Listen, cfg.Admin, cfg.Secret, cfg.Registry, cfg.Servers = "127.0.0.1:0", "", secret, images, []string{server}
+	cfg.Data, cfg.MaxUploadMiB, cfg.Version = t.TempDir(), 8, "stage"
 	var err error
 	cfg.PublicPort, err = strconv.Atoi(s.port)
 	must(t, err)
