@@ -207,8 +207,22 @@ func (p *planner) finish() {
 			return
 		}
 	}
+	if p.oldAnswers(d.ReleaseID) {
+		return
+	}
 	d.Status, d.EndedAt = model.DeploymentSucceeded, p.now
 	p.replaceDeploy(d)
+}
+
+// oldAnswers reports whether a request may still reach another release: who is
+// told that a release serves must not be answered by the one before.
+func (p *planner) oldAnswers(releaseID string) bool {
+	for n := range p.Instances {
+		if i := &p.Instances[n]; i.ReleaseID != releaseID && i.Exposed {
+			return true
+		}
+	}
+	return false
 }
 
 // replaceDeploy puts d among the deployments to write, in place of an earlier

@@ -63,6 +63,7 @@ type Instance struct {
 	Draining   bool // its node is to be emptied
 	Routed     bool // every live router sends it requests
 	EverRouted bool
+	Exposed    bool // some router may still send it requests
 }
 
 // Slot is what is remembered of a slot's failures.

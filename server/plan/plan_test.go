@@ -140,6 +140,21 @@ func TestCompute_SurgeTakesItsSlotOnlyWhenReadyRoutedAndSettled(t *testing.T) {
 	}
 }
 
+func TestCompute_DeploymentSucceedsOnlyWhenTheOldReleaseAnswersNoMore(t *testing.T) {
+	for _, exposed := range []bool{true, false} {
+		in := world(1, "r1", "r2")
+		in.succeeded("r1")
+		in.rolling("r2", "r1")
+		in.serving("new", "r2", 0, model.Primary)
+		old := in.serving("old", "r1", 0, model.Primary)
+		old.Stopping, old.Exposed = true, exposed
+		p := compute(in)
+		if got := len(p.Deploy) == 1 && p.Deploy[0].Status == model.DeploymentSucceeded; got == exposed {
+			t.Errorf("old one exposed %v: deployments %+v", exposed, p.Deploy)
+		}
+	}
+}
+
 func TestCompute_LossDuringARolloutIsReplacedAtTheLastGoodRelease(t *testing.T) {
 	in := world(2, "r1", "r2")
 	in.succeeded("r1")

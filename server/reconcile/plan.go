@@ -114,6 +114,7 @@ func (l *Loop) view(r *row, now time.Time) plan.Instance {
 		Instance: r.Instance, Judged: v.Judged, Healthy: v.Healthy, HealthyAt: v.HealthyAt, SickAt: v.SickAt, Probe: v.Evidence,
 		Node: l.cluster.Status(n, l.cfg.Limits, now), Draining: l.avail[r.NodeID] == model.Draining,
 		Routed: r.inRoutes && l.pub.Served() >= r.routeRev, EverRouted: r.everRouted,
+		Exposed: r.everRouted && (r.inRoutes || l.pub.Served() < r.routeRev),
 	}
 	if o, ok := n.Observed[r.ID]; ok {
 		i.Observed = &o
