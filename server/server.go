@@ -120,7 +120,7 @@ func (s *Server) serveGRPC() {
 		grpc.UnaryInterceptor(secret.Unary), grpc.StreamInterceptor(secret.Stream),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.MaxRecvMsgSize(16<<20), grpc.SharedWriteBuffer(true),
+		grpc.MaxRecvMsgSize(16<<20),
 	)
 	pb.RegisterAgentsServer(s.grpc, s.agents)
 	pb.RegisterHealthServer(s.grpc, s.agents)

@@ -172,9 +172,26 @@ func (s *stage) sweep() {
 	if err == nil {
 		removeContainers(s.t, s.docker, strings.TrimSpace(string(id)))
 	}
-	out, err := exec.Command("docker", "-H", s.docker, "images", "-q", "--filter", "reference="+s.registry+"/*/*/*").Output()
-	if err == nil && len(out) > 0 {
-		exec.Command("docker", append([]string{"-H", s.docker, "rmi", "-f"}, strings.Fields(string(out))...)...).Run()
+	removeImages(s.t, s.docker, s.registry)
+}
+
+// removeImages drops what an engine has pulled from or built for a registry.
+func removeImages(t *testing.T, docker, registry string) {
+	out, err := exec.Command("docker", "-H", docker, "images", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}").Output()
+	if err != nil {
+		t.Logf("list images: %v", err)
+		return
+	}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		if len(f) != 3 || !strings.HasPrefix(f[0], registry+"/") {
+			continue
+		}
+		for sep, name := range map[string]string{":": f[1], "@": f[2]} {
+			if name != "<none>" {
+				exec.Command("docker", "-H", docker, "rmi", f[0]+sep+name).Run()
+			}
+		}
 	}
 }
 
