@@ -6,15 +6,12 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,22 +36,17 @@ func site(t *testing.T, text string, size int) []byte {
 		pad[i] = sum[0]
 	}
 	for name, content := range map[string][]byte{"index.html": []byte(text), "pad": pad} {
-		if err := errors.Join(w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))})); err != nil {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.Write(content); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(w.Close(), z.Close()); err != nil {
-		t.Fatal(err)
+	if errors.Join(w.Close(), z.Close()) != nil {
+		t.Fatal("pack the site")
 	}
 	return b.Bytes()
-}
-
-func shaOf(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }
 
 // stored reads an artifact back from the registry, the way a builder does.
@@ -204,60 +196,6 @@ func mustActor(t *testing.T, r *rig, user string) model.Actor {
 	return a
 }
 
-// endless is a body that would go on for ever, and counts what was taken of it.
-type endless struct{ taken atomic.Int64 }
-
-func (e *endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = 'x'
-	}
-	e.taken.Add(int64(len(p)))
-	return len(p), nil
-}
-
-func TestDeploy_RefusesBadInputEarly(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 1 })
-	for text, says := range map[string]string{
-		"":                                      "is empty",
-		"\x7fELF" + strings.Repeat("\x00", 600): "a bare program",
-		"<!doctype html><p>hi":                  "HTML",
-		"just some text":                        "is not an archive",
-		strings.Repeat("z", 2000):               "is not an archive",
-	} {
-		e := r.refused(model.CodeBadArtifact, "PUT", "/apps/shop/deploy?filename=shop.war", r.admin, strings.NewReader(text))
-		if !strings.Contains(e.Message, says) || e.Next == "" {
-			t.Errorf("%.20q: %+v", text, e)
-		}
-	}
-	body := &endless{}
-	e := r.refused(model.CodeBadArtifact, "PUT", "/apps/shop/deploy", r.admin, io.LimitReader(body, 1<<30))
-	if body.taken.Load() > 2*drainBytes { // refused at its beginning; the rest is drained only to be heard
-		t.Errorf("%d bytes were sent before the refusal %v", body.taken.Load(), e)
-	}
-	big := site(t, "big", 2<<20)
-	r.refused(model.CodeTooLarge, "PUT", "/apps/shop/deploy?filename=a.tar.gz", r.admin, bytes.NewReader(big))
-	r.refused(model.CodeTooLarge, "PUT", "/apps/shop/deploy?filename=a.tar.gz", r.admin, io.MultiReader(bytes.NewReader(big))) // chunked: no length to look at
-	small := site(t, "ok", 10)
-	for q, code := range map[string]model.Code{
-		"instance=3": model.CodeBadRequest, "instances=": model.CodeBadSize, "instances=x": model.CodeBadSize, "instances=-1": model.CodeBadSize,
-		"memory=much": model.CodeBadSize, "memory=1": model.CodeBadSize, "cpu=many": model.CodeBadSize, "port=0": model.CodeBadSize, "health=x": model.CodeBadSize,
-		"env=A": model.CodeBadEnv, "env=1A=b": model.CodeBadEnv, "env=PORT=1": model.CodeBadEnv, "wait=perhaps": model.CodeBadRequest, "timeout=soon&wait=1": model.CodeBadRequest,
-		"strategy=bluegreen": model.CodeBadSize, "deadline=x": model.CodeBadSize, "team=none": model.CodeNotFound, "runtime=" + strings.Repeat("x", 80): model.CodeBadRuntime,
-	} {
-		r.refused(code, "PUT", "/apps/shop/deploy?"+q, r.admin, bytes.NewReader(small))
-	}
-	r.refused(model.CodeBadAppName, "PUT", "/apps/Shop_1/deploy", r.admin, bytes.NewReader(small))
-	r.refused(model.CodeDenied, "PUT", "/apps/shop/deploy", r.user("vic", model.Viewer), bytes.NewReader(small))
-	if p := do[api.Page[api.App]](r, 200, "GET", "/apps", r.admin, nil); len(p.Items) != 0 {
-		t.Errorf("refused deploys made %+v", p.Items)
-	}
-	left, err := os.ReadDir(r.uploads.dir)
-	if err != nil || len(left) != 0 {
-		t.Errorf("left in the data directory: %v %v", left, err)
-	}
-}
-
 func TestDeploy_ClientGoneIsNotCancelled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sqliteURL(t), withRegistry(t))
@@ -300,69 +238,6 @@ func TestDeploy_WaitEndsWithTimeAndShutdownNotTheDeploy(t *testing.T) {
 	}
 	if e := <-done; e.Code != model.CodeUnavailable || e.Still != "the deploy goes on" {
 		t.Errorf("at the shutdown: %+v", e)
-	}
-}
-
-func TestReleases_DeployByImageAndByArtifact(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
-	d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"image":"nginx:1.27","memory_mib":64,"port":80}`)
-	if d.Build.ImageRef != "nginx:1.27" || d.Build.Runtime != "image" || d.State != "waiting for a builder" {
-		t.Errorf("by image: %+v", d)
-	}
-	rel := r.finish(r.claim(), nil)
-	r.settle(rel, model.DeploymentSucceeded, nil)
-	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"image":"nginx:1.27"}`) // a tag may have moved
-	r.finish(r.claim(), model.E(model.CodeNoImage, "no such image"))
-	pinned := fmt.Sprintf(`{"image":"nginx@sha256:%064x"}`, 7)
-	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, pinned)
-	r.settle(r.finish(r.claim(), nil), model.DeploymentSucceeded, nil)
-	if d := do[api.Deploy](r, 200, "POST", "/apps/shop/releases", r.admin, pinned); !d.Unchanged {
-		t.Errorf("the same digest: %+v", d)
-	}
-	body := site(t, "hello", 10)
-	r.refused(model.CodeNotFound, "POST", "/apps/shop/releases", r.admin, api.NewRelease{Artifact: shaOf(body)})
-	a, err := r.Upload(t.Context(), mustActor(t, r, "admin"), bytes.NewReader(body), "s.tar.gz", -1)
-	if err != nil || a.SHA256 != shaOf(body) || a.Size != int64(len(body)) {
-		t.Fatalf("upload: %+v %v", a, err)
-	}
-	if got := do[api.Artifact](r, 200, "GET", "/artifacts/"+a.SHA256, r.admin, nil); got != a {
-		t.Errorf("artifact: %+v", got)
-	}
-	if d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, api.NewRelease{Artifact: a.SHA256, Filename: "s.tar.gz"}); d.Build.Size != a.Size {
-		t.Errorf("by artifact: %+v", d)
-	}
-	for body, code := range map[string]model.Code{
-		`{}`: model.CodeBadRequest, `{"image":"a","artifact":"b"}`: model.CodeBadRequest, `{"artifact":"zz"}`: model.CodeBadRequest,
-		`{"image":"a b"}`: model.CodeNoImage, `{"image":"a","runtime":"tomcat"}`: model.CodeBadRuntime, `{"image":"a","memory_mib":1}`: model.CodeBadSize,
-		`{"image":"a","env":{"PORT":"1"}}`: model.CodeBadEnv, `{"image":"a","instances":5000}`: model.CodeBadSize,
-	} {
-		r.refused(code, "POST", "/apps/shop/releases", r.admin, body)
-	}
-}
-
-// TestDeploy_SettingsNeedTheirOwnRights: who may deploy cannot scale by deploying.
-func TestDeploy_SettingsNeedTheirOwnRights(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, sqliteURL(t))
-	dan := r.user("dan", model.Deployer)
-	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", dan, `{"image":"nginx:1","instances":2,"memory_mib":64}`)
-	r.settle(r.finish(r.claim(), nil), model.DeploymentSucceeded, nil)
-	r.refused(model.CodeDenied, "POST", "/apps/shop/releases", dan, `{"image":"nginx:2","instances":9}`)
-	r.refused(model.CodeDenied, "POST", "/apps/shop/releases", dan, `{"image":"nginx:2","memory_mib":512}`)
-	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", dan, `{"image":"nginx:2","instances":2,"memory_mib":64,"env":{"A":"b"}}`)
-	do[api.Team](r, 201, "POST", "/teams", r.admin, api.NewTeam{Name: "web"})
-	wim := r.user("wim", "")
-	do[any](r, 204, "PUT", "/teams/web/members/wim", r.admin, api.Member{Role: "owner"})
-	r.refused(model.CodeAppTaken, "POST", "/apps/shop/releases", wim, `{"image":"nginx:2"}`)
-	d := do[api.Deploy](r, 202, "POST", "/apps/wiki/releases", wim, `{"image":"nginx:2"}`)
-	if app := do[api.App](r, 200, "GET", "/apps/wiki", wim, nil); app.Team != "web" {
-		t.Errorf("the new app's team: %+v", app)
-	}
-	r.refused(model.CodeNotFound, "GET", "/builds/"+d.Build.ID, dan, nil)
-	r.refused(model.CodeNotFound, "GET", "/builds/"+d.Build.ID+"/deploy", dan, nil)
-	if p := do[api.Page[api.Build]](r, 200, "GET", "/builds", dan, nil); len(p.Items) != 2 || p.Items[0].App != "shop" {
-		t.Errorf("builds that dan sees: %+v", p.Items)
 	}
 }
 
