@@ -129,3 +129,25 @@ func TestDeploy_SettingsNeedTheirOwnRights(t *testing.T) {
 		t.Errorf("builds that dan sees: %+v", p.Items)
 	}
 }
+
+// TestDeploy_ImagesOfOtherTeamsStayTheirs: the builder may read all of the
+// registry, so who may not see an app must not deploy its image, by any name.
+func TestDeploy_ImagesOfOtherTeamsStayTheirs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t))
+	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
+	other, err := r.store.CreateTeam(t.Context(), "others", platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.member(other.ID, "eve", model.Member, model.Owner)
+	eve, err := r.IssueToken(t.Context(), "eve", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := fmt.Sprintf("@sha256:%064x", 7)
+	for _, ref := range []string{"dinp/apps/shop" + digest, "127.0.0.1:1/dinp/apps/shop" + digest, "localhost:5080/dinp/apps/shop:build-1", "dinp/artifacts" + digest} {
+		r.refused(model.CodeNoImage, "POST", "/apps/mine/releases", eve, api.NewRelease{Image: ref})
+	}
+	do[api.Deploy](r, 202, "POST", "/apps/copy/releases", r.admin, api.NewRelease{Image: "dinp/apps/shop" + digest})
+}

@@ -34,6 +34,9 @@ func (d *Dash) StartDeploy(ctx context.Context, actor model.Actor, name string, 
 	if err != nil {
 		return api.Deploy{}, err
 	}
+	if err := d.mayImage(ctx, actor, in.Image); err != nil {
+		return api.Deploy{}, err
+	}
 	b := model.Build{Artifact: in.Artifact, ImageRef: in.Image, Filename: cleanFilename(in.Filename), Runtime: in.Runtime, Deploy: &in.DeployRequest}
 	if in.Image != "" {
 		b.Runtime = model.RuntimeImage
@@ -96,6 +99,31 @@ func (d *Dash) deployTarget(ctx context.Context, actor model.Actor, name string,
 		return app, err
 	}
 	return app, d.maySettings(ctx, actor, app, in.DeployRequest)
+}
+
+// mayImage asks for the right to see the app whose image a reference names: the
+// registry holds every team's images, and the builder may read them all. The
+// registry goes by many names (its address, localhost, …), so the path decides.
+func (d *Dash) mayImage(ctx context.Context, actor model.Actor, ref string) error {
+	repository, _, _ := strings.Cut(ref, "@")
+	at := strings.Index("/"+repository, "/dinp/")
+	if at < 0 {
+		return nil
+	}
+	kind, rest, _ := strings.Cut(strings.TrimPrefix(repository[at:], "dinp/"), "/")
+	none := model.E(model.CodeNoImage, "the image %q does not exist", clip(ref, 120)).WithNext("dinp releases APP shows the images of an app")
+	switch kind {
+	case "base":
+		return nil
+	case "apps":
+		name, _, _ := strings.Cut(rest, ":")
+		app, err := d.store.App(ctx, name)
+		if model.IsKind(err, model.NotFound) || err == nil && !policy.Can(actor, policy.ViewApp, app.TeamID) {
+			return none
+		}
+		return err
+	}
+	return none
 }
 
 // maySettings asks for the rights that a deploy's settings need on their own:
