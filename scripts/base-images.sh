@@ -5,4 +5,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install.sh mmdebstrap
-go run ./images/base/cmd
+# The flags of `make build`, because Go compiles everything anew for any others.
+CGO_ENABLED=0 go run -tags nomsgpack -trimpath ./images/base/cmd

@@ -29,16 +29,28 @@ start() {
     command -v go >/dev/null || die "Go is not installed" "the version that go.mod names: $(awk '$1 == "go" {print $2}' go.mod)"
     umask 077 # the log tells the first password
     mkdir -p "$state"
-    command -v curl >/dev/null || step "packages" scripts/install.sh curl
+    build_meanwhile
+    step "packages" scripts/install.sh curl mmdebstrap zip
     step "docker" scripts/docker.sh ensure "$state/docker"
-    step "build bin/dinp" make --no-print-directory build
     step "base images" scripts/base-images.sh
     step "samples" examples/pack.sh "$state/artifacts"
+    wait "$build" || die "bin/dinp does not build"
+    trap - EXIT
     step "platform" start_platform
     step "deploy site" deploy site site.tar.gz
     step "deploy hello" deploy hello hello.tar.gz --health /healthz
     step "deploy tomcat" deploy tomcat tomcat-examples.war --memory 384M
     summary "$(since "$began")"
+}
+
+# build_meanwhile compiles while packages are fetched and unpacked, which leaves a core idle. The process group of its
+# own lets an early end of this script end the compilers too.
+build_meanwhile() {
+    set -m
+    step "build bin/dinp" make --no-print-directory build &
+    set +m
+    build=$!
+    trap 'kill -- "-$build" 2>/dev/null || true' EXIT
 }
 
 start_platform() {
