@@ -170,7 +170,7 @@ func (w *watch) note(err error) {
 		w.docker.Error = err.Error()
 	}
 	switch {
-	case was.OK && err != nil:
+	case err != nil && (was.OK || was.Error == ""): // it is away, or was never there
 		w.log.Error("docker does not answer; containers are left as they are", "err", err)
 	case !was.OK && err == nil:
 		w.log.Info("docker answers", "version", w.version)

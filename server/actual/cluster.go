@@ -28,6 +28,7 @@ type Node struct {
 	Synced      bool // a full sync came in this session
 	EverSynced  bool // one came in this term
 	DockerOK    bool
+	DockerTold  bool // its agent has said in this term how its engine is
 	DockerError string
 	Heard       time.Time // last message of any kind in this term
 	Version     string
@@ -67,10 +68,12 @@ func (c *Cluster) Status(n *Node, l Limits, now time.Time) model.NodeStatus {
 	switch {
 	case silent >= l.UnknownAfter+l.LostAfter:
 		return model.NodeLost
-	case silent >= l.UnknownAfter || !n.EverSynced:
+	case silent >= l.UnknownAfter:
 		return model.NodeUnknown
-	case !n.DockerOK:
+	case n.DockerTold && !n.DockerOK:
 		return model.NodeDockerDown
+	case !n.EverSynced:
+		return model.NodeUnknown
 	}
 	return model.NodeReady
 }

@@ -139,6 +139,10 @@ func (r *Refused) Error() *model.Error {
 		return model.E(model.CodeNoNode, "there is no node yet").WithNext("start an agent: dinp agent --server HOST:1970")
 	}
 	code := model.CodeNoNode
+	if r.Counts["without Docker"] == r.Nodes {
+		return model.E(model.CodeDockerAway, "Docker does not answer on any node (%d of %d)", r.Nodes, r.Nodes).
+			WithNext("start it there (systemctl start docker); dinp nodes shows what each engine says")
+	}
 	if r.Counts["short of memory"]+r.Counts["short of CPU"] > 0 {
 		code = model.CodeNoMemory
 	}

@@ -96,7 +96,7 @@ func (l *Loop) synced(e dispatch.Synced, now time.Time) {
 	if n == nil {
 		return
 	}
-	n.DockerOK, n.DockerError = e.DockerOK, e.DockerError
+	n.DockerOK, n.DockerError, n.DockerTold = e.DockerOK, e.DockerError, true
 	if !e.DockerOK {
 		// What an agent says while its engine does not answer is not the whole
 		// truth: keep what was known.
@@ -159,8 +159,8 @@ func (l *Loop) beat(e dispatch.Beat, now time.Time) {
 	if n == nil {
 		return
 	}
-	if n.DockerOK != e.DockerOK {
-		n.DockerOK, n.DockerError = e.DockerOK, e.DockerError
+	if n.DockerOK != e.DockerOK || !n.DockerTold {
+		n.DockerOK, n.DockerError, n.DockerTold = e.DockerOK, e.DockerError, true
 		l.dirtyNode(n.ID)
 	}
 	if n.Synced && !bytes.Equal(e.Digest, n.Digest()) || !n.Synced && e.DockerOK {

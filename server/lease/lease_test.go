@@ -1,0 +1,127 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/test/testenv"
+)
+
+// candidate runs for the lease until its test ends, and notes when it led.
+type candidate struct {
+	*Lease
+	mu    sync.Mutex
+	terms []store.Lease
+	leads bool
+	stop  func()
+}
+
+func run(t *testing.T, st *store.Store, id string) *candidate {
+	t.Helper()
+	c := &candidate{Lease: New(Config{ID: id, Address: id, TTL: time.Second, Renew: 200 * time.Millisecond, Margin: 200 * time.Millisecond}, st, slog.New(slog.DiscardHandler))}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		c.Run(ctx, func(ctx context.Context, l store.Lease) error {
+			c.set(true, l)
+			<-ctx.Done()
+			c.set(false, l)
+			return context.Cause(ctx)
+		})
+	})
+	c.stop = func() { cancel(); wg.Wait() }
+	t.Cleanup(c.stop)
+	return c
+}
+
+func (c *candidate) set(leads bool, l store.Lease) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leads = leads; leads {
+		c.terms = append(c.terms, l)
+	}
+}
+
+func (c *candidate) led() (terms []store.Lease, now bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]store.Lease(nil), c.terms...), c.leads
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	testenv.Eventually(t, 15*time.Second, func() error {
+		if !ok() {
+			return errors.New("not yet: " + what)
+		}
+		return nil
+	})
+}
+
+func TestLease_OneLeadsAndTheNextTakesOverWithAHigherEpoch(t *testing.T) {
+	for _, url := range []string{"sqlite:" + t.TempDir() + "/d", "mysql:" + testenv.MariaDB(t)} {
+		st, err := store.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { st.Close() })
+		a := run(t, st, "a")
+		await(t, "a leads", func() bool { _, now := a.led(); return now })
+		b := run(t, st, "b")
+		await(t, "b knows the leader", func() bool { l := b.Leader(); return l != nil && l.Owner == "a" })
+		if _, now := b.led(); now {
+			t.Error("two lead")
+		}
+		a.stop()
+		await(t, "b leads", func() bool { _, now := b.led(); return now })
+		at, _ := a.led()
+		bt, _ := b.led()
+		if bt[0].Epoch <= at[0].Epoch {
+			t.Errorf("epochs %d then %d", at[0].Epoch, bt[0].Epoch)
+		}
+		b.stop()
+	}
+}
+
+func TestLease_HolderWithoutADatabaseStopsActingBeforeItCanBeReplaced(t *testing.T) {
+	path := "sqlite:" + t.TempDir() + "/d"
+	mine, err := store.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := store.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { theirs.Close() })
+	a := run(t, mine, "a")
+	await(t, "a leads", func() bool { _, now := a.led(); return now })
+	b := run(t, theirs, "b")
+	mine.Close() // cut off
+	await(t, "b leads", func() bool { _, now := b.led(); return now })
+	if _, now := a.led(); now {
+		t.Error("the one that was cut off still acts while the next one leads")
+	}
+}
+
+func TestLease_ARestartedHolderDoesNotWaitForItself(t *testing.T) {
+	st, err := store.Open(t.Context(), "sqlite:"+t.TempDir()+"/d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	dead, err := st.TakeLease(t.Context(), store.Lease{Name: name}, "a", "a", time.Now().UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := run(t, st, "a")
+	await(t, "a leads", func() bool { _, now := a.led(); return now })
+	if terms, _ := a.led(); terms[0].Epoch <= dead.Epoch {
+		t.Errorf("epoch %d after %d", terms[0].Epoch, dead.Epoch)
+	}
+}

@@ -1,0 +1,51 @@
+package routes
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+func inst(id string, change func(*Instance)) Instance {
+	i := Instance{ID: id, Addr: "10.0.0.1:1", Release: 1, Running: true, Ready: true, Assured: true}
+	if change != nil {
+		change(&i)
+	}
+	return i
+}
+
+func TestBuild(t *testing.T) {
+	sick := func(i *Instance) { i.Ready = false }
+	sickButRouted := func(i *Instance) { i.Ready, i.WasRouted = false, true }
+	cases := map[string]struct {
+		in   []Instance
+		want []string
+		ok   bool
+	}{
+		"ready ones are routed, in order":                          {[]Instance{inst("b", nil), inst("a", nil)}, []string{"a", "b"}, true},
+		"running is not ready":                                     {[]Instance{inst("a", nil), inst("b", sick)}, []string{"a"}, true}, // DEFECTS 44
+		"a sick one goes while others serve":                       {[]Instance{inst("a", nil), inst("b", sickButRouted)}, []string{"a"}, true},
+		"all sick at once stay":                                    {[]Instance{inst("a", sickButRouted), inst("b", sickButRouted)}, []string{"a", "b"}, true}, // DEFECTS 50
+		"one that never was well is not routed for want of better": {[]Instance{inst("a", sick)}, []string{}, true},
+		"what does not run is not routed":                          {[]Instance{inst("a", func(i *Instance) { i.Running, i.WasRouted = false, true })}, []string{}, true},
+		"without an address there is no endpoint":                  {[]Instance{inst("a", func(i *Instance) { i.Addr = "" })}, []string{}, true},
+		"missing information leaves the last set in force":         {[]Instance{inst("a", nil), inst("b", func(i *Instance) { i.Assured = false })}, nil, false}, // DEFECTS 45
+		"an app without instances has an empty set, not none":      {nil, []string{}, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			b, ok := Build(model.App{Name: "shop"}, c.in)
+			var got []string
+			for _, e := range b.Endpoints {
+				got = append(got, e.Instance)
+			}
+			if ok != c.ok || ok && fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("got %v, %v; want %v, %v", got, ok, c.want, c.ok)
+			}
+			if ok && b.Endpoints == nil {
+				t.Error("the set is null in JSON")
+			}
+		})
+	}
+}
