@@ -2,6 +2,7 @@ package builder
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -230,7 +231,7 @@ func TestReady_SaysWhyNot(t *testing.T) {
 	t.Parallel()
 	cfg := Default()
 	cfg.Registry = "127.0.0.1:1"
-	b, err := New(cfg, nil, os.DirFS("../images"), nil)
+	b, err := New(cfg, nil, os.DirFS("../images"), slog.New(slog.DiscardHandler))
 	must(t, err)
 	if err := b.ready(t.Context()); err == nil || !strings.Contains(err.Error(), "queue") {
 		t.Errorf("got %v", err)

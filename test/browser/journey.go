@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"testing"
@@ -150,7 +151,7 @@ func (j *journey) rollBack() {
 	j.see("#flash", "Rolling back to v2, as v4")
 	j.serves("v4", "Rollback")
 	if got := j.reads(j.url); got != j.page1 {
-		j.stop("after the rollback the app does not say what the first version said")
+		j.stop(fmt.Sprintf("after the rollback the app says %q, and the first version said %q", got, j.page1))
 	}
 }
 

@@ -227,7 +227,7 @@ func (p *person) link(selector string) string {
 	return href
 }
 
-// reads opens a URL outside the dashboard until it answers 200, and returns what
+// reads opens a URL outside the dashboard until it answers 200, and returns the first line of what
 // stands there: a new route takes a moment to reach the router.
 func (p *person) reads(url string) string {
 	p.t.Helper()
@@ -237,5 +237,6 @@ func (p *person) reads(url string) string {
 		res, err := chromedp.Run(ctx, chromedp.NavigateResponse(url))
 		return err == nil && res != nil && res.Status == 200
 	})
-	return p.text("body")
+	first, _, _ := strings.Cut(strings.TrimSpace(p.text("body")), "\n")
+	return first
 }
