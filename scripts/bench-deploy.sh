@@ -22,15 +22,12 @@ clean() {
     fi
     ids+=("${containers[@]}")
     [[ ${#ids[@]} -eq 0 ]] || docker rm --force --volumes "${ids[@]}" >/dev/null
-    [[ -z ${registry:-} ]] || mapfile -t images < <(docker images --all --format '{{.Repository}}@{{.ID}}' |
-        awk -F @ -v r="$registry/" 'index($1, r) == 1 {print $2}' | sort -u)
-    [[ ${#images[@]} -eq 0 ]] || docker rmi --force "${images[@]}" >/dev/null
+    [[ -z ${registry:-} ]] || remove_images "$registry/"
     scripts/docker.sh stop "$scratch/docker"
     rm -rf "$scratch"
 }
 gone() { ! alive "$1"; }
 containers=()
-images=()
 trap clean EXIT
 trap 'exit 130' INT TERM
 
@@ -58,7 +55,7 @@ content() {
     mkdir -p "$1"
     echo "<h1>round</h1>" >"$1/index.html"
     for i in $(seq 200); do
-        { head -c 26000 /dev/urandom && yes "round $i" | head -c 26000; } >"$1/file$i.bin"
+        { head -c 26000 /dev/urandom && head -c 26000 < <(yes "round $i"); } >"$1/file$i.bin"
     done
 }
 
@@ -80,7 +77,8 @@ by_platform() {
 }
 
 by_hand() {
-    docker build --quiet --tag "$registry/bench:$1" "$scratch/site$1" >/dev/null
+    docker build --quiet --tag "$registry/bench:$1" "$scratch/site$1" >"$scratch/build.log" 2>&1 ||
+        die "docker build failed" "$(<"$scratch/build.log")"
     containers+=("$(docker run --detach --publish 127.0.0.1::8080 "$registry/bench:$1")")
     until_200 "http://$(docker port "${containers[-1]}" 8080/tcp)/"
 }

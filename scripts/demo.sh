@@ -157,7 +157,7 @@ remove_containers() {
 clean() {
     stop
     forget_context
-    remove_images
+    ! engine || remove_images "$registry/dinp/"
     scripts/docker.sh stop "$state/docker"
     rm -rf "$state" bin "$base_images"
     rmdir --ignore-fail-on-non-empty "$(dirname "$base_images")" 2>/dev/null || true
@@ -181,16 +181,6 @@ forget_context() {
     grep -q '^        url:' "$file" || {
         rm -f "$file"
         rmdir --ignore-fail-on-non-empty "$home"
-    }
-}
-
-remove_images() {
-    local images
-    engine || return 0
-    mapfile -t images < <(docker images --all --format '{{.Repository}} {{.ID}}' | awk -v r="$registry/dinp/" 'index($1, r) == 1 {print $2}' | sort -u)
-    [[ ${#images[@]} -eq 0 ]] || {
-        say "removing ${#images[@]} images"
-        docker rmi --force "${images[@]}" >/dev/null
     }
 }
 

@@ -49,3 +49,12 @@ await() {
         sleep 0.05
     done
 }
+
+# remove_images PREFIX removes the names of images that begin so. By name, never by id: the same image may stand under
+# another platform's name too.
+remove_images() {
+    local names
+    mapfile -t names < <(docker images --all --digests --format '{{.Repository}} {{.Tag}} {{.Digest}}' |
+        awk -v prefix="$1" 'index($1, prefix) == 1 {print $1 ($2 == "<none>" ? "@" $3 : ":" $2)}' | sort -u)
+    [[ ${#names[@]} -eq 0 ]] || docker rmi --force "${names[@]}" >/dev/null
+}
