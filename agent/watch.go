@@ -47,9 +47,12 @@ const (
 func newWatch(rt runtime.Runtime, set *instance.Set, log *slog.Logger) *watch {
 	return &watch{
 		rt: rt, set: set, log: log, relist: make(chan struct{}, 1), first: make(chan struct{}), listing: make(chan struct{}, 1),
-		docker: session.Docker{Error: "not asked yet"},
+		docker: session.Docker{Error: notAsked},
 	}
 }
+
+// notAsked is the condition of an engine that was not looked at yet.
+const notAsked = "not asked yet"
 
 // Docker returns the engine's condition as last seen.
 func (w *watch) Docker() session.Docker {
@@ -170,7 +173,7 @@ func (w *watch) note(err error) {
 		w.docker.Error = err.Error()
 	}
 	switch {
-	case err != nil && (was.OK || was.Error == ""): // it is away, or was never there
+	case err != nil && (was.OK || was.Error == notAsked): // it is away, or was never there
 		w.log.Error("docker does not answer; containers are left as they are", "err", err)
 	case !was.OK && err == nil:
 		w.log.Info("docker answers", "version", w.version)

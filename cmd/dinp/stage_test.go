@@ -123,12 +123,19 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, data: t.TempDir(), home: t.TempDir(), docker: testenv.Docker(t)}
+	s := newStageOn(t, testenv.Docker(t))
+	t.Cleanup(s.sweep)
+	s.start("ready")
+	return s
+}
+
+// newStageOn makes a stage on a Docker engine; it is not started.
+func newStageOn(t *testing.T, docker string) *stage {
+	t.Helper()
+	s := &stage{t: t, data: t.TempDir(), home: t.TempDir(), docker: docker}
 	for _, a := range []*string{&s.dash, &s.router, &s.grpc, &s.registry} {
 		*a = freeAddr(t)
 	}
-	t.Cleanup(s.sweep)
-	s.start()
 	return s
 }
 
@@ -145,8 +152,8 @@ func (s *stage) upArgs() []string {
 	return []string{"up", "--data", s.data, "--dash", s.dash, "--router", s.router, "--grpc", s.grpc, "--registry", s.registry, "--base-images", testenv.BaseImages(s.t), "--docker-host", s.docker, "--memory", "2G"}
 }
 
-// start runs `dinp up` and waits until it takes work.
-func (s *stage) start() {
+// start runs `dinp up` and waits until its node has the status.
+func (s *stage) start(status string) {
 	s.t.Helper()
 	s.proc = spawn(s.t, "dinp up", program(s.home, s.upArgs()...))
 	testenv.Eventually(s.t, 60*time.Second, func() error {
@@ -156,7 +163,7 @@ func (s *stage) start() {
 		default:
 		}
 		out, code := s.try("nodes")
-		if code != 0 || !strings.Contains(out, "ready") {
+		if code != 0 || !strings.Contains(out, status) {
 			return fmt.Errorf("nodes: exit %d: %s", code, out)
 		}
 		return nil

@@ -208,7 +208,7 @@ func (u *up) openParts(context.Context) (err error) {
 	u.agent = agent.New(c.Agent, u.log)
 
 	c.Builder.Registry, c.Builder.DockerRegistry, c.Builder.WorkDir = registryAddr, registryAddr, u.path("builder")
-	c.Builder.ID, c.Builder.Admin, c.Builder.Servers, c.Builder.Secret = "up", "127.0.0.1:0", servers, secret
+	c.Builder.Admin, c.Builder.Servers, c.Builder.Secret = "127.0.0.1:0", servers, secret
 	if u.builder, err = builder.New(c.Builder, u.store, images.FS, u.log); err != nil {
 		return err
 	}

@@ -296,6 +296,18 @@ func TestUp_RefusalsExplainThemselves(t *testing.T) {
 	s.answers("good", "/", "Hello")
 }
 
+func TestUp_WithoutDockerSaysSoAndRefusesWithTheReason(t *testing.T) {
+	s := newStageOn(t, "unix://"+filepath.Join(t.TempDir(), "nobody-listens"))
+	s.start("docker-down")
+	out := s.refused("D111", "deploy", "site", artifact(t, "site.tar.gz"))
+	if !strings.Contains(out, "systemctl start docker") {
+		t.Errorf("no next step in\n%s", out)
+	}
+	if !strings.Contains(s.proc.log.String(), "docker does not answer") {
+		t.Error("the log does not tell")
+	}
+}
+
 // silentProgram is an app that runs and never listens.
 func silentProgram(t *testing.T) string {
 	return scriptArtifact(t, "echo I will never listen; exec sleep 600")
