@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -311,11 +312,14 @@ func (u *up) run(ctx context.Context) error {
 	store := &http.Server{Handler: u.images, ReadHeaderTimeout: 10 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignoreClosed(store.Serve(u.registry)) })
-	parts := []part{u.server, u.agent, u.builder, u.dash, u.router, u.hm}
+	parts := []part{u.server, u.agent, u.dash, u.router, u.hm}
 	for _, p := range parts {
 		g.Go(func() error { return p.Run(ctx) })
 	}
-	g.Go(func() error { return u.pushBaseImages(ctx) })
+	g.Go(func() error {
+		u.pushBaseImages(ctx) // first: a build in the first second must find them
+		return u.builder.Run(ctx)
+	})
 	g.Go(func() error {
 		<-ctx.Done()
 		return store.Close()
@@ -336,24 +340,25 @@ func ignoreClosed(err error) error {
 
 // pushBaseImages puts the base images that are at hand into the registry. Without
 // them the platform runs; a build that needs one says what to do.
-func (u *up) pushBaseImages(ctx context.Context) error {
+func (u *up) pushBaseImages(ctx context.Context) {
 	dir, err := baseImagesDir(u.opts.BaseImages)
 	if err != nil {
-		return err
+		u.log.Warn("base images not found", "err", err)
+		return
 	}
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		u.log.Warn("no base images; make them with: dinp base-images build", "dir", dir)
-		return nil
+		return
 	}
 	digests, err := base.Push(ctx, dir, u.registry.Addr().String())
-	if err != nil && ctx.Err() == nil {
+	if err != nil {
 		u.log.Warn("base images not pushed", "dir", dir, "err", err)
-		return nil
+		return
 	}
 	names := make([]string, 0, len(digests))
 	for name := range digests {
 		names = append(names, name)
 	}
+	slices.Sort(names)
 	u.log.Info("base images in the registry", "runtimes", strings.Join(names, " "))
-	return nil
 }
