@@ -50,7 +50,7 @@ func TestConfig_AllProblemsAreListed(t *testing.T) {
 func TestConfig_IsReadFromStrictYAML(t *testing.T) {
 	t.Parallel()
 	c := Default()
-	err := yaml.UnmarshalWithOptions([]byte(`
+	d := yaml.NewDecoder(strings.NewReader(`
 id: edge1
 listen: ":80"
 redis:
@@ -62,7 +62,9 @@ trusted_proxies: [10.0.0.0/8]
 access_log: /var/log/dinp/access.log
 timeouts:
   drain: 45s
-`), &c, yaml.Strict())
+`))
+	d.KnownFields(true)
+	err := d.Decode(&c)
 	if err != nil {
 		t.Fatal(err)
 	}
