@@ -174,7 +174,7 @@ func TestNew_NamesTheBadRuntime(t *testing.T) {
 	cfg.RuntimesDir = t.TempDir()
 	must(t, os.Mkdir(filepath.Join(cfg.RuntimesDir, "odd"), 0o755))
 	must(t, os.WriteFile(filepath.Join(cfg.RuntimesDir, "odd", "runtime.yaml"), []byte("nmae: odd"), 0o600))
-	_, err := New(cfg, nil, os.DirFS("../images"), nil)
+	_, err := New(cfg, nil, os.DirFS("../images"), slog.New(slog.DiscardHandler))
 	if !model.IsCode(err, model.CodeBadConfig) || !strings.Contains(err.Error(), "odd/runtime.yaml") {
 		t.Errorf("got %v", err)
 	}
@@ -193,7 +193,7 @@ func TestRun_RemovesWhatAKilledRunLeft(t *testing.T) {
 		}
 		return nil
 	})
-	other, err := New(r.cfg, r.store, os.DirFS("../images"), nil)
+	other, err := New(r.cfg, r.store, os.DirFS("../images"), slog.New(slog.DiscardHandler))
 	must(t, err)
 	if err := other.Listen(); !model.IsCode(err, model.CodeConflict) {
 		t.Errorf("a second builder in the same folder: %v", err)

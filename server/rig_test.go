@@ -61,11 +61,15 @@ type testServer struct {
 }
 
 // server starts a server with short times and ends it with the test, or by stop.
-func (r *rig) server(id string) *testServer {
+func (r *rig) server(id string, change ...func(*Config)) *testServer {
 	r.t.Helper()
 	cfg := Default()
 	cfg.ID, cfg.Listen, cfg.Admin, cfg.Domain, cfg.Secret = id, "127.0.0.1:0", "127.0.0.1:0", "test", secret
 	cfg.Heartbeat, cfg.LostAfter, cfg.MinReady, cfg.LeaseTTL, cfg.Sweep = 200*time.Millisecond, time.Second, 50*time.Millisecond, 2*time.Second, time.Second
+	cfg.Orphans = time.Second
+	for _, f := range change {
+		f(&cfg)
+	}
 	s := New(cfg, r.store, r.rdb, slog.New(slog.NewTextHandler(testWriter{r.t}, nil)))
 	if err := s.Listen(); err != nil {
 		r.t.Fatal(err)

@@ -137,7 +137,7 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	pub := publish.New(publish.DefaultConfig(), s.rdb, held.Epoch, s.log, func() { t.Post(reconcile.RoutesServed()) })
 	loop := reconcile.New(reconcile.Config{
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,
-		Debounce: 20 * time.Millisecond, OrphanAfter: 60 * time.Second, RouteGrace: 20 * time.Second,
+		Debounce: 20 * time.Millisecond, OrphanAfter: s.cfg.Orphans, RouteGrace: 20 * time.Second,
 	}, s.store, held, pub, inbox, s.log)
 	s.term.Store(&term{term: t, loop: loop, ended: ctx.Done()})
 	s.agents.Lead(t)

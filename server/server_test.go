@@ -252,3 +252,83 @@ func TestServer_OldLeaderWritesNothing(t *testing.T) {
 		}
 	})
 }
+
+// placed writes what a leader writes before any command leaves, and nothing more:
+// the state in which it died.
+func (r *rig) placed(name, node string) model.Instance {
+	r.t.Helper()
+	rel := r.deploy(name, 1)
+	none, err := r.store.Lease(r.t.Context(), "leader")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	l, err := r.store.TakeLease(r.t.Context(), none, "dead", "", time.Now().UnixMilli())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	now := time.Now()
+	i := model.Instance{ID: store.NewID(), AppID: rel.AppID, ReleaseID: rel.ID, Role: model.Primary, NodeID: node, Epoch: l.Epoch, CreatedAt: now}
+	err = r.store.Apply(r.t.Context(), l, store.Control{
+		Nodes:       []model.Node{{ID: node, Name: node, MemoryMiB: 4096, CPUMilli: 4000}},
+		Insert:      []model.Instance{i},
+		Deployments: []model.Deployment{{ReleaseID: rel.ID, AppID: rel.AppID, Status: model.DeploymentRunning, StartedAt: now, Deadline: now.Add(time.Minute)}},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.store.ReleaseLease(r.t.Context(), l); err != nil {
+		r.t.Fatal(err)
+	}
+	return i
+}
+
+func TestServer_KilledBetweenRowAndCommandNeitherDoublesNorLoses(t *testing.T) { // R2, DEFECTS 3, 55
+	eachDatabase(t, func(t *testing.T, r *rig) {
+		want := r.placed("shop", "n1")
+		s := r.server("s1")
+		a := r.agent("n1", s.Addr())
+		r.monitor(s.Addr(), healthy)
+		r.serving("shop", 1, 1)
+		if got := a.running(); len(got) != 1 || got[0] != want.ID {
+			t.Errorf("running %v, want %s alone", got, want.ID)
+		}
+		if len(a.starts) != 1 {
+			t.Errorf("started %v", a.starts)
+		}
+	})
+}
+
+func TestServer_PlacedOnANodeThatHasNotSyncedIsNotPlacedAgain(t *testing.T) { // R6
+	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	want := r.placed("shop", "n1")
+	// The dead leader has published; into an empty Redis nothing would be written
+	// before the silent node has spoken or been waited for.
+	r.rdb.HSet(t.Context(), route.VersionKey, "epoch", 1, "seq", 1)
+	s := r.server("s1", func(c *Config) { c.LostAfter = time.Hour })
+	b := r.agent("n2", s.Addr())
+	r.monitor(s.Addr(), healthy)
+	r.deploy("other", 1) // never bound: placed at once
+	r.serving("other", 1, 1)
+	if rows := r.rows("shop"); len(rows) != 1 || rows[0].ID != want.ID || len(b.running()) != 1 {
+		t.Errorf("rows %+v, on the other node %v", rows, b.running())
+	}
+}
+
+func TestServer_OrphansAreStoppedAfterATimeAndOnlyThey(t *testing.T) { // R7
+	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	s := r.server("s1")
+	r.monitor(s.Addr(), healthy)
+	orphan := model.Observed{ID: store.NewID(), Phase: model.PhaseRunning, Addr: "127.0.0.1:9"}
+	a := r.agentWith("n1", map[string]model.Observed{orphan.ID: orphan}, s.Addr())
+	r.deploy("shop", 1)
+	r.serving("shop", 1, 1)
+	r.wait("the orphan is stopped", func() error {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.stopped) != 1 || a.stopped[0] != orphan.ID {
+			return fmt.Errorf("stopped %v", a.stopped)
+		}
+		return nil
+	})
+	r.serving("shop", 1, 1)
+}

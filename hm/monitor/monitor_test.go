@@ -207,7 +207,7 @@ func TestMonitor_KnownTarget_StartsFromItsVerdict(t *testing.T) {
 		a.Known, a.Healthy = true, true
 		w.Replace([]Target{a})
 		w.want("a", true)
-		w.pass(2 * runningEvery) // at most two failures
+		w.pass(8 * time.Second) // at most two failures: the third comes after 9s or later
 		w.want("a", true)
 		w.pass(2 * runningEvery)
 		w.want("a", false)
