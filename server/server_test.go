@@ -191,6 +191,28 @@ func TestServer_CrashingReleaseFailsAndTheOldOneServes(t *testing.T) {
 	r.serving("shop", 1, 1)
 }
 
+func TestServer_NodeOnWhichAReleaseFailsIsNotTriedAgainFirst(t *testing.T) { // DEFECTS 29
+	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	s := r.server("s1")
+	a, b := r.agent("n1", s.Addr()), r.agent("n2", s.Addr())
+	r.monitor(s.Addr(), healthy)
+	r.wait("both nodes are there", func() error {
+		nodes, err := r.store.Nodes(t.Context())
+		if err == nil && len(nodes) != 2 {
+			err = fmt.Errorf("%d nodes", len(nodes))
+		}
+		return err
+	})
+	a.mu.Lock() // n1 comes first by its ID; it breaks this release
+	rel := r.deploy("shop", 1)
+	a.failing[rel.ID] = true
+	a.mu.Unlock()
+	r.serving("shop", 1, 1)
+	if len(b.running()) != 1 || len(a.starts) > 1 {
+		t.Errorf("n1 was tried %d times, n2 runs %v", len(a.starts), b.running())
+	}
+}
+
 func TestServer_DeletedAppLeavesNoRowAndNoRoute(t *testing.T) { // DEFECTS 11, 18, 46, 48
 	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
 	s := r.server("s1")

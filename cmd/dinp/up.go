@@ -175,8 +175,9 @@ func (u *up) openStores(ctx context.Context) (err error) {
 	return err
 }
 
-// secret is what the parts of this process show each other; it is made anew at
-// each start, because nobody else needs it.
+// openParts makes the parts and binds the ports that others of them must know.
+// The secret that they show each other is made anew at each start, because
+// nobody else needs it.
 func (u *up) openParts(context.Context) (err error) {
 	secret := rand.Text()
 	c := defaults()

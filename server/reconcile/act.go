@@ -9,6 +9,7 @@ import (
 	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/dispatch"
 	"github.com/dinp/dinp/server/plan"
+	"github.com/dinp/dinp/sql/store"
 )
 
 // nodeRef is a node together with the session it speaks by.
@@ -50,7 +51,7 @@ func (l *Loop) commitReap(a *app, reap plan.Reap, now time.Time) {
 	if reap.Failed {
 		a.slots[reap.Slot] = plan.Failed(l.cfg.Plan, a.slots[reap.Slot], now)
 		if r.ReleaseID == a.ReleaseID {
-			l.noteFailure(a, o, now)
+			l.noteFailure(a, r.NodeID, o, now)
 		}
 	}
 	l.removeRow(r)
@@ -62,10 +63,12 @@ func (l *Loop) commitReap(a *app, reap plan.Reap, now time.Time) {
 }
 
 // noteFailure counts an end of the wanted release's instances, for its deployment.
-func (l *Loop) noteFailure(a *app, o model.Observed, now time.Time) {
+// The nodes they ended on are the last to be tried again.
+func (l *Loop) noteFailure(a *app, nodeID string, o model.Observed, now time.Time) {
 	if a.failuresOf != a.ReleaseID {
-		a.failures, a.failuresOf = nil, a.ReleaseID
+		a.failures, a.failuresOf, a.failedOn = nil, a.ReleaseID, map[string]int{}
 	}
+	a.failedOn[nodeID]++
 	code := o.Code
 	if code == "" {
 		code = model.CodeCrashed
@@ -131,6 +134,10 @@ func (l *Loop) sendStart(a *app, r *row, s *dispatch.Session) {
 		MemoryMib: rel.Spec.MemoryMiB, CpuMilli: rel.Spec.CPUMilli, SpecHash: rel.Spec.Hash(),
 	})
 	r.sentTo = s.ID
+}
+
+func orphanEvent(id string) store.Control {
+	return store.Control{Events: []model.Event{{Actor: "server", Verb: "instance.orphan", Subject: id, Message: "an instance without a row is stopped"}}}
 }
 
 // stopOrphans stops instances that agents have and nobody wants (R7): only

@@ -75,6 +75,7 @@ type app struct {
 	slots       map[int]plan.Slot
 	failures    []plan.Failure // of failuresOf's instances
 	failuresOf  string         // release ID
+	failedOn    map[string]int // of those, by node ID
 	unplaceable time.Time
 	refusal     *model.Error
 	pending     []plan.Pending

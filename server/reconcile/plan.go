@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/place"
 	"github.com/dinp/dinp/server/plan"
 	"github.com/dinp/dinp/sql/store"
@@ -204,7 +205,7 @@ func (l *Loop) enterStarts(d *decided, batch *store.Control, now time.Time) {
 			l.swept = time.Time{} // it will be read in the next sweep
 			continue
 		}
-		nodes := l.placeNodes(a, d, now)
+		nodes := l.placeNodes(a, d, s.ReleaseID, now)
 		at, refused := place.Pick(nodes, place.Request{MemoryMiB: rel.Spec.MemoryMiB, CPUMilli: rel.Spec.CPUMilli, Avoid: s.Avoid})
 		if at < 0 {
 			e := refused.Error()
@@ -236,36 +237,59 @@ func (l *Loop) refused(a *app, e *model.Error, now time.Time) {
 	}
 }
 
-// placeNodes is the cluster as placement sees it for one app.
-func (l *Loop) placeNodes(a *app, d *decided, now time.Time) []place.Node {
-	reaped := map[string]bool{}
+// placeNodes is the cluster as placement sees it for a release of one app.
+func (l *Loop) placeNodes(a *app, d *decided, releaseID string, now time.Time) []place.Node {
+	reaped := map[string]plan.Reap{}
 	for _, r := range d.plan.Reap {
-		reaped[r.ID] = true
+		reaped[r.ID] = r
 	}
 	nodes := make([]place.Node, 0, len(l.cluster.Nodes))
 	for _, id := range slices.Sorted(maps.Keys(l.cluster.Nodes)) {
-		n := l.cluster.Nodes[id]
-		p := place.Node{
-			ID: id, Name: n.Name, Zone: n.Zone, Status: l.cluster.Status(n, l.cfg.Limits, now), Availability: l.avail[id],
-			MemoryMiB: n.MemoryMiB, CPUMilli: n.CPUMilli,
-		}
-		if p.Status == model.NodeReady && !n.Placeable() {
-			p.Status = model.NodeUnknown // its stream has ended: no new placements there (R8)
-		}
-		if led := l.ledger[id]; led != nil {
-			p.ReservedMiB, p.ReservedMilli = led.memory, led.cpu
+		n := l.placeNode(l.cluster.Nodes[id], now)
+		if a.failuresOf == releaseID {
+			n.Failures = a.failedOn[id]
 		}
 		for _, r := range l.byNode[id] {
-			switch {
-			case reaped[r.ID]:
-				p.ReservedMiB, p.ReservedMilli = p.ReservedMiB-r.memory, p.ReservedMilli-r.cpu
-			case r.AppID == a.ID && !r.Stopping:
-				p.OfApp++
+			reap, gone := reaped[r.ID]
+			l.countRow(&n, r, a, gone)
+			if reap.Failed && r.ReleaseID == releaseID {
+				n.Failures++ // not in failedOn before the plan is committed
 			}
 		}
-		nodes = append(nodes, p)
+		nodes = append(nodes, n)
 	}
 	return nodes
+}
+
+// placeNode is a node without regard to what runs on it, but for the ledger.
+func (l *Loop) placeNode(n *actual.Node, now time.Time) place.Node {
+	p := place.Node{
+		ID: n.ID, Name: n.Name, Zone: n.Zone, Status: l.cluster.Status(n, l.cfg.Limits, now), Availability: l.avail[n.ID],
+		MemoryMiB: n.MemoryMiB, CPUMilli: n.CPUMilli,
+	}
+	if p.Status == model.NodeReady && !n.Placeable() {
+		p.Status = model.NodeUnknown // its stream has ended: no new placements there (R8)
+	}
+	if led := l.ledger[n.ID]; led != nil {
+		p.ReservedMiB, p.ReservedMilli = led.memory, led.cpu
+	}
+	return p
+}
+
+// countRow adds what one instance on a node means for placing another of app a.
+func (l *Loop) countRow(n *place.Node, r *row, a *app, gone bool) {
+	switch {
+	case gone: // its row goes with this very plan
+		n.ReservedMiB, n.ReservedMilli = n.ReservedMiB-r.memory, n.ReservedMilli-r.cpu
+	case r.Stopping:
+	default:
+		if r.AppID == a.ID {
+			n.OfApp++
+		}
+		if l.cluster.Node(r.NodeID).Observed[r.ID].Phase < model.PhaseRunning {
+			n.Starting++
+		}
+	}
 }
 
 // undo takes the placements of plans back that could not be written.

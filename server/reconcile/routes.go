@@ -10,7 +10,6 @@ import (
 	"github.com/dinp/dinp/common/route"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/server/routes"
-	"github.com/dinp/dinp/sql/store"
 )
 
 // publish hands an app's routes to the publisher and notes at which revision
@@ -154,10 +153,6 @@ func endpointIDs(table map[string]string) []string {
 		}
 	}
 	return out
-}
-
-func orphanEvent(id string) store.Control {
-	return store.Control{Events: []model.Event{{Actor: "server", Verb: "instance.orphan", Subject: id, Message: "an instance without a row is stopped"}}}
 }
 
 // targetLine is what a monitor was told of an instance.
