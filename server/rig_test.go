@@ -36,6 +36,8 @@ type rig struct {
 	store *store.Store
 	rdb   *redis.Client
 	by    model.Actor
+
+	patience time.Duration // with routers that do not answer
 }
 
 func newRig(t *testing.T, url string) *rig {
@@ -46,7 +48,7 @@ func newRig(t *testing.T, url string) *rig {
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	t.Cleanup(func() { rdb.Close(); st.Close() })
-	return &rig{t: t, store: st, rdb: rdb, by: model.Actor{Name: "ada"}}
+	return &rig{t: t, store: st, rdb: rdb, by: model.Actor{Name: "ada"}, patience: 5 * time.Second}
 }
 
 // eachDatabase runs a test on the embedded database and on MariaDB.
@@ -71,6 +73,7 @@ func (r *rig) server(id string, change ...func(*Config)) *testServer {
 		f(&cfg)
 	}
 	s := New(cfg, r.store, r.rdb, slog.New(slog.NewTextHandler(testWriter{r.t}, nil)))
+	s.publish.Patience, s.routeGrace = r.patience, 300*time.Millisecond
 	if err := s.Listen(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -411,4 +414,38 @@ func (r *rig) rows(name string) []model.Instance {
 		r.t.Fatal(err)
 	}
 	return rows
+}
+
+// bind binds a domain and waits until it is routed: by then the leader has gone
+// through a whole round with everything that came before.
+func (r *rig) bind(name, domain string) {
+	r.t.Helper()
+	app, err := r.store.App(r.t.Context(), name)
+	if err == nil {
+		err = r.store.BindDomain(r.t.Context(), app.ID, domain, r.by)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.wait(domain+" is routed", func() error { return r.rdb.Get(r.t.Context(), route.DomainPrefix+domain).Err() })
+}
+
+// ready is how many instances of an app the leader holds for ready.
+func (r *rig) ready(addr, name string) (n int, err error) {
+	app, err := r.store.App(r.t.Context(), name)
+	if err != nil {
+		return 0, err
+	}
+	conn, err := dial(addr)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	reply, err := pb.NewPlatformClient(conn).App(r.t.Context(), &pb.AppRequest{AppId: app.ID})
+	for _, i := range reply.GetInstances() {
+		if i.GetReady() {
+			n++
+		}
+	}
+	return n, err
 }

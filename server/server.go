@@ -43,6 +43,9 @@ type Server struct {
 	listener net.Listener
 	admin    net.Listener
 	metrics  *prometheus.Registry
+
+	publish    publish.Config
+	routeGrace time.Duration // see reconcile.Config
 }
 
 // term is one leadership.
@@ -54,7 +57,7 @@ type term struct {
 
 // New makes a server; nothing runs before Listen and Run.
 func New(cfg Config, st *store.Store, rdb publish.Redis, log *slog.Logger) *Server {
-	return &Server{cfg: cfg, store: st, rdb: rdb, log: log.With("component", "server"), metrics: prometheus.NewRegistry()}
+	return &Server{cfg: cfg, store: st, rdb: rdb, log: log.With("component", "server"), metrics: prometheus.NewRegistry(), publish: publish.DefaultConfig(), routeGrace: 20 * time.Second}
 }
 
 // Listen binds the ports, so that addresses are known before Run.
@@ -134,10 +137,10 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	defer end(nil)
 	inbox := make(chan dispatch.Event, 1024)
 	t := dispatch.NewTerm(ctx, held.Epoch, held.Owner, s.cfg.Heartbeat, inbox)
-	pub := publish.New(publish.DefaultConfig(), s.rdb, held.Epoch, s.log, func() { t.Post(reconcile.RoutesServed()) })
+	pub := publish.New(s.publish, s.rdb, held.Epoch, s.log, func() { t.Post(reconcile.RoutesServed()) })
 	loop := reconcile.New(reconcile.Config{
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,
-		Debounce: 20 * time.Millisecond, OrphanAfter: s.cfg.Orphans, RouteGrace: 20 * time.Second,
+		Debounce: 20 * time.Millisecond, OrphanAfter: s.cfg.Orphans, RouteGrace: s.routeGrace,
 	}, s.store, held, pub, inbox, s.log)
 	s.term.Store(&term{term: t, loop: loop, ended: ctx.Done()})
 	s.agents.Lead(t)

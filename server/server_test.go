@@ -100,9 +100,16 @@ func TestServer_LostNodeIsReplacedAndItsReturnMakesNoDouble(t *testing.T) {
 	r.serving("shop", 1, 3)
 	lost := agents["n1"]
 	lost.stop()
-	r.wait("a replacement runs elsewhere", func() error {
-		if n := len(agents["n2"].running()) + len(agents["n3"].running()); n != 3 {
-			return fmt.Errorf("%d run", n)
+	// Ready, not only running: else the original would rightly be kept (R10).
+	r.wait("a replacement is ready elsewhere", func() error {
+		ids := append(agents["n2"].running(), agents["n3"].running()...)
+		for _, id := range ids {
+			if !r.routes(id) {
+				return fmt.Errorf("%s is not routed", id)
+			}
+		}
+		if len(ids) != 3 {
+			return fmt.Errorf("%d run", len(ids))
 		}
 		return nil
 	})
@@ -149,11 +156,66 @@ func TestServer_LeaderChangeKeepsWhatRunsAndRoutes(t *testing.T) { // R6, DEFECT
 			}
 			return nil
 		})
+		r.bind("shop", "www.shop.example")
 		r.serving("shop", 1, 2)
 		if got := a.running(); fmt.Sprint(got) != fmt.Sprint(running) {
 			t.Errorf("running %v, want %v", got, running)
 		}
 	})
+}
+
+func TestServer_StopsNothingBeforeEveryRouterHasLetItGo(t *testing.T) { // R18, DEFECTS 19
+	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r.patience = time.Hour
+	s := r.server("s1")
+	a := r.agent("n1", s.Addr())
+	r.monitor(s.Addr(), healthy)
+	r.deploy("shop", 2)
+	r.serving("shop", 1, 2)
+	r.router(route.Version{}) // it lives, and has taken nothing yet
+	r.scale("shop", 1)
+	r.serving("shop", 1, 1)
+	r.bind("shop", "www.shop.example")
+	a.mu.Lock()
+	if len(a.stopped) != 0 {
+		t.Errorf("stopped %v while a router may still send requests there", a.stopped)
+	}
+	a.mu.Unlock()
+	r.router(route.Version{Epoch: time.Now().Add(time.Hour).UnixMilli()})
+	r.wait("it is stopped", func() error {
+		if n := len(a.running()); n != 1 {
+			return fmt.Errorf("%d run", n)
+		}
+		return nil
+	})
+}
+
+// router writes the line of a router that serves a version.
+func (r *rig) router(v route.Version) {
+	line := route.RouterLine{ID: "slow", Serves: v, At: time.Now().Add(time.Hour)} // counts as live for the whole test
+	r.rdb.HSet(r.t.Context(), route.RoutersKey, line.ID, route.EncodeRouterLine(line))
+}
+
+func TestServer_AppWhoseProbesAllFailAtOnceStaysRouted(t *testing.T) { // R12, DEFECTS 50
+	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	s := r.server("s1")
+	a := r.agent("n1", s.Addr())
+	stop := r.monitor(s.Addr(), healthy)
+	r.deploy("shop", 2)
+	r.serving("shop", 1, 2)
+	stop()
+	r.monitor(s.Addr(), func(string) bool { return false })
+	r.wait("all are judged unhealthy", func() error {
+		if n, err := r.ready(s.Addr(), "shop"); n != 0 || err != nil {
+			return fmt.Errorf("%d ready, %v", n, err)
+		}
+		return nil
+	})
+	r.bind("shop", "www.shop.example")
+	r.serving("shop", 1, 2)
+	if len(a.running()) < 2 {
+		t.Errorf("running %v", a.running())
+	}
 }
 
 func TestServer_FlushedRedisIsWrittenAnew(t *testing.T) { // DEFECTS 47

@@ -95,7 +95,7 @@ func (l *Loop) routeViews(a *app, now time.Time) []routes.Instance {
 		v, judged := l.cluster.Verdicts[r.ID]
 		i := routes.Instance{
 			ID: r.ID, Addr: o.Addr, Release: l.releases[r.ReleaseID].Number,
-			Running: seen && o.Phase == model.PhaseRunning && !r.Stopping, WasRouted: r.inRoutes || v.Healthy && !v.Judged,
+			Running: seen && o.Phase == model.PhaseRunning && !r.Stopping, WasRouted: r.inRoutes,
 		}
 		i.Ready = i.Running && v.Healthy
 		switch {
