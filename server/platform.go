@@ -18,23 +18,24 @@ type platform struct {
 	s *Server
 }
 
-// ask runs f in the reconciler's goroutine, which owns the state it reads.
-func (p *platform) ask(ctx context.Context, f func(*reconcile.Loop)) error {
+// ask runs f in the reconciler's goroutine, which owns the state it reads, and
+// hands its answer over: who has stopped waiting shares nothing with f.
+func ask[T any](ctx context.Context, p *platform, f func(*reconcile.Loop) T) (none T, err error) {
 	t := p.s.term.Load()
 	if t == nil {
-		return status.Error(codes.Unavailable, "not the leader; the leader is at "+p.s.leaderAddress())
+		return none, status.Error(codes.Unavailable, "not the leader; the leader is at "+p.s.leaderAddress())
 	}
-	done := make(chan struct{})
-	if !t.term.Post(dispatch.Do(func() { f(t.loop); close(done) })) {
-		return status.Error(codes.Unavailable, "this server has just stopped leading")
+	answer := make(chan T, 1)
+	if !t.term.Post(dispatch.Do(func() { answer <- f(t.loop) })) {
+		return none, status.Error(codes.Unavailable, "this server has just stopped leading")
 	}
 	select {
-	case <-done:
-		return nil
+	case out := <-answer:
+		return out, nil
 	case <-ctx.Done():
-		return status.FromContextError(ctx.Err()).Err()
+		return none, status.FromContextError(ctx.Err()).Err()
 	case <-t.ended:
-		return status.Error(codes.Unavailable, "this server has just stopped leading")
+		return none, status.Error(codes.Unavailable, "this server has just stopped leading")
 	}
 }
 
@@ -48,27 +49,24 @@ func (p *platform) Nudge(_ context.Context, r *pb.NudgeRequest) (*pb.NudgeReply,
 }
 
 // App implements pb.PlatformServer.
-func (p *platform) App(ctx context.Context, r *pb.AppRequest) (out *pb.AppReply, err error) {
-	err = p.ask(ctx, func(l *reconcile.Loop) { out = l.AppReply(r.GetAppId()) })
-	return out, err
+func (p *platform) App(ctx context.Context, r *pb.AppRequest) (*pb.AppReply, error) {
+	return ask(ctx, p, func(l *reconcile.Loop) *pb.AppReply { return l.AppReply(r.GetAppId()) })
 }
 
 // Apps implements pb.PlatformServer.
-func (p *platform) Apps(ctx context.Context, _ *pb.AppsRequest) (out *pb.AppsReply, err error) {
-	err = p.ask(ctx, func(l *reconcile.Loop) { out = l.AppsReply() })
-	return out, err
+func (p *platform) Apps(ctx context.Context, _ *pb.AppsRequest) (*pb.AppsReply, error) {
+	return ask(ctx, p, (*reconcile.Loop).AppsReply)
 }
 
 // Nodes implements pb.PlatformServer.
-func (p *platform) Nodes(ctx context.Context, _ *pb.NodesRequest) (out *pb.NodesReply, err error) {
-	err = p.ask(ctx, func(l *reconcile.Loop) { out = l.NodesReply() })
-	return out, err
+func (p *platform) Nodes(ctx context.Context, _ *pb.NodesRequest) (*pb.NodesReply, error) {
+	return ask(ctx, p, (*reconcile.Loop).NodesReply)
 }
 
 // Logs implements pb.PlatformServer.
 func (p *platform) Logs(r *pb.LogsRequest, stream pb.Platform_LogsServer) error {
-	var src *reconcile.LogSource
-	if err := p.ask(stream.Context(), func(l *reconcile.Loop) { src = l.SessionOf(r.GetInstanceId(), r.GetNodeId()) }); err != nil {
+	src, err := ask(stream.Context(), p, func(l *reconcile.Loop) *reconcile.LogSource { return l.SessionOf(r.GetInstanceId(), r.GetNodeId()) })
+	if err != nil {
 		return err
 	}
 	switch {
@@ -77,7 +75,7 @@ func (p *platform) Logs(r *pb.LogsRequest, stream pb.Platform_LogsServer) error 
 	case src.Session == nil:
 		return status.Errorf(codes.Unavailable, "the agent of node %s is away; its logs are on its disk", src.Node)
 	}
-	err := src.Session.Logs(stream.Context(), &pb.LogRequest{InstanceId: r.GetInstanceId(), Tail: r.GetTail(), SinceMs: r.GetSinceMs(), Follow: r.GetFollow()}, stream.Send)
+	err = src.Session.Logs(stream.Context(), &pb.LogRequest{InstanceId: r.GetInstanceId(), Tail: r.GetTail(), SinceMs: r.GetSinceMs(), Follow: r.GetFollow()}, stream.Send)
 	if errors.Is(err, context.Canceled) {
 		return status.FromContextError(err).Err()
 	}

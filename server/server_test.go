@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/sql/store"
 )
@@ -415,4 +416,25 @@ func TestServer_OrphansAreStoppedAfterATimeAndOnlyThey(t *testing.T) { // R7
 		return nil
 	})
 	r.serving("shop", 1, 1)
+}
+
+// The reader of a dashboard page goes away while the reconciler still writes its
+// answer; the race detector fails this test when the two share anything.
+func TestServer_AnswersACallerWhoHasGoneWithoutSharing(t *testing.T) {
+	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	s := r.server("a")
+	r.wait("it leads", func() error {
+		if !s.Leads() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	p := &platform{s: s.Server}
+	for range 200 {
+		if out, err := p.Apps(gone, &pb.AppsRequest{}); err == nil && out == nil {
+			t.Fatal("neither an answer nor an error")
+		}
+	}
 }
