@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
-	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/common/route"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/sql/store"
 )
 
@@ -436,5 +436,8 @@ func TestServer_AnswersACallerWhoHasGoneWithoutSharing(t *testing.T) {
 		if out, err := p.Apps(gone, &pb.AppsRequest{}); err == nil && out == nil {
 			t.Fatal("neither an answer nor an error")
 		}
+	}
+	if _, err := p.Apps(t.Context(), &pb.AppsRequest{}); err != nil { // by now all of them were answered
+		t.Error(err)
 	}
 }
