@@ -138,10 +138,10 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	inbox := make(chan dispatch.Event, 1024)
 	t := dispatch.NewTerm(ctx, held.Epoch, held.Owner, s.cfg.Heartbeat, inbox)
 	pub := publish.New(s.publish, s.rdb, held.Epoch, s.log, func() { t.Post(reconcile.RoutesServed()) })
-	loop := reconcile.New(reconcile.Config{
+	loop := reconcile.NewLoop(reconcile.Config{
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,
 		Debounce: 20 * time.Millisecond, OrphanAfter: s.cfg.Orphans, RouteGrace: s.routeGrace,
-	}, s.store, held, pub, inbox, s.log)
+	}, held, reconcile.Deps{Store: s.store, Routes: pub, NewID: store.NewID, Log: s.log}, inbox)
 	s.term.Store(&term{term: t, loop: loop, ended: ctx.Done()})
 	s.agents.Lead(t)
 	defer s.agents.Lead(nil)

@@ -11,17 +11,17 @@ type Event any
 
 // SessionOpened says that an agent came.
 type SessionOpened struct {
-	Session *Session
+	Session Session
 	Hello   *pb.Hello
 }
 
 // SessionClosed says that a stream ended. It is a hint only: the node is
 // unknown when its heartbeats have been missed.
-type SessionClosed struct{ Session *Session }
+type SessionClosed struct{ Session Session }
 
 // Synced carries all that an agent knows.
 type Synced struct {
-	Session     *Session
+	Session     Session
 	Instances   []model.Observed
 	DockerOK    bool
 	DockerError string
@@ -29,27 +29,27 @@ type Synced struct {
 
 // Reported carries what changed at an agent.
 type Reported struct {
-	Session   *Session
+	Session   Session
 	Instances []model.Observed
 }
 
 // Beat is a heartbeat.
 type Beat struct {
-	Session     *Session
+	Session     Session
 	Digest      []byte
 	DockerOK    bool
 	DockerError string
 }
 
 // MonitorOpened says that a health monitor came and wants its targets.
-type MonitorOpened struct{ Monitor *Monitor }
+type MonitorOpened struct{ Monitor Monitor }
 
 // MonitorClosed says that a monitor's stream ended.
-type MonitorClosed struct{ Monitor *Monitor }
+type MonitorClosed struct{ Monitor Monitor }
 
 // Judged carries a monitor's verdicts.
 type Judged struct {
-	Monitor  *Monitor
+	Monitor  Monitor
 	Verdicts []model.Verdict
 }
 

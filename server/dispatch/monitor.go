@@ -12,16 +12,24 @@ import (
 	"github.com/dinp/dinp/proto/wire"
 )
 
-// Monitor is one health monitor's stream in one term.
-type Monitor struct {
-	ID     string
+// Monitor is one health monitor's stream in one term, as the reconciler sees it.
+type Monitor interface {
+	ID() string
+	// Targets sends targets; a monitor that does not keep up is cut off and comes
+	// back for all of them.
+	Targets(*pb.HealthTargets)
+}
+
+// monitor is a Monitor over gRPC.
+type monitor struct {
+	id     string
 	out    chan *pb.HealthTargets
 	cancel context.CancelCauseFunc
 }
 
-// Targets sends targets; a monitor that does not keep up is cut off and comes
-// back for all of them.
-func (m *Monitor) Targets(t *pb.HealthTargets) {
+func (m *monitor) ID() string { return m.id }
+
+func (m *monitor) Targets(t *pb.HealthTargets) {
 	select {
 	case m.out <- t:
 	default:
@@ -45,7 +53,7 @@ func (s *Service) Watch(stream pb.Health_WatchServer) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(term.ctx, func() { cancel(errTermOver) })()
-	m := &Monitor{ID: first.GetMonitorId(), out: make(chan *pb.HealthTargets, 256), cancel: cancel}
+	m := &monitor{id: first.GetMonitorId(), out: make(chan *pb.HealthTargets, 256), cancel: cancel}
 	term.post(ctx, MonitorOpened{m})
 	defer term.post(term.ctx, MonitorClosed{m})
 	go receiveVerdicts(ctx, cancel, stream, term, m, first)
@@ -62,7 +70,7 @@ func (s *Service) Watch(stream pb.Health_WatchServer) error {
 }
 
 // receiveVerdicts reads until the stream ends; gRPC ends it when Watch returns.
-func receiveVerdicts(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Health_WatchServer, term *Term, m *Monitor, msg *pb.HealthMessage) {
+func receiveVerdicts(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Health_WatchServer, term *Term, m *monitor, msg *pb.HealthMessage) {
 	for {
 		if n := len(msg.GetVerdicts()); n > 0 {
 			verdicts := make([]model.Verdict, n)

@@ -14,9 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
 )
 
 // Term is one leadership of this server: what its messages are stamped with and
@@ -103,7 +101,7 @@ func (s *Service) Session(stream pb.Agents_SessionServer) error {
 }
 
 // run serves one session until it ends: this goroutine writes, another reads.
-func (s *Service) run(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *Session, hello *pb.Hello, seq uint64) error {
+func (s *Service) run(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *session, hello *pb.Hello, seq uint64) error {
 	sess.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: sess.term.Heartbeat.Milliseconds()}}})
 	if !sess.term.post(ctx, SessionOpened{sess, hello}) {
 		return status.Error(codes.Unavailable, errTermOver.Error())
@@ -125,10 +123,9 @@ func (s *Service) run(ctx context.Context, cancel context.CancelCauseFunc, strea
 	}
 }
 
-// receive reads the agent's messages. After a gap in their numbers everything
-// but a full sync is dropped: a change that was missed makes later ones lie.
-func (s *Service) receive(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *Session, seq uint64) {
-	gap := false
+// receive turns the agent's messages into events.
+func (s *Service) receive(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *session, seq uint64) {
+	inlet := NewInlet(seq)
 	messages := make(chan *pb.AgentMessage)
 	go pump(ctx, cancel, stream, messages)
 	for {
@@ -136,16 +133,14 @@ func (s *Service) receive(ctx context.Context, cancel context.CancelCauseFunc, s
 		case <-ctx.Done():
 			return
 		case m := <-messages:
-			if m.GetSeq() != seq+1 {
-				gap = true
+			take, resync := inlet.Admit(m)
+			if resync {
 				sess.Resync()
 			}
-			seq = m.GetSeq()
-			if _, full := m.GetBody().(*pb.AgentMessage_Sync); full {
-				gap = false
-			}
-			if !gap {
-				s.take(ctx, sess, m)
+			if c := m.GetLogChunk(); take && c != nil {
+				sess.chunk(c)
+			} else if e := EventOf(sess, m); take && e != nil {
+				sess.term.post(ctx, e)
 			}
 		}
 	}
@@ -166,25 +161,4 @@ func pump(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_
 			return
 		}
 	}
-}
-
-func (s *Service) take(ctx context.Context, sess *Session, m *pb.AgentMessage) {
-	switch b := m.GetBody().(type) {
-	case *pb.AgentMessage_Sync:
-		sess.term.post(ctx, Synced{sess, observed(b.Sync.GetInstances()), b.Sync.GetDockerOk(), b.Sync.GetDockerError()})
-	case *pb.AgentMessage_Report:
-		sess.term.post(ctx, Reported{sess, observed(b.Report.GetInstances())})
-	case *pb.AgentMessage_Heartbeat:
-		sess.term.post(ctx, Beat{sess, b.Heartbeat.GetDigest(), b.Heartbeat.GetDockerOk(), b.Heartbeat.GetDockerError()})
-	case *pb.AgentMessage_LogChunk:
-		sess.chunk(b.LogChunk)
-	}
-}
-
-func observed(in []*pb.InstanceStatus) []model.Observed {
-	out := make([]model.Observed, len(in))
-	for i, v := range in {
-		out[i] = wire.ToObserved(v)
-	}
-	return out
 }

@@ -18,11 +18,26 @@ const outboxSize = 1024
 // ErrClosed says that a session has ended.
 var ErrClosed = errors.New("the agent's session has ended")
 
-// Session is one agent's stream in one term. The reconciler sends by it; it
-// never blocks.
-type Session struct {
-	ID     string
-	NodeID string
+// Session is one agent's stream in one term, as the reconciler sees it. Sending
+// by it never blocks: an agent that does not keep up loses the session, and
+// comes back for all of it.
+type Session interface {
+	ID() string     // unique among all sessions
+	NodeID() string // whose agent it is
+	Start(*pb.Start)
+	Stop(*pb.Stop)
+	Forget(instanceIDs []string) // the agent may drop what it remembers of these gone instances
+	Resync()                     // asks for a full sync
+	Close(why error)             // the agent will come back
+	// Logs asks for an instance's output and calls take with each chunk until the
+	// agent has ended it, ctx ends or the session does (ErrClosed).
+	Logs(ctx context.Context, r *pb.LogRequest, take func(*pb.LogChunk) error) error
+}
+
+// session is a Session over gRPC.
+type session struct {
+	id     string
+	nodeID string
 
 	term   *Term
 	out    chan *pb.ServerMessage
@@ -34,40 +49,38 @@ type Session struct {
 	logs map[string]chan *pb.LogChunk // by request ID
 }
 
-func newSession(ctx context.Context, cancel context.CancelCauseFunc, term *Term, nodeID string) *Session {
-	return &Session{
-		ID: uuid.NewString(), NodeID: nodeID, term: term, cancel: cancel, done: ctx.Done(),
+func newSession(ctx context.Context, cancel context.CancelCauseFunc, term *Term, nodeID string) *session {
+	return &session{
+		id: uuid.NewString(), nodeID: nodeID, term: term, cancel: cancel, done: ctx.Done(),
 		out: make(chan *pb.ServerMessage, outboxSize), logs: map[string]chan *pb.LogChunk{},
 	}
 }
 
-// Start sends the wish for an instance.
-func (s *Session) Start(m *pb.Start) {
+func (s *session) ID() string     { return s.id }
+func (s *session) NodeID() string { return s.nodeID }
+
+func (s *session) Start(m *pb.Start) {
 	s.send(&pb.ServerMessage{Body: &pb.ServerMessage_Start{Start: m}})
 }
 
-// Stop sends the end of an instance.
-func (s *Session) Stop(m *pb.Stop) { s.send(&pb.ServerMessage{Body: &pb.ServerMessage_Stop{Stop: m}}) }
+func (s *session) Stop(m *pb.Stop) { s.send(&pb.ServerMessage{Body: &pb.ServerMessage_Stop{Stop: m}}) }
 
-// Forget lets the agent drop what it remembers of gone instances.
-func (s *Session) Forget(ids []string) {
+func (s *session) Forget(ids []string) {
 	s.send(&pb.ServerMessage{Body: &pb.ServerMessage_Forget{Forget: &pb.Forget{InstanceIds: ids}}})
 }
 
-// Resync asks for a full sync.
-func (s *Session) Resync() {
+func (s *session) Resync() {
 	s.send(&pb.ServerMessage{Body: &pb.ServerMessage_Resync{Resync: &pb.Resync{}}})
 }
 
-// Close ends the session; the agent will come back.
-func (s *Session) Close(why error) { s.cancel(why) }
+func (s *session) Close(why error) { s.cancel(why) }
 
 // send stamps a message with the term's epoch and queues it.
-func (s *Session) send(m *pb.ServerMessage) {
+func (s *session) send(m *pb.ServerMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seq++
-	m.Epoch, m.LeaderId, m.Session, m.Seq = s.term.Epoch, s.term.LeaderID, s.ID, s.seq
+	m.Epoch, m.LeaderId, m.Session, m.Seq = s.term.Epoch, s.term.LeaderID, s.id, s.seq
 	select {
 	case s.out <- m:
 	default:
@@ -75,9 +88,7 @@ func (s *Session) send(m *pb.ServerMessage) {
 	}
 }
 
-// Logs asks for an instance's output and calls take with each chunk until the
-// agent has ended it, ctx ends or the session does.
-func (s *Session) Logs(ctx context.Context, r *pb.LogRequest, take func(*pb.LogChunk) error) error {
+func (s *session) Logs(ctx context.Context, r *pb.LogRequest, take func(*pb.LogChunk) error) error {
 	r.Id = uuid.NewString()
 	chunks := make(chan *pb.LogChunk, 64)
 	s.mu.Lock()
@@ -115,7 +126,7 @@ func (s *Session) Logs(ctx context.Context, r *pb.LogRequest, take func(*pb.LogC
 
 // chunk hands a piece of output to whoever asked; a reader that is too slow is
 // cut off, never waited for.
-func (s *Session) chunk(c *pb.LogChunk) {
+func (s *session) chunk(c *pb.LogChunk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ch, ok := s.logs[c.GetId()]

@@ -13,15 +13,15 @@ import (
 )
 
 // AppReply tells the live state of one app. Call it by Do.
-func (l *Loop) AppReply(id string) *pb.AppReply {
-	a := l.apps[id]
+func (c *Core) AppReply(id string) *pb.AppReply {
+	a := c.apps[id]
 	if a == nil {
 		return &pb.AppReply{State: "unknown to the leader yet"}
 	}
-	now := time.Now()
-	out := &pb.AppReply{State: l.sentence(a, now)}
+	now := c.deps.Now()
+	out := &pb.AppReply{State: c.sentence(a, now)}
 	for _, r := range sortedRows(a.rows) {
-		s := l.instanceState(r, now)
+		s := c.instanceState(r, now)
 		if s.Routed {
 			out.Ready++
 		}
@@ -33,63 +33,63 @@ func (l *Loop) AppReply(id string) *pb.AppReply {
 	return out
 }
 
-func (l *Loop) instanceState(r *row, now time.Time) *pb.InstanceState {
-	n := l.cluster.Node(r.NodeID)
-	o, v := n.Observed[r.ID], l.cluster.Verdicts[r.ID]
+func (c *Core) instanceState(r *row, now time.Time) *pb.InstanceState {
+	n := c.cluster.Node(r.NodeID)
+	o, v := n.Observed[r.ID], c.cluster.Verdicts[r.ID]
 	phase := o.Phase.String()
-	if s := l.cluster.Status(n, l.cfg.Limits, now); s == model.NodeUnknown || s == model.NodeLost {
+	if s := c.cluster.Status(n, c.cfg.Limits, now); s == model.NodeUnknown || s == model.NodeLost {
 		phase = string(s)
 	}
-	rel := l.releases[r.ReleaseID]
+	rel := c.releases[r.ReleaseID]
 	ready := o.Phase == model.PhaseRunning && v.Healthy && !r.Stopping
 	return &pb.InstanceState{
 		Id: r.ID, Slot: int32(r.Slot), Role: string(r.Role), NodeId: r.NodeID, NodeName: n.Name, ReleaseId: r.ReleaseID, Release: int32(rel.Number),
 		Phase: phase, Stopping: r.Stopping, Reason: string(r.Reason), Addr: o.Addr, Container: o.Container,
 		Ready: ready, Verdict: v.Evidence, Code: string(o.Code), Message: o.Message,
-		CreatedMs: wire.Millis(r.CreatedAt), StartedMs: wire.Millis(o.StartedAt), Routed: r.inRoutes && l.pub.Served() >= r.routeRev,
+		CreatedMs: wire.Millis(r.CreatedAt), StartedMs: wire.Millis(o.StartedAt), Routed: r.inRoutes && c.deps.Routes.Served() >= r.routeRev,
 	}
 }
 
 // AppsReply tells the live counts of all apps. Call it by Do.
-func (l *Loop) AppsReply() *pb.AppsReply {
-	now := time.Now()
+func (c *Core) AppsReply() *pb.AppsReply {
+	now := c.deps.Now()
 	out := &pb.AppsReply{}
-	for id, a := range l.apps {
-		c := &pb.AppCounts{AppId: id, State: l.sentence(a, now)}
+	for id, a := range c.apps {
+		counts := &pb.AppCounts{AppId: id, State: c.sentence(a, now)}
 		for _, r := range a.rows {
 			if r.inRoutes {
-				c.Ready++
+				counts.Ready++
 			}
-			if l.cluster.Node(r.NodeID).Observed[r.ID].Phase == model.PhaseRunning {
-				c.Running++
+			if c.cluster.Node(r.NodeID).Observed[r.ID].Phase == model.PhaseRunning {
+				counts.Running++
 			}
 		}
-		out.Apps = append(out.Apps, c)
+		out.Apps = append(out.Apps, counts)
 	}
 	return out
 }
 
 // NodesReply tells the live state of nodes and routers. Call it by Do.
-func (l *Loop) NodesReply() *pb.NodesReply {
-	now := time.Now()
-	out := &pb.NodesReply{LeaderId: l.lease.Owner, Epoch: l.lease.Epoch}
-	for id, n := range l.cluster.Nodes {
-		avail := l.avail[id]
+func (c *Core) NodesReply() *pb.NodesReply {
+	now := c.deps.Now()
+	out := &pb.NodesReply{LeaderId: c.lease.Owner, Epoch: c.lease.Epoch}
+	for id, n := range c.cluster.Nodes {
+		avail := c.avail[id]
 		if avail == "" {
 			avail = model.Active
 		}
 		s := &pb.NodeState{
-			Id: id, Name: n.Name, Address: n.Address, Zone: n.Zone, Status: string(l.cluster.Status(n, l.cfg.Limits, now)), Availability: string(avail),
-			MemoryMib: n.MemoryMiB, CpuMilli: n.CPUMilli, Instances: int32(len(l.byNode[id])), HeardMs: wire.Millis(n.Heard),
+			Id: id, Name: n.Name, Address: n.Address, Zone: n.Zone, Status: string(c.cluster.Status(n, c.cfg.Limits, now)), Availability: string(avail),
+			MemoryMib: n.MemoryMiB, CpuMilli: n.CPUMilli, Instances: int32(len(c.byNode[id])), HeardMs: wire.Millis(n.Heard),
 			Message: n.DockerError, Version: n.Version, DockerVersion: n.Docker,
 		}
-		if led := l.ledger[id]; led != nil {
+		if led := c.ledger[id]; led != nil {
 			s.MemoryReservedMib, s.CpuReservedMilli = led.memory, led.cpu
 		}
 		out.Nodes = append(out.Nodes, s)
 	}
 	slices.SortFunc(out.Nodes, func(a, b *pb.NodeState) int { return strings.Compare(a.GetName()+a.GetId(), b.GetName()+b.GetId()) })
-	for _, r := range l.pub.Routers() {
+	for _, r := range c.deps.Routes.Routers() {
 		out.Routers = append(out.Routers, &pb.RouterState{
 			Id: r.ID, Addr: r.Addr, Serves: r.Serves.String(), Live: !r.Stopped && now.Sub(r.At) < route.RouterLive,
 			AtMs: wire.Millis(r.At), Requests: r.Requests, Errors: r.Errors,
@@ -101,19 +101,19 @@ func (l *Loop) NodesReply() *pb.NodesReply {
 
 // SessionOf finds the session and instance by which output can be read; nil when
 // the node is away. Call it by Do.
-func (l *Loop) SessionOf(instanceID, nodeID string) *LogSource {
-	if r, ok := l.rows[instanceID]; ok {
+func (c *Core) SessionOf(instanceID, nodeID string) *LogSource {
+	if r, ok := c.rows[instanceID]; ok {
 		nodeID = r.NodeID
 	}
-	n, ok := l.cluster.Nodes[nodeID]
+	n, ok := c.cluster.Nodes[nodeID]
 	if !ok {
 		return nil
 	}
-	return &LogSource{Session: l.sessions[nodeID], Node: n.Name}
+	return &LogSource{Session: c.sessions[nodeID], Node: n.Name}
 }
 
 // sentence says in one line how an app is.
-func (l *Loop) sentence(a *app, now time.Time) string {
+func (c *Core) sentence(a *app, now time.Time) string {
 	if !a.DeletedAt.IsZero() {
 		return fmt.Sprintf("deleted; %d instances are being stopped", len(a.rows))
 	}
@@ -123,29 +123,29 @@ func (l *Loop) sentence(a *app, now time.Time) string {
 	d, ok := a.deployments[a.ReleaseID]
 	switch {
 	case a.Paused:
-		return "paused: what runs is left as it is; " + l.serves(a)
+		return "paused: what runs is left as it is; " + c.serves(a)
 	case !ok:
-		return l.version(a.ReleaseID) + " is about to be rolled out"
+		return c.version(a.ReleaseID) + " is about to be rolled out"
 	case d.Status == model.DeploymentFailed:
-		return l.version(a.ReleaseID) + " failed; " + l.serves(a)
+		return c.version(a.ReleaseID) + " failed; " + c.serves(a)
 	case d.Status == model.DeploymentRunning:
-		return l.rolling(a, d, now)
+		return c.rolling(a, d, now)
 	case a.Instances == 0:
 		return "scaled to 0: nothing runs, and nothing is wanted"
 	}
-	return l.serves(a)
+	return c.serves(a)
 }
 
-func (l *Loop) rolling(a *app, d model.Deployment, now time.Time) string {
+func (c *Core) rolling(a *app, d model.Deployment, now time.Time) string {
 	won := 0
 	for _, r := range a.rows {
 		if r.ReleaseID == d.ReleaseID && r.Role == model.Primary && !r.Stopping && r.inRoutes {
 			won++
 		}
 	}
-	s := fmt.Sprintf("rolling out %s: %d of %d instances serve it", l.version(d.ReleaseID), won, a.Instances)
+	s := fmt.Sprintf("rolling out %s: %d of %d instances serve it", c.version(d.ReleaseID), won, a.Instances)
 	if d.FromReleaseID != "" {
-		s += "; the rest is " + l.version(d.FromReleaseID)
+		s += "; the rest is " + c.version(d.FromReleaseID)
 	}
 	for _, p := range a.pending {
 		return s + "; waiting: " + p.Message
@@ -154,7 +154,7 @@ func (l *Loop) rolling(a *app, d model.Deployment, now time.Time) string {
 }
 
 // serves says which release serves on how many instances.
-func (l *Loop) serves(a *app) string {
+func (c *Core) serves(a *app) string {
 	count := map[string]int{}
 	for _, r := range a.rows {
 		if r.inRoutes {
@@ -169,7 +169,7 @@ func (l *Loop) serves(a *app) string {
 	}
 	var parts []string
 	for id, n := range count {
-		parts = append(parts, fmt.Sprintf("%s serves on %d of %d", l.version(id), n, a.Instances))
+		parts = append(parts, fmt.Sprintf("%s serves on %d of %d", c.version(id), n, a.Instances))
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, ", ")
