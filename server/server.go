@@ -137,7 +137,7 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	defer end(nil)
 	inbox := make(chan dispatch.Event, 1024)
 	t := dispatch.NewTerm(ctx, held.Epoch, held.Owner, s.cfg.Heartbeat, inbox)
-	pub := publish.New(s.publish, s.rdb, held.Epoch, s.log, func() { t.Post(reconcile.RoutesServed()) })
+	pub := publish.New(s.publish, publish.NewRedisTable(s.rdb), held.Epoch, time.Now, s.log, func() { t.Post(reconcile.RoutesServed()) })
 	loop := reconcile.NewLoop(reconcile.Config{
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,
 		Debounce: 20 * time.Millisecond, OrphanAfter: s.cfg.Orphans, RouteGrace: s.routeGrace,

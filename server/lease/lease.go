@@ -62,20 +62,14 @@ func (l *Lease) Run(ctx context.Context, lead func(context.Context, store.Lease)
 // acquire waits until the lease is ours. It returns the moment before the
 // write that took it: our right is counted from there.
 func (l *Lease) acquire(ctx context.Context) (store.Lease, time.Time, error) {
-	var seen store.Lease
-	var still time.Time // since when seen has not changed
+	candidate := NewCandidate(l.cfg)
 	tick := time.NewTicker(l.cfg.Renew / 3)
 	defer tick.Stop()
 	for {
 		now, err := l.store.Lease(ctx, name)
 		if err == nil {
 			l.leader.Store(&now)
-			if now != seen || still.IsZero() {
-				seen, still = now, time.Now()
-			}
-			// Our own row is that of the process before us: it is dead, or we could
-			// not have its ID.
-			if now.Owner == "" || now.Owner == l.cfg.ID || time.Since(still) >= l.cfg.TTL {
+			if candidate.May(now, time.Now()) {
 				before := time.Now()
 				held, err := l.store.TakeLease(ctx, now, l.cfg.ID, l.cfg.Address, before.UnixMilli())
 				if err == nil {
@@ -103,7 +97,7 @@ func (l *Lease) hold(ctx context.Context, held store.Lease, since time.Time, lea
 	defer l.release(held)
 	tick := time.NewTicker(l.cfg.Renew)
 	defer tick.Stop()
-	right := time.NewTimer(time.Until(since.Add(l.cfg.TTL - l.cfg.Margin)))
+	right := time.NewTimer(time.Until(l.cfg.Right(since)))
 	defer right.Stop()
 	for {
 		select {
@@ -120,7 +114,7 @@ func (l *Lease) hold(ctx context.Context, held store.Lease, since time.Time, lea
 				return errors.Join(ErrLost, <-done)
 			}
 			if err == nil {
-				right.Reset(time.Until(before.Add(l.cfg.TTL - l.cfg.Margin)))
+				right.Reset(time.Until(l.cfg.Right(before)))
 			}
 		}
 	}

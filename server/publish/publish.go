@@ -13,11 +13,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/dinp/dinp/common/route"
 )
@@ -35,15 +32,13 @@ func DefaultConfig() Config {
 	return Config{Republish: 30 * time.Second, Watch: 20 * time.Millisecond, Idle: 2 * time.Second, Patience: 5 * time.Second}
 }
 
-// Redis is the client of the store that routes are written to.
-type Redis = redis.UniversalClient
-
 // Publisher writes one leader's routes. Set and Complete may be called by any
 // goroutine; Run does the writing.
 type Publisher struct {
 	cfg    Config
-	rdb    Redis
+	table  Table
 	epoch  int64
+	now    func() time.Time
 	log    *slog.Logger
 	served func() // called when Served or Routers may tell something new
 
@@ -71,20 +66,19 @@ type write struct {
 }
 
 // New makes a publisher for the leader of epoch. served is called, from Run,
-// whenever routers have moved on.
-func New(cfg Config, rdb Redis, epoch int64, log *slog.Logger, served func()) *Publisher {
-	return &Publisher{cfg: cfg, rdb: rdb, epoch: epoch, log: log, served: served, want: map[string]string{}, dirty: map[string]bool{}, wake: make(chan struct{}, 1)}
+// whenever routers have moved on; now is the clock.
+func New(cfg Config, table Table, epoch int64, now func() time.Time, log *slog.Logger, served func()) *Publisher {
+	return &Publisher{cfg: cfg, table: table, epoch: epoch, now: now, log: log, served: served, want: map[string]string{}, dirty: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
 // Current reads the table in force, as an earlier leader left it. found is
 // false when there is none: Redis is new or was flushed.
 func (p *Publisher) Current(ctx context.Context) (table map[string]string, found bool, err error) {
-	n, err := p.rdb.Exists(ctx, route.VersionKey).Result()
-	if err != nil {
+	if _, found, err = p.table.Version(ctx); err != nil {
 		return nil, false, err
 	}
-	table, err = p.scan(ctx)
-	return table, n == 1, err
+	table, err = p.table.Read(ctx)
+	return table, found, err
 }
 
 // Set changes keys of the wanted table; a nil value deletes. It returns the
@@ -153,17 +147,20 @@ func (p *Publisher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-republish.C:
-			p.synced = false
+			p.Mend()
 		case <-p.wake:
 		case <-timer.C:
 		}
-		timer.Reset(p.round(ctx))
+		timer.Reset(p.Round(ctx))
 	}
 }
 
-// round writes what is to be written, looks at the routers, and returns when to
-// look again.
-func (p *Publisher) round(ctx context.Context) time.Duration {
+// Mend makes the next round compare the whole table with Redis.
+func (p *Publisher) Mend() { p.synced = false }
+
+// Round writes what is to be written, looks at the routers, and returns when to
+// look again. Only one goroutine may call it, and Mend.
+func (p *Publisher) Round(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := p.write(ctx); err != nil {
@@ -193,7 +190,7 @@ func (p *Publisher) write(ctx context.Context) error {
 		p.giveBack(batch)
 		p.synced = false
 	}
-	if errors.Is(err, errGap) {
+	if errors.Is(err, ErrGap) {
 		return p.mend(ctx)
 	}
 	return err
@@ -204,11 +201,11 @@ func (p *Publisher) checkFlush(ctx context.Context) error {
 	if p.seq == 0 {
 		return nil
 	}
-	n, err := p.rdb.Exists(ctx, route.VersionKey).Result()
+	_, found, err := p.table.Version(ctx)
 	if err != nil {
 		return err
 	}
-	if n == 0 {
+	if !found {
 		p.log.Warn("route table vanished from redis; writing it anew")
 		return p.mend(ctx)
 	}
@@ -297,32 +294,4 @@ func (p *Publisher) difference(there map[string]string) []route.Change {
 		}
 	}
 	return batch
-}
-
-func (p *Publisher) scan(ctx context.Context) (map[string]string, error) {
-	out := map[string]string{}
-	for _, prefix := range []string{route.BackendPrefix, route.DomainPrefix} {
-		it := p.rdb.Scan(ctx, 0, prefix+"*", 1000).Iterator()
-		var keys []string
-		for it.Next(ctx) {
-			if strings.HasPrefix(it.Val(), prefix) {
-				keys = append(keys, it.Val())
-			}
-		}
-		if err := it.Err(); err != nil {
-			return nil, err
-		}
-		for chunk := range slices.Chunk(keys, 500) {
-			values, err := p.rdb.MGet(ctx, chunk...).Result()
-			if err != nil {
-				return nil, err
-			}
-			for i, v := range values {
-				if s, ok := v.(string); ok {
-					out[chunk[i]] = s
-				}
-			}
-		}
-	}
-	return out, nil
 }

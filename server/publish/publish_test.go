@@ -38,7 +38,7 @@ func quick() Config {
 // publisher runs one until the test ends.
 func publisher(t *testing.T, rdb *redis.Client, epoch int64) *Publisher {
 	t.Helper()
-	p := New(quick(), rdb, epoch, slog.New(slog.DiscardHandler), func() {})
+	p := New(quick(), NewRedisTable(rdb), epoch, time.Now, slog.New(slog.DiscardHandler), func() {})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
@@ -101,14 +101,14 @@ func TestPublisher_KeepsWhatIsThereUntilTheTableIsComplete(t *testing.T) { // DE
 
 func TestPublisher_WritesNothingIntoAnEmptyRedisBeforeTheTableIsComplete(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
-		p := New(quick(), rdb, 1, slog.New(slog.DiscardHandler), func() {})
+		p := New(quick(), NewRedisTable(rdb), 1, time.Now, slog.New(slog.DiscardHandler), func() {})
 		p.Set([]route.Change{set("/rs/a.test", "1")})
-		p.round(t.Context())
+		p.Round(t.Context())
 		if n, err := rdb.DBSize(t.Context()).Result(); err != nil || n != 0 {
 			t.Fatalf("%d keys, %v", n, err)
 		}
 		p.Complete()
-		p.round(t.Context())
+		p.Round(t.Context())
 		wants(t, rdb, map[string]string{"/rs/a.test": "1"})
 	})
 }
@@ -119,14 +119,14 @@ func TestPublisher_OlderEpochIsRefused(t *testing.T) {
 		// must not look equal to Lua's doubles, nor compare as words.
 		for _, epochs := range [][2]int64{{9, 10}, {9007199254740992, 9007199254740993}} {
 			rdb.FlushAll(t.Context())
-			old := New(quick(), rdb, epochs[0], slog.New(slog.DiscardHandler), func() {})
+			old := New(quick(), NewRedisTable(rdb), epochs[0], time.Now, slog.New(slog.DiscardHandler), func() {})
 			old.Set([]route.Change{set("/rs/a.test", "old")})
 			old.Complete()
-			old.round(t.Context())
-			next := New(quick(), rdb, epochs[1], slog.New(slog.DiscardHandler), func() {})
+			old.Round(t.Context())
+			next := New(quick(), NewRedisTable(rdb), epochs[1], time.Now, slog.New(slog.DiscardHandler), func() {})
 			next.Set([]route.Change{set("/rs/a.test", "new")})
 			next.Complete()
-			next.round(t.Context())
+			next.Round(t.Context())
 			old.Set([]route.Change{set("/rs/a.test", "late")})
 			if err := old.write(t.Context()); !errors.Is(err, ErrOldEpoch) {
 				t.Errorf("write of epoch %d after %d: %v", epochs[0], epochs[1], err)
@@ -147,21 +147,21 @@ func TestPublisher_ServedWaitsForEveryLiveRouterButNotForever(t *testing.T) {
 	line("gone", route.Version{}, time.Now(), true)
 	cfg := quick()
 	cfg.Patience = time.Hour
-	p := New(cfg, rdb, 1, slog.New(slog.DiscardHandler), func() {})
+	p := New(cfg, NewRedisTable(rdb), 1, time.Now, slog.New(slog.DiscardHandler), func() {})
 	rev := p.Set([]route.Change{set("/rs/a.test", "1")})
 	p.Complete()
-	p.round(t.Context())
+	p.Round(t.Context())
 	if p.Served() >= rev {
 		t.Error("served before the slow router said so")
 	}
 	line("slow", route.Version{Epoch: 1, Seq: 1}, time.Now(), false)
-	p.round(t.Context())
+	p.Round(t.Context())
 	if p.Served() < rev {
 		t.Error("not served after the slow router said so")
 	}
 	p.cfg.Patience = 0
 	rev = p.Set([]route.Change{set("/rs/a.test", "2")})
-	p.round(t.Context())
+	p.Round(t.Context())
 	if p.Served() < rev {
 		t.Error("a router that hangs holds the others up")
 	}

@@ -1,0 +1,150 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dinp/dinp/common/route"
+)
+
+// Table is the store that routes are written to; the functions are atomic each.
+type Table interface {
+	// Version is that of the last write; found is false when there is none: the
+	// store is new or was flushed.
+	Version(ctx context.Context) (v route.Version, found bool, err error)
+	// Read returns all keys with their values.
+	Read(ctx context.Context) (map[string]string, error)
+	// Write applies a batch iff it is newer than the version in force
+	// (ErrOldVersion), and, with after, iff that is the version in force (ErrGap).
+	// After any other error it may have been written, or not.
+	Write(ctx context.Context, b route.Batch, after *route.Version) error
+	// Routers returns every router's line.
+	Routers(ctx context.Context) ([]route.RouterLine, error)
+}
+
+// What a Table answers.
+var (
+	ErrOldVersion = errors.New("a newer version is in force")
+	ErrGap        = errors.New("redis lost the last write")
+)
+
+// Redis is the client of a Redis, or of its Sentinels.
+type Redis = redis.UniversalClient
+
+// RedisTable is a Table in Redis.
+type RedisTable struct{ rdb Redis }
+
+// NewRedisTable makes the table in rdb.
+func NewRedisTable(rdb Redis) *RedisTable { return &RedisTable{rdb: rdb} }
+
+// fenced applies one batch. It refuses an (epoch, seq) that is not newer than
+// the one in force, and, for writes that build on the last one, a table that is
+// not the one we left. Numbers are compared as zero-padded text: Lua's are
+// doubles and would round an epoch.
+//
+// KEYS: version, changes. ARGV: epoch, seq, expected version or "", batch JSON,
+// stream length, then key, op (set|del), value for each change.
+var fenced = redis.NewScript(`
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+local seq = redis.call('HGET', KEYS[1], 'seq')
+local function pad(s) return string.rep('0', 20 - #s) .. s end
+local function newer(a, b, c, d)
+  if pad(a) ~= pad(b) then return pad(a) > pad(b) end
+  return pad(c) > pad(d)
+end
+if epoch and not newer(ARGV[1], epoch, ARGV[2], seq) then return 'old' end
+if ARGV[3] ~= '' and (not epoch or (epoch .. '.' .. seq) ~= ARGV[3]) then return 'gap' end
+for i = 6, #ARGV, 3 do
+  if ARGV[i+1] == 'set' then redis.call('SET', ARGV[i], ARGV[i+2]) else redis.call('DEL', ARGV[i]) end
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'seq', ARGV[2])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'batch', ARGV[4])
+return 'ok'
+`)
+
+// Version implements Table.
+func (t *RedisTable) Version(ctx context.Context) (v route.Version, found bool, err error) {
+	there, err := t.rdb.HMGet(ctx, route.VersionKey, "epoch", "seq").Result()
+	if err != nil || there[0] == nil && there[1] == nil {
+		return v, false, err
+	}
+	if _, err := fmt.Sscan(fmt.Sprintln(there...), &v.Epoch, &v.Seq); err != nil {
+		return v, false, fmt.Errorf("route version unreadable: %w", err)
+	}
+	return v, true, nil
+}
+
+// Write implements Table.
+func (t *RedisTable) Write(ctx context.Context, b route.Batch, after *route.Version) error {
+	expected := ""
+	if after != nil {
+		expected = after.String()
+	}
+	args := []any{b.Epoch, b.Seq, expected, route.EncodeBatch(b), route.ChangesLength}
+	for _, c := range b.Changes {
+		if c.Value == nil {
+			args = append(args, c.Key, "del", "")
+		} else {
+			args = append(args, c.Key, "set", *c.Value)
+		}
+	}
+	answer, err := fenced.Run(ctx, t.rdb, []string{route.VersionKey, route.ChangesKey}, args...).Text()
+	switch {
+	case err != nil:
+		return err
+	case answer == "gap":
+		return ErrGap
+	case answer == "old":
+		return ErrOldVersion
+	}
+	return nil
+}
+
+// Routers implements Table.
+func (t *RedisTable) Routers(ctx context.Context) ([]route.RouterLine, error) {
+	all, err := t.rdb.HGetAll(ctx, route.RoutersKey).Result()
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]route.RouterLine, 0, len(all))
+	for _, s := range all {
+		if l, err := route.DecodeRouterLine(s); err == nil {
+			lines = append(lines, l)
+		}
+	}
+	return lines, nil
+}
+
+// Read implements Table.
+func (t *RedisTable) Read(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	for _, prefix := range []string{route.BackendPrefix, route.DomainPrefix} {
+		it := t.rdb.Scan(ctx, 0, prefix+"*", 1000).Iterator()
+		var keys []string
+		for it.Next(ctx) {
+			if strings.HasPrefix(it.Val(), prefix) {
+				keys = append(keys, it.Val())
+			}
+		}
+		if err := it.Err(); err != nil {
+			return nil, err
+		}
+		for chunk := range slices.Chunk(keys, 500) {
+			values, err := t.rdb.MGet(ctx, chunk...).Result()
+			if err != nil {
+				return nil, err
+			}
+			for i, v := range values {
+				if s, ok := v.(string); ok {
+					out[chunk[i]] = s
+				}
+			}
+		}
+	}
+	return out, nil
+}
