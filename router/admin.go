@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/dinp/dinp/common/route"
-	"github.com/dinp/dinp/router/proxy"
+	"github.com/dinp/dinp/router/balance"
 )
 
 func (r *Router) adminServer() *http.Server {
@@ -30,7 +30,7 @@ func (r *Router) Ready() (ok bool, why string) {
 	switch {
 	case r.stopping.Load():
 		return false, "stopping"
-	case r.proxy.Table().Version() == route.Version{}:
+	case r.set.Table().Version() == route.Version{}:
 		return false, "no route table yet: none on disk, and none read from Redis"
 	}
 	return true, "ok"
@@ -57,20 +57,20 @@ type tableView struct {
 }
 
 type backendView struct {
-	Host        string                `json:"host"`
-	App         string                `json:"app"`
-	Maintenance bool                  `json:"maintenance,omitempty"`
-	Endpoints   []proxy.EndpointState `json:"endpoints"`
+	Host        string          `json:"host"`
+	App         string          `json:"app"`
+	Maintenance bool            `json:"maintenance,omitempty"`
+	Endpoints   []balance.State `json:"endpoints"`
 }
 
 func (r *Router) debugTable(w http.ResponseWriter, _ *http.Request) {
-	t, s := r.proxy.Table(), r.source.Status()
+	t, s := r.set.Table(), r.source.Status()
 	v := tableView{
 		ID: r.cfg.ID, Serves: t.Version(), Follows: s.Follows, Held: s.Held, Connected: s.Connected,
 		Refusals: s.Refusals, Domains: t.Domains(), Backends: []backendView{},
 	}
 	for _, b := range t.Backends() {
-		v.Backends = append(v.Backends, backendView{Host: b.Host, App: b.App, Maintenance: b.Maintenance, Endpoints: r.proxy.States(b)})
+		v.Backends = append(v.Backends, backendView{Host: b.Host, App: b.App, Maintenance: b.Maintenance, Endpoints: r.set.States(b)})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)

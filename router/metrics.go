@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/dinp/dinp/router/balance"
 	"github.com/dinp/dinp/router/proxy"
 	"github.com/dinp/dinp/router/source"
 )
@@ -53,11 +54,11 @@ func (m *metrics) forget(app string) {
 }
 
 // watch registers what others count.
-func (m *metrics) watch(p *proxy.Proxy, s *source.Source) {
+func (m *metrics) watch(p *proxy.Proxy, set *balance.Set, s *source.Source) {
 	m.gauge("in_flight", "Requests being served.", func() float64 { return float64(p.InFlight()) })
-	m.gauge("table_epoch", "Epoch of the table served.", func() float64 { return float64(p.Table().Version().Epoch) })
-	m.gauge("table_seq", "Sequence number of the table served.", func() float64 { return float64(p.Table().Version().Seq) })
-	m.gauge("table_hosts", "App hosts in the table served.", func() float64 { n, _ := p.Table().Len(); return float64(n) })
+	m.gauge("table_epoch", "Epoch of the table served.", func() float64 { return float64(set.Table().Version().Epoch) })
+	m.gauge("table_seq", "Sequence number of the table served.", func() float64 { return float64(set.Table().Version().Seq) })
+	m.gauge("table_hosts", "App hosts in the table served.", func() float64 { n, _ := set.Table().Len(); return float64(n) })
 	m.gauge("redis_connected", "1 while Redis answers.", func() float64 { return number(s.Status().Connected) })
 	m.gauge("withdrawal_held", "1 while a mass withdrawal is held back.", func() float64 { return number(s.Status().Held) })
 	m.counter("route_bad_values_total", "Values in Redis that could not be read.", nil, func() float64 { return float64(s.Status().BadValues) })

@@ -25,6 +25,7 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/balance"
 	"github.com/dinp/dinp/router/proxy"
 	"github.com/dinp/dinp/router/source"
 	"github.com/dinp/dinp/router/table"
@@ -37,6 +38,7 @@ const maxHeaderBytes = 64 << 10
 type Router struct {
 	cfg      Config
 	log      *slog.Logger
+	set      *balance.Set // the table in use, and what is known of its endpoints
 	proxy    *proxy.Proxy
 	source   *source.Source
 	reporter *source.Reporter
@@ -54,19 +56,20 @@ func New(cfg Config, log *slog.Logger) *Router {
 	log = log.With("component", "router")
 	r := &Router{cfg: cfg, log: log, metrics: newMetrics(), started: time.Now(), access: &accessLog{}}
 	trusted, _ := parsePrefixes(cfg.TrustedProxies) // Validate has seen them
+	r.set = balance.New()
 	r.proxy = proxy.New(proxy.Config{
 		TrustedProxies: trusted, Dial: cfg.Timeouts.Dial, ResponseHeader: cfg.Timeouts.ResponseHeader,
 		BackendIdle: cfg.Timeouts.BackendIdle, Done: r.done,
-	}, log)
+	}, r.set, log)
 	r.source = source.New(source.Config{Redis: cfg.Redis, Snapshot: cfg.Snapshot}, log, r.swap)
 	r.reporter = source.NewReporter(cfg.Redis, log, r.line)
-	r.metrics.watch(r.proxy, r.source)
+	r.metrics.watch(r.proxy, r.set, r.source)
 	return r
 }
 
 // swap serves a table and tells the leader so, in this order.
 func (r *Router) swap(t *table.Table) {
-	for _, app := range r.proxy.Swap(t) {
+	for _, app := range r.set.Swap(t) {
 		r.metrics.forget(app)
 	}
 	r.reporter.Wake()
@@ -85,7 +88,7 @@ func (r *Router) line() route.RouterLine {
 		addr = r.Addr()
 	}
 	return route.RouterLine{
-		ID: r.cfg.ID, Addr: addr, Serves: r.proxy.Table().Version(), At: time.Now().UTC(), Started: r.started.UTC(),
+		ID: r.cfg.ID, Addr: addr, Serves: r.set.Table().Version(), At: time.Now().UTC(), Started: r.started.UTC(),
 		Requests: requests, Errors: failed,
 	}
 }
@@ -203,7 +206,7 @@ func (r *Router) Run(ctx context.Context) error {
 	traffic.Close()
 	admin.Close()
 	err := g.Wait()
-	r.proxy.Close()
+	r.set.Close()
 	if r.accessFile != nil {
 		err = errors.Join(err, r.accessFile.Close())
 	}

@@ -61,15 +61,6 @@ func (p *Proxy) endUpgrades() {
 	}
 }
 
-// Close closes the idle backend connections.
-func (p *Proxy) Close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, e := range p.endpoints {
-		e.transport.CloseIdleConnections()
-	}
-}
-
 func (p *Proxy) signalIdle() {
 	select {
 	case p.idle <- struct{}{}:

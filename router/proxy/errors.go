@@ -56,7 +56,7 @@ func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
 
 // noEndpoint tells what became of the app since the request was admitted.
 func (p *Proxy) noEndpoint(x *exchange) refusal {
-	switch b := p.Table().Lookup(x.host); {
+	switch b := p.set.Table().Lookup(x.host); {
 	case b == nil:
 		return noSuchHost
 	case b.Maintenance:

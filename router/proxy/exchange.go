@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/router/balance"
 )
 
 // Record is what is known of a request when it has ended, for the access log
@@ -47,17 +48,17 @@ type exchange struct {
 	peer    netip.Addr // who is connected
 	trusted bool       // peer is a trusted proxy
 	start   time.Time
-	at      *endpoint   // claimed, or nil
-	tried   []*endpoint // failed before
+	at      balance.Claimed     // zero when nothing is claimed
+	tried   []*balance.Endpoint // failed before
 }
 
 func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
 
 // release gives the claimed endpoint back.
 func (x *exchange) release() {
-	if x.at != nil {
-		x.at.inflight.Add(-1)
-		x.at = nil
+	if x.at.Endpoint != nil {
+		x.at.Endpoint.Done()
+		x.at = balance.Claimed{}
 	}
 }
 

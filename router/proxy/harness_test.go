@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/balance"
 	"github.com/dinp/dinp/router/table"
 	"github.com/dinp/dinp/test/testenv"
 )
@@ -26,6 +27,7 @@ const host = "shop.local"
 // front is a proxy behind a real server, with what it recorded.
 type front struct {
 	*Proxy
+	set *balance.Set
 	t   *testing.T
 	srv *httptest.Server
 	seq int64
@@ -35,18 +37,18 @@ type front struct {
 }
 
 func newFront(t *testing.T, cfg Config, backends ...string) *front {
-	f := &front{t: t}
+	f := &front{t: t, set: balance.New()}
 	cfg.Done = func(r Record) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.records = append(f.records, r)
 	}
-	f.Proxy = New(cfg, slog.New(slog.DiscardHandler))
+	f.Proxy = New(cfg, f.set, slog.New(slog.DiscardHandler))
 	f.route(backends...)
 	f.srv = httptest.NewUnstartedServer(f.Proxy)
 	f.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	f.srv.Start()
-	t.Cleanup(func() { f.srv.Close(); f.Proxy.Close() })
+	t.Cleanup(func() { f.srv.Close(); f.set.Close() })
 	return f
 }
 
@@ -64,11 +66,11 @@ func (f *front) put(b route.Backend) {
 	f.seq++
 	t, bad := table.Build(route.Version{Epoch: 1, Seq: f.seq}, map[string]string{
 		"/rs/" + host: route.EncodeBackend(b), "/cname/www.shop.example": host,
-	}, f.Table())
+	}, f.set.Table())
 	if len(bad) > 0 {
 		f.t.Fatal(bad)
 	}
-	f.Swap(t)
+	f.set.Swap(t)
 }
 
 func (f *front) request(method, path string, body io.Reader) *http.Request {

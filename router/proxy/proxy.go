@@ -1,10 +1,10 @@
-// Package proxy is the HTTP handler of the router: it looks the host up in the
-// table it was last given, chooses an endpoint, forwards the request, retries
-// where that is safe, and answers itself where nothing can be forwarded.
+// Package proxy is the full path of the router, an HTTP handler: it looks the
+// host up in the present table, has package balance choose an endpoint, forwards
+// the request, retries where that is safe, and answers itself where nothing can
+// be forwarded.
 //
-// It stands on net/http and httputil.ReverseProxy, and knows nothing of Redis:
-// the router hands it tables. A table swap cuts no request; per-endpoint state
-// outlives it.
+// It stands on net/http and httputil.ReverseProxy, and knows nothing of Redis.
+// A table swap cuts no request.
 package proxy
 
 import (
@@ -15,10 +15,10 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/dinp/dinp/router/balance"
 	"github.com/dinp/dinp/router/table"
 )
 
@@ -31,17 +31,14 @@ type Config struct {
 	Done           func(Record)   // called once per request when it has ended; may be nil
 }
 
-// Proxy is the handler. Make it with New, give it tables with Swap.
+// Proxy is the handler. Make it with New, its balance.Set gets the tables.
 type Proxy struct {
 	cfg Config
 	log *slog.Logger
 	rp  *httputil.ReverseProxy
 
-	table     atomic.Pointer[table.Table]
-	pools     sync.Map             // *table.Backend → *pool, of the table's backends only
-	mu        sync.Mutex           // guards endpoints, lanes, and changes of table and pools
-	endpoints map[string]*endpoint // by key
-	lanes     map[string]*lane     // by app host
+	set  *balance.Set
+	slot balance.Slot
 
 	requests, errors atomic.Uint64
 	inflight         atomic.Int64
@@ -51,18 +48,18 @@ type Proxy struct {
 	since            time.Time // origin of now()
 }
 
-// New returns a Proxy with an empty table.
-func New(cfg Config, log *slog.Logger) *Proxy {
+// New returns a Proxy that serves the table of set.
+func New(cfg Config, set *balance.Set, log *slog.Logger) *Proxy {
 	setDefault(&cfg.Dial, 2*time.Second)
 	setDefault(&cfg.ResponseHeader, time.Minute)
 	// Below Node's 5 s: a connection that the app is about to close cannot be
 	// reused for a POST, which could not be retried.
 	setDefault(&cfg.BackendIdle, 4*time.Second)
 	p := &Proxy{
-		cfg: cfg, log: log, endpoints: map[string]*endpoint{}, lanes: map[string]*lane{},
-		idle: make(chan struct{}, 1), since: time.Now(), upgrades: upgrades{ends: map[*exchange]context.CancelCauseFunc{}},
+		cfg: cfg, log: log, set: set,
+		idle: make(chan struct{}, 1), upgrades: upgrades{ends: map[*exchange]context.CancelCauseFunc{}},
 	}
-	p.table.Store(table.Empty())
+	p.slot = set.Attach(func(*balance.Endpoint) balance.Conns { return p.newTransport() })
 	p.rp = &httputil.ReverseProxy{
 		Rewrite: p.rewrite, Transport: roundTripper{p}, ErrorHandler: p.failed, BufferPool: newBuffers(),
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -75,12 +72,6 @@ func setDefault(d *time.Duration, v time.Duration) {
 		*d = v
 	}
 }
-
-// now is a monotonic clock for the endpoints' atomics.
-func (p *Proxy) now() time.Duration { return time.Since(p.since) }
-
-// Table returns the table in use.
-func (p *Proxy) Table() *table.Table { return p.table.Load() }
 
 // Counts returns the requests since the start, and those of them that the
 // proxy itself answered with 5xx.
@@ -125,7 +116,7 @@ func (p *Proxy) admit(x *exchange, r *http.Request) *refusal {
 	if r.Method == http.MethodConnect {
 		return &refusedConnect
 	}
-	b := p.Table().Lookup(x.host)
+	b := p.set.Table().Lookup(x.host)
 	switch {
 	case b == nil:
 		return &noSuchHost

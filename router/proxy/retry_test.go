@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/dinp/dinp/router/balance"
 )
 
 // readHead consumes a request's head.
@@ -99,7 +101,7 @@ func TestRetry_BudgetEndsARetryStorm(t *testing.T) {
 	for range n {
 		f.get("/")
 	}
-	limit := n + budgetBurst/retryCost + n*requestRefund/retryCost
+	limit := n + balance.RetryBurst + n/5
 	if got := int(hits.Load()); got > limit {
 		t.Errorf("%d attempts for %d requests, the budget allows %d", got, n, limit)
 	}
@@ -118,7 +120,7 @@ func TestRetry_UploadCutByTheClientBlamesNobodyElse(t *testing.T) {
 		t.Errorf("record %+v", r)
 	}
 	c.Close()
-	if s := f.States(f.Table().Lookup(host))[0]; s.Ejected {
+	if s := f.set.States(f.set.Table().Lookup(host))[0]; s.Ejected {
 		t.Error("the endpoint was ejected for the client's fault")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/balance"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -111,7 +112,7 @@ func TestSwap_NoRequestFailsOrComesLate(t *testing.T) {
 		leaving := f.endpointAt(addrs[out])
 		f.route(addrs[(i+1)%4], addrs[in])
 		testenv.Eventually(t, 10*time.Second, func() error {
-			if leaving.inflight.Load() > 0 {
+			if leaving.InFlight() > 0 {
 				return errors.New("requests that began before are in flight")
 			}
 			return nil
@@ -130,23 +131,19 @@ func TestSwap_NoRequestFailsOrComesLate(t *testing.T) {
 	wg.Wait()
 }
 
-func (f *front) endpointAt(addr string) *endpoint {
-	f.pool(host) // made on first use: there must be one to watch
-	f.Proxy.mu.Lock()
-	defer f.Proxy.mu.Unlock()
-	return f.endpoints[endpointKey(host, route.Endpoint{Instance: "i-" + addr, Addr: addr})]
-}
-
-func TestClaim_EndpointThatLeftTakesNothing(t *testing.T) {
-	t.Parallel()
-	f := newFront(t, Config{}, "127.0.0.1:1")
-	e := f.endpointAt("127.0.0.1:1")
-	if !e.claim() {
-		t.Fatal("an endpoint of the table takes nothing")
-	}
-	f.route()
-	if e.claim() || e.inflight.Load() != 1 {
-		t.Errorf("claimed after it had left; %d in flight, want the 1 from before", e.inflight.Load())
+func (f *front) endpointAt(addr string) *balance.Endpoint {
+	f.t.Helper()
+	var tried []*balance.Endpoint
+	for {
+		at := f.set.Claim(host, balance.Ask{}, tried, f.set.Now())
+		if at.Endpoint == nil {
+			f.t.Fatalf("%s is not in the table", addr)
+		}
+		at.Endpoint.Done()
+		if at.Endpoint.Addr == addr {
+			return at.Endpoint
+		}
+		tried = append(tried, at.Endpoint)
 	}
 }
 
@@ -161,31 +158,19 @@ func connCounter(open *atomic.Int32) func(c net.Conn, s http.ConnState) {
 	}
 }
 
-func TestSwap_ForgetsWhatLeft(t *testing.T) {
-	t.Parallel()
-	f := newFront(t, Config{}, app(t, says("a")))
-	f.get("/")
-	f.route()
-	pools := 0
-	f.pools.Range(func(any, any) bool { pools++; return true })
-	if len(f.endpoints) != 0 || pools != 0 {
-		t.Errorf("%d endpoints and %d pools kept", len(f.endpoints), pools)
-	}
-}
-
 func TestSwap_StateSurvivesAChangeOfTheBackend(t *testing.T) {
 	t.Parallel()
 	dead, live := deadAddr(t), app(t, says("a"))
 	f := newFront(t, Config{}, dead, live)
 	testenv.Eventually(t, 10*time.Second, func() error {
 		f.get("/")
-		if !f.States(f.Table().Lookup(host))[0].Ejected {
+		if !f.set.States(f.set.Table().Lookup(host))[0].Ejected {
 			return errors.New("not ejected yet")
 		}
 		return nil
 	})
 	f.route(dead, live, app(t, says("b")))
-	if !f.States(f.Table().Lookup(host))[0].Ejected {
+	if !f.set.States(f.set.Table().Lookup(host))[0].Ejected {
 		t.Error("the ejection was forgotten when another endpoint joined")
 	}
 }
@@ -198,8 +183,8 @@ func TestCustomDomain_IsServedUntilUnbound(t *testing.T) {
 	if resp, _ := f.do(r); resp.StatusCode != 200 {
 		t.Errorf("bound: %d", resp.StatusCode)
 	}
-	next, _ := f.Table().Apply(route.Batch{Changes: []route.Change{{Key: "/cname/www.shop.example"}}})
-	f.Swap(next)
+	next, _ := f.set.Table().Apply(route.Batch{Changes: []route.Change{{Key: "/cname/www.shop.example"}}})
+	f.set.Swap(next)
 	if resp, _ := f.do(r); resp.StatusCode != 404 {
 		t.Errorf("unbound: %d", resp.StatusCode)
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/dinp/dinp/router/balance"
 )
 
 // maxAttempts bounds the endpoints one request is tried on.
@@ -26,6 +27,19 @@ const (
 	failOther   failure = "protocol" // an answer that is not HTTP
 	failClient  failure = whyClientGone
 )
+
+// kind is the failure as package balance counts it.
+func (f failure) kind() balance.Failure {
+	switch f {
+	case failDial:
+		return balance.Dial
+	case failDied:
+		return balance.Died
+	case failTimeout:
+		return balance.Timeout
+	}
+	return balance.Protocol
+}
 
 // errNoReady ends a request for which there is no endpoint to try.
 var errNoReady = errors.New("no endpoint")
@@ -65,14 +79,11 @@ type roundTripper struct{ p *Proxy }
 func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	x, body := exchangeOf(req), &replayBody{src: req.Body}
 	last := errNoReady
-	for x.Attempts < maxAttempts {
-		q, e := t.p.claim(x)
-		if e == nil {
-			break
-		}
-		resp, err := e.transport.RoundTrip(body.attempt(req, e.addr))
+	for x.Attempts < maxAttempts && t.p.claim(x) {
+		at := x.at
+		resp, err := at.Endpoint.Conns(t.p.slot).(*http.Transport).RoundTrip(body.attempt(req, at.Endpoint.Addr))
 		if err == nil {
-			e.succeeded()
+			at.Answered(resp.StatusCode, t.p.set.Now())
 			return resp, nil
 		}
 		last = err
@@ -80,11 +91,11 @@ func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		if f == failClient {
 			break
 		}
-		q.failedTo(e, f, t.p.now())
-		if !mayRetry(req, body, f) || !q.lane.spend() {
+		at.Failed(f.kind(), t.p.set.Now())
+		if !mayRetry(req, body, f) || !at.Lane().Spend() {
 			break
 		}
-		x.tried = append(x.tried, e)
+		x.tried = append(x.tried, at.Endpoint)
 		x.release()
 	}
 	return nil, &attemptError{err: last, failure: classify(req, body, last)}
@@ -102,28 +113,16 @@ func (e *attemptError) Error() string { return e.err.Error() }
 // Unwrap returns the cause.
 func (e *attemptError) Unwrap() error { return e.err }
 
-// claim chooses and takes an endpoint for the request from the table of this
-// moment, which may be newer than the one the request began with.
-func (p *Proxy) claim(x *exchange) (*pool, *endpoint) {
-	for {
-		q, b := p.pool(x.host)
-		if q == nil || b.Maintenance {
-			return nil, nil
-		}
-		e := q.pick(p.now(), x.tried, rand.IntN)
-		if e == nil && p.Table().Lookup(x.host) == b {
-			return nil, nil
-		}
-		if e == nil || !e.claim() {
-			continue // the table was swapped between the look and the claim
-		}
-		if x.Attempts == 0 {
-			q.lane.refund()
-		}
-		x.Attempts++
-		x.at, x.Release, x.Instance = e, e.release, e.instance
-		return q, e
+// claim takes an endpoint for the request, or reports that there is none.
+func (p *Proxy) claim(x *exchange) bool {
+	x.at = p.set.Claim(x.host, balance.Ask{}, x.tried, p.set.Now())
+	e := x.at.Endpoint
+	if e == nil {
+		return false
 	}
+	x.Attempts++
+	x.Release, x.Instance = e.Release, e.Instance
+	return true
 }
 
 func classify(req *http.Request, body *replayBody, err error) failure {

@@ -1,4 +1,4 @@
-package proxy
+package balance
 
 import (
 	"fmt"
@@ -10,13 +10,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-func poolOf(weights ...int) *pool {
-	q := &pool{lane: newLane()}
-	sum := 0
+func poolOf(weights ...int) *Pool {
+	q := newPool(Least, newLane())
 	for i, w := range weights {
-		e := &endpoint{instance: fmt.Sprint(i)}
-		sum += w
-		q.open, q.sums = append(q.open, e), append(q.sums, sum)
+		e := &Endpoint{Instance: fmt.Sprint(i)}
+		q.add(e, w)
 	}
 	return q
 }
@@ -25,10 +23,10 @@ func TestPick_FollowsTheWeightsWhenIdle(t *testing.T) {
 	t.Parallel()
 	q := poolOf(10, 30, 60)
 	r := rand.New(rand.NewPCG(1, 2))
-	count := map[*endpoint]int{}
+	count := map[*Endpoint]int{}
 	const n = 100_000
 	for range n {
-		count[q.pick(0, nil, r.IntN)]++
+		count[q.pick(0, Ask{}, nil, r.IntN)]++
 	}
 	for i, want := range []float64{0.1, 0.3, 0.6} {
 		if got := float64(count[q.open[i]]) / n; math.Abs(got-want) > 0.01 {
@@ -44,7 +42,7 @@ func TestPick_PrefersTheLessBusy(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	count := 0
 	for range 1000 {
-		if q.pick(0, nil, r.IntN) == q.open[1] {
+		if q.pick(0, Ask{}, nil, r.IntN) == q.open[1] {
 			count++
 		}
 	}
@@ -70,19 +68,19 @@ func TestEject_HalfOpenLetsOneThrough(t *testing.T) {
 	q := poolOf(100, 100)
 	bad, good := q.open[0], q.open[1]
 	r := rand.New(rand.NewPCG(1, 2))
-	q.failedTo(bad, failDial, 0)
-	if !bad.isEjected(0) || !bad.isEjected(ejectFirst-1) {
+	q.failed(bad, Dial, 0)
+	if !bad.isEjected(0) || !bad.isEjected(EjectFirst-1) {
 		t.Fatal("not ejected for its first second")
 	}
 	for range 100 {
-		if q.pick(0, nil, r.IntN) != good {
+		if q.pick(0, Ask{}, nil, r.IntN) != good {
 			t.Fatal("an ejected endpoint was chosen")
 		}
 	}
-	after := 2 * ejectFirst
+	after := 2 * EjectFirst
 	trials := 0
 	for range 100 {
-		if q.pick(after, nil, r.IntN) == bad {
+		if q.pick(after, Ask{}, nil, r.IntN) == bad {
 			trials++
 		}
 	}
@@ -95,16 +93,55 @@ func TestEject_HalfOpenLetsOneThrough(t *testing.T) {
 	}
 }
 
-func TestEject_GrowsAndIsBounded(t *testing.T) {
+func TestEject_GrowsWithEachFailedTrialAndIsBounded(t *testing.T) {
 	t.Parallel()
 	q := poolOf(1, 1)
-	last := time.Duration(0)
-	for range 12 {
-		q.failedTo(q.open[0], failDial, 0)
-		last = time.Duration(q.open[0].until.Load())
+	e, now, last := q.open[0], time.Duration(0), time.Duration(0)
+	for i := range 12 {
+		q.failed(e, Dial, now)
+		q.failed(e, Dial, now) // one that was under way
+		last = time.Duration(e.until.Load()) - now
+		if want := min(EjectFirst<<i, EjectLongest); last < want || last > want*5/4 {
+			t.Errorf("out for %v after %d failed trials, want %v and up to a quarter more", last, i, want)
+		}
+		now += last
+		if !e.admit(now) {
+			t.Fatal("no trial after the ejection")
+		}
 	}
-	if last < ejectLongest/2 || last > ejectLongest*5/4 {
-		t.Errorf("out for %v after 12 failures", last)
+}
+
+func TestEject_ARunOf502To504(t *testing.T) {
+	t.Parallel()
+	q := poolOf(1, 1)
+	e := q.open[0]
+	for i := range sickLimit - 1 {
+		q.answered(e, 502+i%3, 0)
+	}
+	q.answered(e, 500, 0) // the app's own error: it works
+	for range sickLimit - 1 {
+		q.answered(e, 503, 0)
+	}
+	if e.isEjected(0) {
+		t.Fatal("ejected without a run")
+	}
+	q.answered(e, 504, 0)
+	if !e.isEjected(0) {
+		t.Fatal("not ejected after a run")
+	}
+	now := 2 * EjectFirst
+	if !e.admit(now) {
+		t.Fatal("no trial after the ejection")
+	}
+	if q.answered(e, 503, now); !e.isEjected(now + EjectFirst*3/2) {
+		t.Error("the trial failed, but it did not go out for longer")
+	}
+	now += 4 * EjectFirst
+	if !e.admit(now) {
+		t.Fatal("no second trial")
+	}
+	if q.answered(e, 200, now); e.isEjected(now) || e.ejected.Load() != 0 {
+		t.Error("still out after the trial went well")
 	}
 }
 
@@ -121,9 +158,9 @@ func TestEject_NeverMoreThanHalfAndAlwaysSomeoneToAsk(t *testing.T) {
 			case 0:
 				e.succeeded()
 			case 1:
-				q.failedTo(e, failDied, now)
+				q.failed(e, Died, now)
 			default:
-				q.failedTo(e, failDial, now)
+				q.failed(e, Dial, now)
 			}
 			out := 0
 			for _, e := range q.open {
@@ -135,11 +172,11 @@ func TestEject_NeverMoreThanHalfAndAlwaysSomeoneToAsk(t *testing.T) {
 				t.Fatalf("%d of %d are out", out, len(q.open))
 			}
 			tried := q.open[:rapid.IntRange(0, len(q.open)-1).Draw(t, "tried")]
-			if e := q.pick(now, tried, draw); e == nil {
+			if e := q.pick(now, Ask{}, tried, draw); e == nil {
 				t.Fatal("nobody to ask, though some were not tried")
 			}
 		}
-		if q.pick(now, q.open, draw) != nil {
+		if q.pick(now, Ask{}, q.open, draw) != nil {
 			t.Fatal("an endpoint was tried twice")
 		}
 	})
