@@ -1,10 +1,8 @@
 package instance
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/dinp/dinp/agent/journal"
@@ -12,58 +10,56 @@ import (
 	"github.com/dinp/dinp/common/model"
 )
 
-// How much of an app's output goes with its end.
-const (
-	lastLines    = 50
-	lastLineLen  = 500
-	lastLinesLen = 8 << 10
-)
-
 // maxDrain is the longest drain there is; more than that left is a clock that
 // jumped back.
 const maxDrain = time.Hour
 
-// stop brings an instance down: drain, stop signal, grace, kill.
-func stop(ctx context.Context, d *Driver, r journal.Record, now time.Time) (journal.Record, time.Duration) {
-	c, err := d.inspect(ctx, r)
+// stopping brings an instance down, as far as its container's state says: drain,
+// stop signal, grace, kill.
+func stopping(r journal.Record, a Answer, now time.Time) Move {
 	switch {
-	case errors.Is(err, runtime.ErrNotFound), errors.Is(err, runtime.ErrForeign):
+	case errors.Is(a.Err, runtime.ErrNotFound), errors.Is(a.Err, runtime.ErrForeign):
+		made := r.Status.Phase >= model.PhaseCreated
 		r.End = &journal.End{Gone: model.GoneExited, Message: stopped(r)}
-		if r.Status.Phase >= model.PhaseCreated {
-			r.End.Logs = d.finish(ctx, r)
+		if r = gone(r); made {
+			return ask(r, OpOutput)
 		}
-		return gone(r), rest
-	case err != nil:
-		return waiting(r, err), retryIn
-	case c.State != runtime.Running:
-		return ended(ctx, d, r, c), atOnce
+		return wait(r, rest)
+	case a.Err != nil:
+		return wait(waiting(r, a.Err), retryIn)
+	case a.Container.State != runtime.Running:
+		return ask(ended(r, a.Container), OpOutput)
 	}
-	r.Status.Container = c.ID
+	r.Status.Container = a.Container.ID
 	if left := r.Stop.DrainUntil.Sub(now); r.Status.Phase <= model.PhaseDraining && left > 0 && left <= maxDrain {
-		return advance(r, model.PhaseDraining), left
+		return wait(advance(r, model.PhaseDraining), left)
 	}
-	return kill(ctx, d, r, now)
+	return kill(r, now)
 }
 
 // kill sends the signal once the phase says so; the grace left is counted from
 // the first signal, also across the agent's own restart.
-func kill(ctx context.Context, d *Driver, r journal.Record, now time.Time) (journal.Record, time.Duration) {
+func kill(r journal.Record, now time.Time) Move {
 	if r.Status.Phase < model.PhaseStopping || r.Stop.KillAt.IsZero() {
 		r = advance(r, model.PhaseStopping)
 		order := *r.Stop
 		order.KillAt = now.Add(order.Grace)
 		r.Stop = &order
-		return r, atOnce
+		return wait(r, atOnce)
 	}
 	left := min(max(0, r.Stop.KillAt.Sub(now)), r.Stop.Grace)
-	if err := d.Runtime.Stop(ctx, r.Spec.InstanceID, left); err != nil {
-		return waiting(r, err), retryIn
+	return Move{Record: r, Call: Call{Op: OpStop, Grace: left}}
+}
+
+func signalled(r journal.Record, a Answer) Move {
+	if a.Err != nil {
+		return wait(waiting(r, a.Err), retryIn)
 	}
-	return r, settle
+	return wait(r, settle)
 }
 
 // ended notes how a container's process ended.
-func ended(ctx context.Context, d *Driver, r journal.Record, c runtime.Container) journal.Record {
+func ended(r journal.Record, c runtime.Container) journal.Record {
 	e := journal.End{Gone: model.GoneExited, ExitCode: c.ExitCode, Code: model.CodeCrashed}
 	switch {
 	case r.Stop != nil:
@@ -76,7 +72,6 @@ func ended(ctx context.Context, d *Driver, r journal.Record, c runtime.Container
 	default:
 		e.Message = fmt.Sprintf("its process ended with exit code %d%s", c.ExitCode, codeMeaning(c.ExitCode))
 	}
-	e.Logs = d.finish(ctx, r)
 	r.End = &e
 	return toEnd(r)
 }
@@ -116,29 +111,6 @@ func codeMeaning(code int) string {
 		return " (terminated)"
 	}
 	return ""
-}
-
-// finish returns the last lines an app printed, cut to what fits in a report.
-func (d *Driver) finish(ctx context.Context, r journal.Record) []string {
-	if d.Finish == nil {
-		return nil
-	}
-	lines := d.Finish(ctx, r.Spec.InstanceID, lastLines)
-	total := 0
-	for i := len(lines) - 1; i >= 0; i-- {
-		lines[i] = clip(lines[i])
-		if total += len(lines[i]); total > lastLinesLen {
-			return lines[i+1:]
-		}
-	}
-	return lines
-}
-
-func clip(s string) string {
-	if len(s) > lastLineLen {
-		s = s[:lastLineLen] + "…"
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // order makes a stop of what the leader asked; a later one can only shorten the drain.

@@ -4,38 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/dinp/dinp/agent/journal"
 	"github.com/dinp/dinp/agent/runtime"
 	"github.com/dinp/dinp/common/model"
 )
 
-// Reconcile compares the set with the engine's list. The list only raises
-// questions: an end is concluded by a runner that has inspected the container,
-// because a list is old the moment it is there.
+// Reconcile compares the set with the engine's list, and takes up what the
+// journal does not know.
 func (s *Set) Reconcile(ctx context.Context, list []runtime.Container) error {
+	var errs []error
+	for _, id := range s.Compare(list) {
+		c, err := s.driver.Runtime.Inspect(ctx, id)
+		errs = append(errs, s.Adopt(id, c, err))
+	}
+	return errors.Join(errs...)
+}
+
+// Compare compares the set with the engine's list. The list only raises
+// questions: an end is concluded by a runner that has inspected the container,
+// because a list is old the moment it is there. It returns the instances that the
+// journal does not know: they are to be inspected, for Adopt.
+func (s *Set) Compare(list []runtime.Container) (unknown []string) {
 	listed := make(map[string]bool, len(list))
-	var unknown []runtime.Container
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, c := range list {
 		listed[c.InstanceID] = true
 		if e := s.entries[c.InstanceID]; e != nil {
 			s.compare(e, c)
-		} else {
-			unknown = append(unknown, c)
+		} else if s.journal.Buried(c.InstanceID) {
+			s.removeLater(c.InstanceID)
+		} else if journal.ValidID(c.InstanceID) {
+			unknown = append(unknown, c.InstanceID)
 		}
 	}
-	for id, e := range s.entries {
-		if !listed[id] && watched(e) {
+	for _, id := range slices.Sorted(maps.Keys(s.entries)) {
+		if e := s.entries[id]; !listed[id] && watched(e) {
 			s.wake(e)
 		}
 	}
-	s.mu.Unlock()
-	var errs []error
-	for _, c := range unknown {
-		errs = append(errs, s.adopt(ctx, c))
-	}
-	return errors.Join(errs...)
+	return unknown
 }
 
 // compare needs mu.
@@ -51,46 +62,34 @@ func (s *Set) compare(e *entry, c runtime.Container) {
 
 // removeLater needs mu. The container is proven to be over: its instance was
 // reported gone, or the leader had it stopped.
-func (s *Set) removeLater(id string) {
-	s.spawn(func(ctx context.Context) {
-		err := s.driver.removals.do(ctx, func() error { return s.driver.Runtime.Remove(ctx, id) })
-		if err != nil && ctx.Err() == nil {
-			s.log.Warn("container of a gone instance not removed", "instance", id, "err", err)
-		}
-	})
-}
+func (s *Set) removeLater(id string) { s.spawn(Job{Remove: id}) }
 
-// adopt takes up a container that carries our label and that the journal does
-// not know: it is reported, and the leader decides.
-func (s *Set) adopt(ctx context.Context, c runtime.Container) error {
-	if s.journal.Buried(c.InstanceID) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.removeLater(c.InstanceID)
-		return nil
-	}
-	if !journal.ValidID(c.InstanceID) {
-		return nil
-	}
-	c, err := s.driver.Runtime.Inspect(ctx, c.InstanceID)
+// Adopt takes up a container that carries our label and that the journal does
+// not know: it is reported, and the leader decides. c and err are what an Inspect
+// of it said.
+func (s *Set) Adopt(id string, c runtime.Container, err error) error {
 	if errors.Is(err, runtime.ErrNotFound) || errors.Is(err, runtime.ErrForeign) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("adopt %s: %w", c.InstanceID, err)
+		return fmt.Errorf("adopt %s: %w", id, err)
 	}
 	r := adopted(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[c.InstanceID] != nil {
+	if s.entries[id] != nil {
 		return nil // a start of it came in meanwhile
 	}
-	if err := s.journal.Put(r, true); err != nil {
-		return fmt.Errorf("adopt %s: %w", c.InstanceID, err)
+	if s.journal.Buried(id) {
+		s.removeLater(id) // a stop of it came in and was forgotten meanwhile
+		return nil
 	}
-	s.log.Warn("container adopted", "instance", c.InstanceID, "app_id", c.AppID)
+	if err := s.journal.Put(r, true); err != nil {
+		return fmt.Errorf("adopt %s: %w", id, err)
+	}
+	s.log.Warn("container adopted", "instance", id, "app_id", c.AppID)
 	s.wake(s.add(r))
-	s.changed(c.InstanceID)
+	s.changed(id)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 )
 
-// add, wake and takeJobs need mu, unless said otherwise.
+// add, wake and spawn need mu.
 
 func (s *Set) add(r journal.Record) *entry {
 	e := &entry{rec: r, poke: make(chan struct{}, 1)}
@@ -28,19 +28,26 @@ func (s *Set) wake(e *entry) {
 		return
 	}
 	e.busy = true
-	s.spawn(func(ctx context.Context) { s.run(ctx, e) })
+	s.spawn(Job{Runner: &Runner{set: s, e: e}})
 }
 
-func (s *Set) spawn(job func(context.Context)) {
-	s.jobs = append(s.jobs, job)
+func (s *Set) spawn(j Job) {
+	s.jobs = append(s.jobs, j)
 	select {
 	case s.kick <- struct{}{}:
 	default:
 	}
 }
 
-// takeJobs takes mu itself.
-func (s *Set) takeJobs() []func(context.Context) {
+// Job is work that came up in a Set: an instance to be stepped, or the container
+// of one that is over to be removed.
+type Job struct {
+	Runner *Runner // nil for a removal
+	Remove string  // instance id
+}
+
+// Jobs returns what came up since it was last asked; it is to be begun at once.
+func (s *Set) Jobs() []Job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	jobs := s.jobs
@@ -48,33 +55,19 @@ func (s *Set) takeJobs() []func(context.Context) {
 	return jobs
 }
 
-// run is an instance's runner: it steps until there is nothing to do.
-func (s *Set) run(ctx context.Context, e *entry) {
-	for ctx.Err() == nil {
-		r, sctx, done := s.begin(ctx, e)
-		next, again := Step(sctx, s.driver, r, time.Now())
-		interrupted := sctx.Err() != nil
-		done()
-		if interrupted {
-			// What a cut-off step returned is no knowledge. Nothing is lost: the
-			// journal holds the intent, and the engine can be asked.
-			continue
-		}
-		if !s.commit(e, next) {
-			again = retryIn
-		}
-		switch {
-		case again < 0 && s.idle(e):
-			return
-		case again > 0:
-			await(ctx, e, again)
-		}
-	}
+// Runner takes one instance from step to step: Begin, questions to the engine
+// until the Move has none, End; or Drop, when the step was cut short. One
+// shell at a time works with it.
+type Runner struct {
+	set *Set
+	e   *entry
 }
 
-// begin takes up the orders for an entry and returns its record, and a context
-// for one step: a stop cuts a pull short, because it may last for minutes.
-func (s *Set) begin(ctx context.Context, e *entry) (journal.Record, context.Context, func()) {
+// Begin takes up the orders for the instance and begins a step. A stop that comes
+// while the image is being pulled calls interrupt, because a pull may last for
+// minutes.
+func (n *Runner) Begin(now time.Time, interrupt func()) Move {
+	s, e := n.set, n.e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.poked = false
@@ -84,16 +77,65 @@ func (s *Set) begin(ctx context.Context, e *entry) (journal.Record, context.Cont
 	if e.spec != nil {
 		e.rec.Spec, e.rec.Adopted, e.spec = *e.spec, false, nil
 	}
-	r := e.rec
-	ctx, cancel := context.WithCancel(ctx)
-	if r.Status.Phase == model.PhasePulling && r.Stop == nil {
-		e.interrupt = cancel
+	if e.rec.Status.Phase == model.PhasePulling && e.rec.Stop == nil {
+		e.interrupt = interrupt
 	}
-	return r, ctx, func() {
-		s.mu.Lock()
-		e.interrupt = nil
-		s.mu.Unlock()
+	return Next(e.rec, now)
+}
+
+// Drop ends a step that was cut short: what a cut-off question returned is no
+// knowledge. Nothing is lost: the journal holds the intent, and the engine can
+// be asked.
+func (n *Runner) Drop() {
+	n.set.mu.Lock()
+	defer n.set.mu.Unlock()
+	n.e.interrupt = nil
+}
+
+// End notes what a step came to, in the journal first. It returns how long to
+// wait before the next Begin, unless Poked says otherwise; more is false when
+// nothing is left to do, and the Runner is over.
+func (n *Runner) End(m Move) (pause time.Duration, more bool) {
+	n.Drop()
+	if !n.set.commit(n.e, m.Record) {
+		return retryIn, true
+	}
+	if m.Wait < 0 {
+		return 0, !n.set.idle(n.e)
+	}
+	return m.Wait, true
+}
+
+// Poked is sent to when there is a reason to look at the instance again.
+func (n *Runner) Poked() <-chan struct{} { return n.e.poke }
+
+// run is the goroutine of a Runner.
+func (s *Set) run(ctx context.Context, n *Runner) {
+	for ctx.Err() == nil {
+		now := time.Now()
+		sctx, cancel := context.WithCancel(ctx)
+		m := s.driver.finish(sctx, n.Begin(now, cancel), now)
+		cut := sctx.Err() != nil
 		cancel()
+		if cut {
+			n.Drop()
+			continue
+		}
+		pause, more := n.End(m)
+		if !more {
+			return
+		}
+		if pause > 0 {
+			await(ctx, n.e, pause)
+		}
+	}
+}
+
+// remove is the goroutine of a removal.
+func (s *Set) remove(ctx context.Context, id string) {
+	err := s.driver.removals.do(ctx, func() error { return s.driver.Runtime.Remove(ctx, id) })
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("container of a gone instance not removed", "instance", id, "err", err)
 	}
 }
 

@@ -34,7 +34,7 @@ type Set struct {
 	kick chan struct{} // size 1: jobs is not empty
 
 	mu      sync.Mutex // guards jobs, entries and all in them
-	jobs    []func(context.Context)
+	jobs    []Job
 	entries map[string]*entry
 }
 
@@ -47,7 +47,7 @@ type entry struct {
 	busy      bool          // has a runner, or is about to
 	poked     bool          // look again before resting
 	poke      chan struct{} // size 1: wakes a runner that waits
-	interrupt context.CancelFunc
+	interrupt func()
 }
 
 // New returns an empty set. changed is called with the id of each instance of
@@ -86,8 +86,12 @@ func (s *Set) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.kick:
-			for _, job := range s.takeJobs() {
-				wg.Go(func() { job(ctx) })
+			for _, job := range s.Jobs() {
+				if job.Runner != nil {
+					wg.Go(func() { s.run(ctx, job.Runner) })
+				} else {
+					wg.Go(func() { s.remove(ctx, job.Remove) })
+				}
 			}
 		}
 	}

@@ -1,13 +1,15 @@
 // Package instance brings instances from what the leader asked for to what the
-// engine runs: Step does one thing for one instance, the Set keeps one runner
-// for each instance that has something to do, and all of it in the journal.
+// engine runs. What comes next for one instance is decided by two pure functions
+// over values: Next says what to ask the engine for, Take what its answer means.
+// The Set holds all instances of a node, and all of it is in the journal; who
+// asks the engine and who waits is a shell around both: goroutines in the agent
+// (Run), a scheduler of virtual time in the simulator.
 //
 // Phases only move forward. An answer the engine did not give is never taken
 // for an end: only "no such container" and "its process ended" are.
 package instance
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -17,27 +19,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 )
 
-// Driver is what Step acts through.
-type Driver struct {
-	Runtime runtime.Runtime
-	// Follow begins to keep an instance's output; nil: it is not kept.
-	Follow func(id string)
-	// Finish returns the last n lines of an ended container; nil: none.
-	Finish func(ctx context.Context, id string, n int) []string
-
-	pulls                  *pulls
-	starts, removals, asks lane
-}
-
-// NewDriver returns a Driver with its lanes.
-func NewDriver(rt runtime.Runtime) *Driver {
-	return &Driver{
-		Runtime: rt, pulls: newPulls(rt.EnsureImage),
-		starts: make(lane, startLanes), removals: make(lane, removeLanes), asks: make(lane, askLanes),
-	}
-}
-
-// What Step returns beside the record: when to come back.
+// When a Move says to step again, beside any time.
 const (
 	rest    = time.Duration(-1) // nothing to do until something happens
 	atOnce  = time.Duration(0)
@@ -49,34 +31,98 @@ const (
 // Transient refusals (a registry that restarts) pass; others cost seconds.
 const maxTries = 3
 
-// Step does the one thing that comes next for an instance and returns what is
-// now known of it, and when to step again.
-func Step(ctx context.Context, d *Driver, r journal.Record, now time.Time) (journal.Record, time.Duration) {
+// Op names what the engine is asked for.
+type Op int
+
+// The calls of a step.
+const (
+	OpNone    Op = iota // nothing is asked: the step is over
+	OpCreate            // make the container
+	OpPull              // bring the image
+	OpStart             // start the container
+	OpInspect           // tell how it is
+	OpStop              // end its process within Call.Grace
+	OpRemove            // take the container away
+	OpOutput            // the last lines it printed
+)
+
+// Call is one question to the engine about one instance.
+type Call struct {
+	Op    Op
+	Grace time.Duration // with OpStop
+}
+
+// Answer is what the engine said to a Call.
+type Answer struct {
+	Container runtime.Container // of OpCreate and OpInspect
+	Lines     []string          // of OpOutput
+	Err       error             // runtime's, when it refused or did not answer
+}
+
+// Move is one step so far: what is known now, and what to ask next or, with
+// OpNone, when to step again; a negative Wait means not before something happens.
+// The Record counts only once no question is open.
+type Move struct {
+	Record journal.Record
+	Call   Call
+	Wait   time.Duration
+}
+
+func ask(r journal.Record, op Op) Move { return Move{Record: r, Call: Call{Op: op}} }
+
+func wait(r journal.Record, d time.Duration) Move { return Move{Record: r, Wait: d} }
+
+// Next begins the step that comes next for an instance.
+func Next(r journal.Record, now time.Time) Move {
 	switch {
 	case r.Status.Phase == model.PhaseGone:
-		return r, rest
+		return wait(r, rest)
 	case r.End != nil:
-		return remove(ctx, d, r)
+		return ask(r, OpRemove)
 	case r.Stop != nil:
-		return stop(ctx, d, r, now)
+		return ask(r, OpInspect)
 	}
 	switch r.Status.Phase {
 	case model.PhaseAssigned, model.PhaseAccepted:
-		return create(ctx, d, r)
+		return ask(r, OpCreate)
 	case model.PhasePulling:
 		if r.Pulled {
-			return create(ctx, d, r)
+			return ask(r, OpCreate)
 		}
-		return pull(ctx, d, r)
+		return ask(r, OpPull)
 	case model.PhaseCreated:
 		if r.Adopted {
-			return check(ctx, d, r)
+			return ask(r, OpInspect)
 		}
-		return advance(r, model.PhaseStarting), atOnce
+		return wait(advance(r, model.PhaseStarting), atOnce)
 	case model.PhaseStarting:
-		return start(ctx, d, r)
+		return ask(r, OpStart)
 	}
-	return check(ctx, d, r)
+	return ask(r, OpInspect)
+}
+
+// Take goes on with a step when the engine has answered c, which a Move of r asked.
+func Take(r journal.Record, c Call, a Answer, now time.Time) Move {
+	switch c.Op {
+	case OpCreate:
+		return created(r, a)
+	case OpPull:
+		return pulled(r, a)
+	case OpStart:
+		return started(r, a)
+	case OpInspect:
+		if r.Stop != nil {
+			return stopping(r, a, now)
+		}
+		return inspected(r, a)
+	case OpStop:
+		return signalled(r, a)
+	case OpRemove:
+		return removed(r, a)
+	case OpOutput:
+		return read(r, a)
+	}
+	return wait(r, rest)
 }
 
 // advance moves the phase, never back.
@@ -86,122 +132,117 @@ func advance(r journal.Record, p model.Phase) journal.Record {
 	return r
 }
 
-// create asks for the container before the image: most often the image is
+// created: the container is asked for before the image; most often the image is
 // there, and if not the engine says so.
-func create(ctx context.Context, d *Driver, r journal.Record) (journal.Record, time.Duration) {
-	var c runtime.Container
-	err := d.starts.do(ctx, func() (err error) {
-		c, err = d.Runtime.Create(ctx, r.Spec)
-		return err
-	})
+func created(r journal.Record, a Answer) Move {
 	switch {
-	case errors.Is(err, runtime.ErrAway):
-		return waiting(r, err), retryIn // it may exist: the same call again finds it
-	case errors.Is(err, runtime.ErrNoImage):
-		return unpulled(r, err)
-	case err != nil:
-		return failed(r, model.CodeStartFailed, "create container: %v", err), atOnce
+	case errors.Is(a.Err, runtime.ErrAway):
+		return wait(waiting(r, a.Err), retryIn) // it may exist: the same call again finds it
+	case errors.Is(a.Err, runtime.ErrNoImage):
+		return unpulled(r, a.Err)
+	case a.Err != nil:
+		return wait(failed(r, model.CodeStartFailed, "create container: %v", a.Err), atOnce)
 	}
 	r = advance(r, model.PhaseCreated)
-	r.Status.Container = c.ID
-	return r, atOnce
+	r.Status.Container = a.Container.ID
+	return wait(r, atOnce)
 }
 
 // unpulled goes for the image; when it has been pulled just now, something on
 // the host removes images as fast as we bring them.
-func unpulled(r journal.Record, err error) (journal.Record, time.Duration) {
+func unpulled(r journal.Record, err error) Move {
 	r = advance(r, model.PhasePulling)
 	if !r.Pulled {
-		return r, atOnce
+		return wait(r, atOnce)
 	}
 	r.Pulled = false
 	if r.Tries++; r.Tries >= maxTries {
-		return failed(r, model.CodePullFailed, "the image was pulled and is gone again: %v", err), atOnce
+		return wait(failed(r, model.CodePullFailed, "the image was pulled and is gone again: %v", err), atOnce)
 	}
-	return r, retryIn
+	return wait(r, retryIn)
 }
 
-// pull brings the image.
-func pull(ctx context.Context, d *Driver, r journal.Record) (journal.Record, time.Duration) {
-	err := d.pulls.do(ctx, r.Spec.Image)
+func pulled(r journal.Record, a Answer) Move {
 	switch {
-	case err == nil:
+	case a.Err == nil:
 		r = advance(r, model.PhasePulling)
 		r.Pulled = true
-		return r, atOnce
-	case errors.Is(err, runtime.ErrAway):
-		return waiting(r, err), retryIn
+		return wait(r, atOnce)
+	case errors.Is(a.Err, runtime.ErrAway):
+		return wait(waiting(r, a.Err), retryIn)
 	}
 	r.Tries++
 	if r.Tries >= maxTries {
-		return failed(r, model.CodePullFailed, "pull image: %v (tried %d times)", err, r.Tries), atOnce
+		return wait(failed(r, model.CodePullFailed, "pull image: %v (tried %d times)", a.Err, r.Tries), atOnce)
 	}
 	r.Status.Code = model.CodePullFailed
-	r.Status.Message = fmt.Sprintf("pull image: %v (try %d of %d)", err, r.Tries, maxTries)
-	return r, time.Second << (2 * (r.Tries - 1))
+	r.Status.Message = fmt.Sprintf("pull image: %v (try %d of %d)", a.Err, r.Tries, maxTries)
+	return wait(r, time.Second<<(2*(r.Tries-1)))
 }
 
-// start starts the container and learns where it can be reached.
-func start(ctx context.Context, d *Driver, r journal.Record) (journal.Record, time.Duration) {
-	err := d.starts.do(ctx, func() error { return d.Runtime.Start(ctx, r.Spec.InstanceID) })
+// started: whether it took, and where the instance can be reached, is asked next.
+func started(r journal.Record, a Answer) Move {
 	switch {
-	case errors.Is(err, runtime.ErrAway):
-		return waiting(r, err), retryIn
-	case err != nil && !errors.Is(err, runtime.ErrNotFound):
-		r = failed(r, model.CodeStartFailed, "start container: %v", err)
-		r.End.Logs = d.finish(ctx, r)
-		return r, atOnce
+	case errors.Is(a.Err, runtime.ErrAway):
+		return wait(waiting(r, a.Err), retryIn)
+	case a.Err != nil && !errors.Is(a.Err, runtime.ErrNotFound):
+		return ask(failed(r, model.CodeStartFailed, "start container: %v", a.Err), OpOutput)
 	}
-	return check(ctx, d, r)
+	return ask(r, OpInspect)
 }
 
-// check asks the engine how the container is.
-func check(ctx context.Context, d *Driver, r journal.Record) (journal.Record, time.Duration) {
-	c, err := d.inspect(ctx, r)
+// inspected concludes from how a container is that nobody asked to stop.
+func inspected(r journal.Record, a Answer) Move {
 	switch {
-	case errors.Is(err, runtime.ErrNotFound), errors.Is(err, runtime.ErrForeign):
-		r.End = &journal.End{
-			Gone: model.GoneLost, Code: model.CodeCrashed, Message: "its container was removed by someone else",
-			Logs: d.finish(ctx, r),
-		}
-		return gone(r), rest
-	case err != nil:
-		return waiting(r, err), retryIn
-	case c.State == runtime.Running:
-		return running(d, r, c), rest
-	case c.State == runtime.Exited:
-		return ended(ctx, d, r, c), atOnce
+	case errors.Is(a.Err, runtime.ErrNotFound), errors.Is(a.Err, runtime.ErrForeign):
+		r.End = &journal.End{Gone: model.GoneLost, Code: model.CodeCrashed, Message: "its container was removed by someone else"}
+		return ask(gone(r), OpOutput)
+	case a.Err != nil:
+		return wait(waiting(r, a.Err), retryIn)
+	case a.Container.State == runtime.Running:
+		return wait(running(r, a.Container), rest)
+	case a.Container.State == runtime.Exited:
+		return ask(ended(r, a.Container), OpOutput)
 	case r.Adopted:
-		return r, rest
+		return wait(r, rest)
 	}
 	// Created: the start did not take.
 	r.Tries++
 	if r.Tries >= maxTries {
-		return failed(r, model.CodeStartFailed, "the engine does not start the container: %s", c.Error), atOnce
+		return wait(failed(r, model.CodeStartFailed, "the engine does not start the container: %s", a.Container.Error), atOnce)
 	}
-	return r, retryIn
+	return wait(r, retryIn)
 }
 
-func running(d *Driver, r journal.Record, c runtime.Container) journal.Record {
+func running(r journal.Record, c runtime.Container) journal.Record {
 	if r.Status.Phase <= model.PhaseRunning {
 		r = advance(r, model.PhaseRunning)
 	}
 	r.Status.Container, r.Status.Addr, r.Status.StartedAt = c.ID, c.Addr, c.StartedAt
-	if d.Follow != nil {
-		d.Follow(r.Spec.InstanceID)
-	}
 	return r
 }
 
-// remove takes the container away. When the engine refuses to, the instance is
-// gone all the same: its process is not there any more, and the Set tries again
-// with each list.
-func remove(ctx context.Context, d *Driver, r journal.Record) (journal.Record, time.Duration) {
-	err := d.removals.do(ctx, func() error { return d.Runtime.Remove(ctx, r.Spec.InstanceID) })
-	if errors.Is(err, runtime.ErrAway) {
-		return r, retryIn
+// removed: when the engine refuses to remove a container, the instance is gone
+// all the same: its process is not there any more, and the Set tries again with
+// each list.
+func removed(r journal.Record, a Answer) Move {
+	if errors.Is(a.Err, runtime.ErrAway) {
+		return wait(r, retryIn)
 	}
-	return gone(r), rest
+	return wait(gone(r), rest)
+}
+
+// read adds the last lines to how it ended; without a container nothing is left
+// to do.
+func read(r journal.Record, a Answer) Move {
+	if r.Status.Phase == model.PhaseGone {
+		r.Status.Logs = a.Lines
+		return wait(r, rest)
+	}
+	end := *r.End
+	end.Logs = a.Lines
+	r.End = &end
+	return wait(r, atOnce)
 }
 
 func gone(r journal.Record) journal.Record {
@@ -220,12 +261,4 @@ func waiting(r journal.Record, err error) journal.Record {
 		r.Status.Code, r.Status.Message = model.CodeDockerAway, err.Error()
 	}
 	return r
-}
-
-func (d *Driver) inspect(ctx context.Context, r journal.Record) (c runtime.Container, err error) {
-	err = d.asks.do(ctx, func() error {
-		c, err = d.Runtime.Inspect(ctx, r.Spec.InstanceID)
-		return err
-	})
-	return c, err
 }

@@ -1,0 +1,92 @@
+package instance
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/dinp/dinp/agent/runtime"
+	"github.com/dinp/dinp/common/model"
+)
+
+// Driver asks the engine what steps want to know, in lanes.
+type Driver struct {
+	Runtime runtime.Runtime
+	// Follow begins to keep an instance's output; nil: it is not kept.
+	Follow func(id string)
+	// Finish returns the last n lines of an ended container; nil: none.
+	Finish func(ctx context.Context, id string, n int) []string
+
+	pulls                  *pulls
+	starts, removals, asks lane
+}
+
+// NewDriver returns a Driver with its lanes.
+func NewDriver(rt runtime.Runtime) *Driver {
+	return &Driver{
+		Runtime: rt, pulls: newPulls(rt.EnsureImage),
+		starts: make(lane, startLanes), removals: make(lane, removeLanes), asks: make(lane, askLanes),
+	}
+}
+
+// finish asks until a step has no question open.
+func (d *Driver) finish(ctx context.Context, m Move, now time.Time) Move {
+	for m.Call.Op != OpNone {
+		m = Take(m.Record, m.Call, d.do(ctx, m.Record.Spec, m.Call), now)
+	}
+	if d.Follow != nil && m.Wait < 0 && m.Record.Status.Phase == model.PhaseRunning {
+		d.Follow(m.Record.Spec.InstanceID)
+	}
+	return m
+}
+
+// do asks the engine once.
+func (d *Driver) do(ctx context.Context, s runtime.Spec, c Call) (a Answer) {
+	switch c.Op {
+	case OpCreate:
+		a.Err = d.starts.do(ctx, func() (err error) { a.Container, err = d.Runtime.Create(ctx, s); return err })
+	case OpPull:
+		a.Err = d.pulls.do(ctx, s.Image)
+	case OpStart:
+		a.Err = d.starts.do(ctx, func() error { return d.Runtime.Start(ctx, s.InstanceID) })
+	case OpInspect:
+		a.Err = d.asks.do(ctx, func() (err error) { a.Container, err = d.Runtime.Inspect(ctx, s.InstanceID); return err })
+	case OpStop:
+		a.Err = d.Runtime.Stop(ctx, s.InstanceID, c.Grace)
+	case OpRemove:
+		a.Err = d.removals.do(ctx, func() error { return d.Runtime.Remove(ctx, s.InstanceID) })
+	case OpOutput:
+		a.Lines = d.output(ctx, s.InstanceID)
+	}
+	return a
+}
+
+// How much of an app's output goes with its end.
+const (
+	lastLines    = 50
+	lastLineLen  = 500
+	lastLinesLen = 8 << 10
+)
+
+// output returns the last lines an app printed, cut to what fits in a report.
+func (d *Driver) output(ctx context.Context, id string) []string {
+	if d.Finish == nil {
+		return nil
+	}
+	lines := d.Finish(ctx, id, lastLines)
+	total := 0
+	for i := len(lines) - 1; i >= 0; i-- {
+		lines[i] = clip(lines[i])
+		if total += len(lines[i]); total > lastLinesLen {
+			return lines[i+1:]
+		}
+	}
+	return lines
+}
+
+func clip(s string) string {
+	if len(s) > lastLineLen {
+		s = s[:lastLineLen] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
