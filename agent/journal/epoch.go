@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 )
 
 // Epoch is the fencing token the agent has last obeyed, and whose it was.
@@ -38,8 +37,8 @@ func (j *Journal) Admit(epoch int64, leader string) error {
 		return fmt.Errorf("%w: %d is claimed by %q and was obeyed of %q", ErrStaleEpoch, epoch, leader, j.epoch.Leader)
 	}
 	next := Epoch{Max: epoch, Leader: leader}
-	if j.dir != "" {
-		if err := writeJSON(filepath.Join(j.dir, epochFile), next, true); err != nil {
+	if j.files != nil {
+		if err := j.writeJSON(epochFile, next, true); err != nil {
 			return fmt.Errorf("remember epoch: %w", err)
 		}
 	}
@@ -50,10 +49,9 @@ func (j *Journal) Admit(epoch int64, leader string) error {
 // loadEpoch fails on a file it cannot read: guessing "none" would let every
 // old leader back in.
 func (j *Journal) loadEpoch() error {
-	path := filepath.Join(j.dir, epochFile)
-	err := readJSON(path, &j.epoch)
+	err := j.readJSON(epochFile, &j.epoch)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return fmt.Errorf("read %s: %w; delete it only when no old server can come back", path, err)
+	return fmt.Errorf("read %s: %w; delete it only when no old server can come back", epochFile, err)
 }

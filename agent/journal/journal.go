@@ -60,10 +60,10 @@ type End struct {
 
 // Journal is the open journal of one agent.
 type Journal struct {
-	dir    string // "": nothing is written
+	files  files // nil: nothing is written
 	nodeID string
 	log    *slog.Logger
-	lock   *os.File // held until Close
+	lock   *os.File // held until Close; nil without a folder
 
 	epochMu sync.Mutex // guards epoch, and orders its writes
 	epoch   Epoch
@@ -99,12 +99,18 @@ func Open(dir, newID string, log *slog.Logger) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{dir: dir, log: log, lock: lock, tombs: map[string]time.Time{}}
-	if err := errors.Join(j.loadNodeID(newID), j.loadEpoch(), j.loadTombs()); err != nil {
+	j, err := load(folder(dir), newID, log)
+	if err != nil {
 		_ = lock.Close()
 		return nil, err
 	}
+	j.lock = lock
 	return j, nil
+}
+
+func load(f files, newID string, log *slog.Logger) (*Journal, error) {
+	j := &Journal{files: f, log: log, tombs: map[string]time.Time{}}
+	return j, errors.Join(j.loadNodeID(newID), j.loadEpoch(), j.loadTombs())
 }
 
 // Memory returns a journal that keeps nothing on disk, for fake nodes.
@@ -127,24 +133,23 @@ func (j *Journal) NodeID() string { return j.nodeID }
 // with a warning: its container, if there is one, still carries our label and
 // will be found again by it.
 func (j *Journal) Records() ([]Record, error) {
-	if j.dir == "" {
+	if j.files == nil {
 		return nil, nil
 	}
-	entries, err := os.ReadDir(filepath.Join(j.dir, instancesDir))
+	entries, err := j.files.list(instancesDir)
 	if err != nil {
 		return nil, err
 	}
 	var out []Record
 	for _, e := range entries {
-		path := filepath.Join(j.dir, instancesDir, e.Name())
-		id, ok := strings.CutSuffix(e.Name(), ".json")
+		id, ok := strings.CutSuffix(e.name, ".json")
 		if !ok {
 			continue // a temporary file of a write that never finished, or one put aside
 		}
 		var r Record
-		if err := readJSON(path, &r); err != nil || r.Spec.InstanceID != id {
+		if err := j.readJSON(recordPath(id), &r); err != nil || r.Spec.InstanceID != id {
 			j.log.Error("journal record unreadable, put aside", "instance", id, "err", err)
-			if err := os.Rename(path, path+".unreadable"); err != nil {
+			if err := j.files.rename(recordPath(id), recordPath(id)+".unreadable"); err != nil {
 				return nil, err
 			}
 			continue
@@ -158,10 +163,10 @@ func (j *Journal) Records() ([]Record, error) {
 // agent's end, and with lasting that of the machine, at the price of a few
 // milliseconds.
 func (j *Journal) Put(r Record, lasting bool) error {
-	if j.dir == "" {
+	if j.files == nil {
 		return nil
 	}
-	return writeJSON(j.recordPath(r.Spec.InstanceID), r, lasting)
+	return j.writeJSON(recordPath(r.Spec.InstanceID), r, lasting)
 }
 
 // Forget replaces an instance's record by a tombstone.
@@ -169,48 +174,42 @@ func (j *Journal) Forget(id string, now time.Time) error {
 	if err := j.Bury(id, now); err != nil {
 		return err
 	}
-	if j.dir == "" {
+	if j.files == nil {
 		return nil
 	}
-	if err := os.Remove(j.recordPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return j.files.remove(recordPath(id))
 }
 
-func (j *Journal) recordPath(id string) string {
-	return filepath.Join(j.dir, instancesDir, id+".json")
-}
+func recordPath(id string) string { return filepath.Join(instancesDir, id+".json") }
 
 func (j *Journal) loadNodeID(newID string) error {
-	path := filepath.Join(j.dir, nodeIDFile)
-	b, err := os.ReadFile(path)
+	b, err := j.files.read(nodeIDFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		j.nodeID = newID
-		return writeFile(path, []byte(newID+"\n"), true)
+		return j.files.write(nodeIDFile, []byte(newID+"\n"), true)
 	}
 	if err != nil {
 		return err
 	}
 	j.nodeID = strings.TrimSpace(string(b))
 	if !ValidID(j.nodeID) {
-		return fmt.Errorf("%s does not hold a node id", path)
+		return fmt.Errorf("%s does not hold a node id", nodeIDFile)
 	}
 	return nil
 }
 
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
+func (j *Journal) readJSON(path string, v any) error {
+	b, err := j.files.read(path)
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(b, v)
 }
 
-func writeJSON(path string, v any, lasting bool) error {
+func (j *Journal) writeJSON(path string, v any, lasting bool) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return writeFile(path, b, lasting)
+	return j.files.write(path, b, lasting)
 }

@@ -31,7 +31,7 @@ func reopen(t *testing.T, j *Journal) *Journal {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return open(t, j.dir)
+	return open(t, string(j.files.(folder)))
 }
 
 func TestJournal_NodeIDIsMadeOnceAndKept(t *testing.T) {
@@ -49,7 +49,7 @@ func TestJournal_NodeIDIsMadeOnceAndKept(t *testing.T) {
 
 func TestOpen_TwiceIsRefused(t *testing.T) {
 	j := open(t, t.TempDir())
-	if _, err := Open(j.dir, "x", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "in use by another agent") {
+	if _, err := Open(string(j.files.(folder)), "x", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "in use by another agent") {
 		t.Errorf("second open: %v", err)
 	}
 }
@@ -79,7 +79,7 @@ func TestJournal_WriteCutShort_LeavesTheOldRecord(t *testing.T) {
 	if err := j.Put(r, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(j.recordPath("i1")+".tmp", []byte(`{"spec":{"inst`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(string(j.files.(folder)), recordPath("i1"))+".tmp", []byte(`{"spec":{"inst`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := reopen(t, j).Records(); err != nil || len(got) != 1 {
@@ -89,7 +89,7 @@ func TestJournal_WriteCutShort_LeavesTheOldRecord(t *testing.T) {
 
 func TestJournal_UnreadableRecord_IsPutAsideNotLost(t *testing.T) {
 	j := open(t, t.TempDir())
-	path := j.recordPath("i1")
+	path := filepath.Join(string(j.files.(folder)), recordPath("i1"))
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func FuzzRecordsOfAnyFile(f *testing.F) {
 	f.Add([]byte(`{`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		j := open(t, t.TempDir())
-		if err := os.WriteFile(j.recordPath("i1"), b, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(string(j.files.(folder)), recordPath("i1")), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		got, err := j.Records()

@@ -1,10 +1,7 @@
 package journal
 
 import (
-	"errors"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -29,8 +26,8 @@ func (j *Journal) Bury(id string, now time.Time) error {
 	if _, ok := j.tombs[id]; ok {
 		return nil
 	}
-	if j.dir != "" {
-		if err := writeFile(j.tombPath(id), nil, true); err != nil {
+	if j.files != nil {
+		if err := j.files.write(tombPath(id), nil, true); err != nil {
 			return err
 		}
 	}
@@ -46,8 +43,8 @@ func (j *Journal) Prune(now time.Time) error {
 		if now.Sub(j.tombs[id]) < TombstoneAge {
 			continue
 		}
-		if j.dir != "" {
-			if err := os.Remove(j.tombPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if j.files != nil {
+			if err := j.files.remove(tombPath(id)); err != nil {
 				return err
 			}
 		}
@@ -56,21 +53,17 @@ func (j *Journal) Prune(now time.Time) error {
 	return nil
 }
 
-func (j *Journal) tombPath(id string) string { return filepath.Join(j.dir, tombsDir, id) }
+func tombPath(id string) string { return filepath.Join(tombsDir, id) }
 
 // loadTombs takes a tombstone's age from its file's.
 func (j *Journal) loadTombs() error {
-	entries, err := os.ReadDir(filepath.Join(j.dir, tombsDir))
+	entries, err := j.files.list(tombsDir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		if id := e.Name(); filepath.Ext(id) != ".tmp" {
-			j.tombs[id] = info.ModTime()
+		if filepath.Ext(e.name) != ".tmp" {
+			j.tombs[e.name] = e.at
 		}
 	}
 	return nil

@@ -98,26 +98,44 @@ func (c *Client) State() State {
 
 // Run keeps a session with the leader until ctx ends.
 func (c *Client) Run(ctx context.Context) error {
-	next := roundRobin(c.cfg.Servers)
-	addr, failures, hops := next(), 0, 0
-	for ctx.Err() == nil {
+	search := Search{Servers: c.cfg.Servers}
+	for addr, wait := search.First(), time.Duration(0); pause(ctx, wait) == nil; {
 		err := c.session(ctx, addr)
-		established := c.ended(addr, err)
-		if moved, ok := errors.AsType[*redirect](err); ok && moved.addr != "" && hops < maxHops {
-			addr = moved.addr
-			hops++
-			continue
-		}
-		if failures++; established {
-			failures = 0
-		}
-		hops = 0
-		addr = next()
-		if pause(ctx, fullJitter(failures)) != nil {
-			break
-		}
+		addr, wait = search.Next(err, c.ended(addr, err), rand.Int64N)
 	}
 	return ctx.Err()
+}
+
+// Search decides which server is tried next.
+type Search struct {
+	Servers  []string
+	at       int
+	failures int // sessions in a row that were not established
+	hops     int // redirections in a row
+}
+
+// First is where to begin.
+func (s *Search) First() string { return s.Servers[0] }
+
+// Next is the server to try after a session ended with err, and how long to wait
+// before: at once where a server says that another leads, else with full jitter,
+// drawn from [0, n), because the agents of a whole cluster have lost the leader at
+// the same instant.
+func (s *Search) Next(err error, established bool, draw func(n int64) int64) (addr string, wait time.Duration) {
+	if addr, moved := Moved(err); moved && addr != "" && s.hops < maxHops {
+		s.hops++
+		return addr, 0
+	}
+	if s.failures++; established {
+		s.failures = 0
+	}
+	s.hops = 0
+	s.at = (s.at + 1) % len(s.Servers)
+	ceiling := backoffMax
+	if s.failures < 6 { // 100 ms · 2⁶ is past the ceiling
+		ceiling = min(ceiling, backoffMin<<s.failures)
+	}
+	return s.Servers[s.at], time.Duration(draw(int64(ceiling)))
 }
 
 // ended notes a session's end and reports whether it had been established. The
@@ -127,7 +145,7 @@ func (c *Client) ended(addr string, err error) bool {
 	defer c.mu.Unlock()
 	was := c.state.Connected
 	text := fmt.Sprint(err)
-	if _, moved := errors.AsType[*redirect](err); !moved && (was || text != c.state.LastError) {
+	if _, moved := Moved(err); !moved && (was || text != c.state.LastError) {
 		c.log.Warn("session ended", "server", addr, "established", was, "err", err)
 	}
 	if was {
@@ -168,7 +186,7 @@ func (c *Client) session(ctx context.Context, addr string) error {
 	defer conn.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &stream{node: c.node, log: c.log, cancel: cancel, out: make(chan *pb.LogChunk, 16), resync: make(chan struct{}, 1)}
+	s := &stream{Talk: NewTalk(c.node), log: c.log, cancel: cancel, out: make(chan *pb.LogChunk, 16), resync: make(chan struct{}, 1)}
 	welcome := time.AfterFunc(welcomeTimeout, func() { cancel(errSilent) })
 	defer welcome.Stop()
 	if s.grpc, err = pb.NewAgentsClient(conn).Session(ctx); err != nil {
@@ -178,7 +196,7 @@ func (c *Client) session(ctx context.Context, addr string) error {
 		return cause(ctx, err)
 	}
 	welcome.Stop()
-	c.established(State{Connected: true, Server: addr, Session: s.session, Epoch: s.epoch, Leader: s.leader, Since: time.Now()})
+	c.established(State{Connected: true, Server: addr, Session: s.Session, Epoch: s.Epoch, Leader: s.Leader, Since: time.Now()})
 	return s.run(ctx)
 }
 
@@ -194,24 +212,6 @@ func cause(ctx context.Context, err error) error {
 		return c
 	}
 	return err
-}
-
-func roundRobin(servers []string) func() string {
-	i := -1
-	return func() string {
-		i++
-		return servers[i%len(servers)]
-	}
-}
-
-// fullJitter spreads the agents of a whole cluster that lost the leader at the
-// same instant.
-func fullJitter(failures int) time.Duration {
-	ceiling := backoffMax
-	if failures < 6 { // 100 ms · 2⁶ is past the ceiling
-		ceiling = min(ceiling, backoffMin<<failures)
-	}
-	return time.Duration(rand.Int64N(int64(ceiling)))
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -16,20 +16,13 @@ import (
 
 // obey carries out one order.
 func (s *stream) obey(ctx context.Context, wg *sync.WaitGroup, t *tails, m *pb.ServerMessage) {
-	now := time.Now()
-	switch b := m.GetBody().(type) {
-	case *pb.ServerMessage_Start:
-		s.node.Set.Start(toSpec(b.Start), now)
-	case *pb.ServerMessage_Stop:
-		o := b.Stop
-		s.node.Set.Stop(o.GetInstanceId(), millis(o.GetDrainMs()), millis(o.GetGraceMs()), o.GetReason(), now)
-	case *pb.ServerMessage_Forget:
-		s.node.Set.Forget(b.Forget.GetInstanceIds(), now)
-	case *pb.ServerMessage_Resync:
+	if s.Obey(m, time.Now()) {
 		select {
 		case s.resync <- struct{}{}:
 		default: // one is due already
 		}
+	}
+	switch b := m.GetBody().(type) {
 	case *pb.ServerMessage_LogRequest:
 		t.begin(ctx, wg, b.LogRequest)
 	case *pb.ServerMessage_LogCancel:

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -261,20 +262,38 @@ func (b blocked) Send(*pb.AgentMessage) error {
 func TestSend_LeaderThatDoesNotRead_EndsTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		s := &stream{grpc: blocked{ctx: ctx}, cancel: cancel}
+		s := &stream{Talk: NewTalk(Node{}), grpc: blocked{ctx: ctx}, cancel: cancel}
 		if err := s.send(&pb.AgentMessage{}); err == nil || !errors.Is(context.Cause(ctx), errStuck) {
 			t.Errorf("send: %v, cause %v", err, context.Cause(ctx))
 		}
 	})
 }
 
-func TestFullJitter_StaysBelowItsCeiling(t *testing.T) {
-	for failures := range 100 {
-		for range 100 {
-			if d := fullJitter(failures); d < 0 || d >= backoffMax || (failures == 0 && d >= backoffMin) {
-				t.Fatalf("after %d failures: %v", failures, d)
+func TestSearch_PausesWithJitterBelowItsCeiling(t *testing.T) {
+	lost := errors.New("lost")
+	for range 100 {
+		s := Search{Servers: []string{"a", "b"}}
+		if _, wait := s.Next(lost, true, rand.Int64N); wait < 0 || wait >= backoffMin {
+			t.Fatalf("after an established session: %v", wait)
+		}
+		for failures := range 100 {
+			if _, wait := s.Next(lost, false, rand.Int64N); wait < 0 || wait >= backoffMax {
+				t.Fatalf("after %d failures: %v", failures, wait)
 			}
 		}
+	}
+}
+
+func TestSearch_FollowsTheLeadersAddressAFewTimes(t *testing.T) {
+	s := Search{Servers: []string{"a", "b"}}
+	for hop := range maxHops + 1 {
+		addr, wait := s.Next(&redirect{addr: "c"}, false, func(n int64) int64 { return n - 1 })
+		if followed := addr == "c" && wait == 0; followed != (hop < maxHops) {
+			t.Errorf("hop %d: %s after %v", hop, addr, wait)
+		}
+	}
+	if addr, _ := s.Next(&redirect{}, false, rand.Int64N); addr != "a" {
+		t.Errorf("no leader is known, but %s is next", addr)
 	}
 }
 
