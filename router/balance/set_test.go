@@ -171,7 +171,9 @@ func TestSwap_NoClaimAfterItAtALeavingEndpoint(t *testing.T) {
 	}
 	addrs := []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
 	for i := range 500 {
+		r.mu.Lock() // a claimer may be making the pool
 		leaving := r.endpoints[endpointKey(host, route.Endpoint{Addr: addrs[i%3], Instance: "i-" + addrs[i%3]})]
+		r.mu.Unlock()
 		r.route(addrs[(i+1)%3], addrs[(i+2)%3])
 		if leaving == nil {
 			continue

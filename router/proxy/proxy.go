@@ -45,7 +45,6 @@ type Proxy struct {
 	closing          atomic.Bool
 	idle             chan struct{} // size 1: inflight reached zero while closing
 	upgrades         upgrades
-	since            time.Time // origin of now()
 }
 
 // New returns a Proxy that serves the table of set.
