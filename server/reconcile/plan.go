@@ -206,7 +206,7 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 			continue
 		}
 		nodes := c.placeNodes(a, d, s.ReleaseID, now)
-		at, refused := place.Pick(nodes, place.Request{MemoryMiB: rel.Spec.MemoryMiB, CPUMilli: rel.Spec.CPUMilli, Avoid: s.Avoid})
+		at, refused := place.PickOf(nodes, place.Request{MemoryMiB: rel.Spec.MemoryMiB, CPUMilli: rel.Spec.CPUMilli, Avoid: s.Avoid})
 		if at < 0 {
 			e := refused.Error()
 			a.pending = append(a.pending, plan.Pending{Slot: s.Slot, Code: e.Code, Message: e.Message})
@@ -238,12 +238,12 @@ func (c *Core) refused(a *app, e *model.Error, now time.Time) {
 }
 
 // placeNodes is the cluster as placement sees it for a release of one app.
-func (c *Core) placeNodes(a *app, d *decided, releaseID string, now time.Time) []place.Node {
+func (c *Core) placeNodes(a *app, d *decided, releaseID string, now time.Time) []place.Standing {
 	reaped := map[string]plan.Reap{}
 	for _, r := range d.plan.Reap {
 		reaped[r.ID] = r
 	}
-	nodes := make([]place.Node, 0, len(c.cluster.Nodes))
+	nodes := make([]place.Standing, 0, len(c.cluster.Nodes))
 	for _, id := range slices.Sorted(maps.Keys(c.cluster.Nodes)) {
 		n := c.placeNode(c.cluster.Nodes[id], now)
 		if a.failuresOf == releaseID {
@@ -262,8 +262,8 @@ func (c *Core) placeNodes(a *app, d *decided, releaseID string, now time.Time) [
 }
 
 // placeNode is a node without regard to what runs on it, but for the ledger.
-func (c *Core) placeNode(n *actual.Node, now time.Time) place.Node {
-	p := place.Node{
+func (c *Core) placeNode(n *actual.Node, now time.Time) place.Standing {
+	p := place.Standing{
 		ID: n.ID, Name: n.Name, Zone: n.Zone, Status: c.cluster.Status(n, c.cfg.Limits, now), Availability: c.avail[n.ID],
 		MemoryMiB: n.MemoryMiB, CPUMilli: n.CPUMilli,
 	}
@@ -277,7 +277,7 @@ func (c *Core) placeNode(n *actual.Node, now time.Time) place.Node {
 }
 
 // countRow adds what one instance on a node means for placing another of app a.
-func (c *Core) countRow(n *place.Node, r *row, a *app, gone bool) {
+func (c *Core) countRow(n *place.Standing, r *row, a *app, gone bool) {
 	switch {
 	case gone: // its row goes with this very plan
 		n.ReservedMiB, n.ReservedMilli = n.ReservedMiB-r.memory, n.ReservedMilli-r.cpu

@@ -1,0 +1,260 @@
+package place
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// A set of constraints that a node does not meet; bit k is constraints[k].
+type failing uint32
+
+// The constraints, in the order in which they are told.
+var constraints = []struct {
+	name  string
+	fails func(x *Index, i int32, r *Request, e *stand) bool
+}{
+	{"unknown", func(x *Index, i int32, _ *Request, _ *stand) bool { return x.nodes[i].Status == model.NodeUnknown }},
+	{"lost", func(x *Index, i int32, _ *Request, _ *stand) bool { return x.nodes[i].Status == model.NodeLost }},
+	{"without Docker", func(x *Index, i int32, _ *Request, _ *stand) bool { return x.nodes[i].Status == model.NodeDockerDown }},
+	{"not connected", func(x *Index, i int32, _ *Request, _ *stand) bool {
+		n := &x.nodes[i]
+		return n.Status != model.NodeUnknown && n.Status != model.NodeLost && n.Status != model.NodeDockerDown && (n.Away || n.Status != model.NodeReady)
+	}},
+	{"cordoned", func(x *Index, i int32, _ *Request, _ *stand) bool { return x.nodes[i].Availability == model.Cordoned }},
+	{"draining", func(x *Index, i int32, _ *Request, _ *stand) bool { return x.nodes[i].Availability == model.Draining }},
+	{"short of disk", func(x *Index, i int32, _ *Request, _ *stand) bool { return x.nodes[i].DiskPressure }},
+	{"in another pool", func(x *Index, i int32, r *Request, _ *stand) bool { return x.nodes[i].pool() != r.poolName() }},
+	{"in another zone", func(x *Index, i int32, r *Request, _ *stand) bool { return r.Zone != "" && x.nodes[i].Zone != r.Zone }},
+	{"without the label", func(x *Index, i int32, r *Request, _ *stand) bool {
+		for _, l := range r.Labels[:min(len(r.Labels), MaxLabels)] {
+			if !slices.Contains(x.nodes[i].Labels, l) {
+				return true
+			}
+		}
+		return false
+	}},
+	{"to be left", func(x *Index, i int32, r *Request, _ *stand) bool { return r.Avoid != "" && x.nodes[i].ID == r.Avoid }},
+	{"full of this app", func(_ *Index, _ int32, r *Request, e *stand) bool {
+		return e != nil && r.MaxPerNode > 0 && int(e.instances) >= r.MaxPerNode
+	}},
+	{"recently failed", func(_ *Index, _ int32, r *Request, e *stand) bool {
+		return e != nil && r.MaxFailures > 0 && int(e.failures) >= r.MaxFailures
+	}},
+	{"short of memory", func(x *Index, i int32, r *Request, _ *stand) bool { return x.hot[i].memory < r.MemoryMiB }},
+	{"short of CPU", func(x *Index, i int32, r *Request, _ *stand) bool {
+		return r.CPUMilli > 0 && x.hot[i].cpu < r.CPUMilli
+	}},
+}
+
+// Refused is why no node will do: how many nodes each constraint excludes, and
+// the nearest misses.
+type Refused struct {
+	Request Request
+	Nodes   int     // in the cluster
+	Counts  []Count // the constraints that exclude any, in a fixed order
+	Misses  []Miss  // the three nodes that are nearest to fitting
+	Largest int64   // MiB that the largest ready node has in all
+}
+
+// Count is how many nodes a constraint excludes. A node that fails several
+// counts for each; Only counts those that fail nothing else.
+type Count struct {
+	Why   string
+	Nodes int
+	Only  int
+}
+
+// Miss is a node that almost fits.
+type Miss struct {
+	Node        string
+	Why         []string // the constraints it fails
+	ShortMiB    int64    // memory that it lacks; 0 for none
+	ShortMilli  int64    // CPU that it lacks
+	constraints int
+}
+
+// String is such as "web3 is short by 128 MiB".
+func (m Miss) String() string {
+	var parts []string
+	for _, w := range m.Why {
+		switch w {
+		case "short of memory":
+			parts = append(parts, fmt.Sprintf("short by %d MiB", m.ShortMiB))
+		case "short of CPU":
+			parts = append(parts, fmt.Sprintf("short by %.2g cores", float64(m.ShortMilli)/1000))
+		default:
+			parts = append(parts, w)
+		}
+	}
+	return m.Node + " is " + strings.Join(parts, " and ")
+}
+
+// refuse looks at every node once and notes all that speaks against it.
+func (x *Index) refuse(r *Request, v *View) *Refused {
+	out := &Refused{Request: *r, Nodes: len(x.numbers)}
+	all, only := make([]int, len(constraints)), make([]int, len(constraints))
+	for i := range x.hot {
+		if !x.hot[i].there {
+			continue
+		}
+		f := x.failing(int32(i), r, v)
+		for rest := f; rest != 0; rest &= rest - 1 {
+			k := bits.TrailingZeros32(uint32(rest))
+			all[k]++
+			if f == 1<<k {
+				only[k]++
+			}
+		}
+		if x.nodes[i].Status == model.NodeReady {
+			out.Largest = max(out.Largest, x.nodes[i].MemoryMiB)
+		}
+		out.near(x, int32(i), f)
+	}
+	for k, c := range constraints {
+		if all[k] > 0 {
+			out.Counts = append(out.Counts, Count{Why: c.name, Nodes: all[k], Only: only[k]})
+		}
+	}
+	return out
+}
+
+func (x *Index) failing(i int32, r *Request, v *View) (f failing) {
+	e := v.of(i)
+	for k := range constraints {
+		if constraints[k].fails(x, i, r, e) {
+			f |= 1 << k
+		}
+	}
+	return f
+}
+
+// near keeps the three best misses: fewest constraints failed, least memory
+// lacking, least CPU, by name.
+func (r *Refused) near(x *Index, i int32, f failing) {
+	n, h := &x.nodes[i], &x.hot[i]
+	m := Miss{
+		Node: n.Name, constraints: bits.OnesCount32(uint32(f)),
+		ShortMiB: max(0, r.Request.MemoryMiB-h.memory), ShortMilli: max(0, r.Request.CPUMilli-h.cpu),
+	}
+	if len(r.Misses) == 3 && !nearer(m, r.Misses[2]) {
+		return
+	}
+	for k, c := range constraints {
+		if f>>k&1 == 1 {
+			m.Why = append(m.Why, c.name)
+		}
+	}
+	r.Misses = append(r.Misses, m)
+	slices.SortStableFunc(r.Misses, func(a, b Miss) int {
+		if nearer(a, b) {
+			return -1
+		}
+		if nearer(b, a) {
+			return 1
+		}
+		return 0
+	})
+	r.Misses = r.Misses[:min(len(r.Misses), 3)]
+}
+
+func nearer(a, b Miss) bool {
+	return cmp.Or(cmp.Compare(a.constraints, b.constraints), cmp.Compare(a.ShortMiB, b.ShortMiB),
+		cmp.Compare(a.ShortMilli, b.ShortMilli), strings.Compare(a.Node, b.Node)) < 0
+}
+
+// Of is how many nodes a constraint excludes.
+func (r *Refused) Of(why string) int {
+	for _, c := range r.Counts {
+		if c.Why == why {
+			return c.Nodes
+		}
+	}
+	return 0
+}
+
+// Error puts the refusal in the one form of an error.
+func (r *Refused) Error() *model.Error {
+	if r.Nodes == 0 {
+		return model.E(model.CodeNoNode, "there is no node yet").WithNext("start an agent: dinp agent --server HOST:1970")
+	}
+	if r.Of("without Docker") == r.Nodes {
+		return model.E(model.CodeDockerAway, "Docker does not answer on any node (%d of %d)", r.Nodes, r.Nodes).
+			WithNext("start it there (systemctl start docker); dinp nodes shows what each engine says")
+	}
+	e := model.E(r.code(), "0 of %d nodes fit %s: %s", r.Nodes, r.Request.wish(), r.reasons())
+	for _, m := range r.Misses {
+		e = e.WithEvidence(m.String())
+	}
+	return e.WithNext("%s", r.next())
+}
+
+// code tells want of room from want of nodes that may be used at all.
+func (r *Refused) code() model.Code {
+	if r.Of("short of memory")+r.Of("short of CPU") > 0 {
+		return model.CodeNoMemory
+	}
+	return model.CodeNoNode
+}
+
+// next is the command that helps most: what stands in the way of the most nodes
+// that would fit but for it, as far as a person can change it.
+func (r *Refused) next() string {
+	alone := map[string]int{}
+	for _, c := range r.Counts {
+		alone[c.Why] = c.Only
+	}
+	switch {
+	case r.Largest > 0 && r.Request.MemoryMiB > r.Largest:
+		return fmt.Sprintf("ask for less: no ready node has more than %d MiB in all", r.Largest)
+	case alone["cordoned"] > 0:
+		return fmt.Sprintf("take a node back that would fit: dinp node %s uncordon", r.missing("cordoned"))
+	case alone["in another zone"]+alone["in another pool"]+alone["without the label"] > 0:
+		return "loosen the app's constraints (dinp scale APP N --constraint), or add a node that meets them"
+	case alone["full of this app"] > 0:
+		return "allow more instances on one node, or add a node"
+	case r.Of("short of memory")+r.Of("short of CPU") > 0:
+		return "ask for less memory (--memory), scale another app down, or add a node; dinp nodes shows what is reserved"
+	}
+	return "see why: dinp nodes"
+}
+
+// missing names the nearest node that fails this constraint alone.
+func (r *Refused) missing(why string) string {
+	for _, m := range r.Misses {
+		if len(m.Why) == 1 && m.Why[0] == why {
+			return m.Node
+		}
+	}
+	return "NODE"
+}
+
+func (r *Refused) reasons() string {
+	parts := make([]string, len(r.Counts))
+	for i, c := range r.Counts {
+		parts[i] = fmt.Sprintf("%d %s", c.Nodes, c.Why)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// wish is what is asked for, in words: "256 MiB and 0.5 cores with ssd in zone a".
+func (r *Request) wish() string {
+	s := fmt.Sprintf("%d MiB", r.MemoryMiB)
+	if r.CPUMilli > 0 {
+		s += fmt.Sprintf(" and %.2g cores", float64(r.CPUMilli)/1000)
+	}
+	if len(r.Labels) > 0 {
+		s += " with " + strings.Join(r.Labels, ", ")
+	}
+	if r.Zone != "" {
+		s += " in zone " + r.Zone
+	}
+	if r.Pool != "" && r.Pool != DefaultPool {
+		s += " in pool " + r.Pool
+	}
+	return s
+}
