@@ -35,4 +35,7 @@ demo-clean: ## stop, and remove everything the demo has made
 bench-deploy: ## time a deploy against docker build, run and curl by hand
 	scripts/bench-deploy.sh
 
-.PHONY: help build test check race base-images proto demo demo-stop demo-clean bench-deploy
+bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
+	scripts/bench-scale.sh
+
+.PHONY: help build test check race base-images proto demo demo-stop demo-clean bench-deploy bench-scale

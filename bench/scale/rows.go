@@ -1,0 +1,26 @@
+package main
+
+import "context"
+
+// row is something that is measured at several numbers of nodes.
+type row struct {
+	name  string
+	goals []goal
+	// run measures at n nodes and reports each of its figures by t.report. Time
+	// spent before t.start is not part of the CPU time that is shown.
+	run func(ctx context.Context, t *trial, n int) error
+}
+
+// goal is what a figure is to reach at 10,000 nodes; at fewer it is shown all
+// the same.
+type goal struct {
+	unit    string // of the figure it is for
+	atLeast float64
+	atMost  float64
+	words   string // the goal for people; made from the numbers when empty
+}
+
+var rows = []row{
+	{"decisions", []goal{{unit: "decisions/s", atLeast: 1_000_000}, {unit: "%full", atLeast: 90}}, decisions},
+	{"refusal", []goal{{unit: "ms", atMost: 10}}, refusal},
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Every row runs, at a size that takes no time, and what one run has written
+// can be compared with another.
+func TestRows_RunSmallAndCanBeCompared(t *testing.T) {
+	var files []string
+	for _, name := range []string{"old", "new"} {
+		var out strings.Builder
+		r := newReport(&out)
+		r.head()
+		for _, row := range rows {
+			if err := r.measure(context.Background(), row, 10); err != nil {
+				t.Fatalf("%s: %v", row.name, err)
+			}
+			if !strings.Contains(out.String(), row.name) {
+				t.Errorf("%s is not in the table:\n%s", row.name, out.String())
+			}
+		}
+		files = append(files, filepath.Join(t.TempDir(), name))
+		if err := r.write(files[len(files)-1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	if err := compare(&out, files[0], files[1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"old cpu: ", "new cpu: ", "decisions/nodes=10"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the comparison does not say %q:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestNumber_HasSeparators(t *testing.T) {
+	for v, want := range map[float64]string{0.12345: "0.123", 99: "99", 1234567.6: "1,234,568", 100: "100"} {
+		if got := number(v); got != want {
+			t.Errorf("%v is written %q, want %q", v, got, want)
+		}
+	}
+}
