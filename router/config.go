@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/router/access"
+	"github.com/dinp/dinp/router/cert"
 	"github.com/dinp/dinp/router/source"
 )
 
@@ -26,9 +28,35 @@ type Config struct {
 	Redis          RedisConfig `yaml:"redis"`           //
 	Snapshot       string      `yaml:"snapshot"`        // file of the last good table; empty: none, and no start without Redis
 	TrustedProxies []string    `yaml:"trusted_proxies"` // CIDRs or addresses whose X-Forwarded-* are believed
-	AccessLog      string      `yaml:"access_log"`      // file to append a JSON line per request to; empty: none
+	AccessLog      string      `yaml:"access_log"`      // file to append a line per request to, "-" for standard output; empty: none
+	AccessFormat   string      `yaml:"access_format"`   // json or combined
+	TLS            TLSConfig   `yaml:"tls"`             //
+	ProxyProtocol  []string    `yaml:"proxy_protocol"`  // CIDRs or addresses of load balancers that begin every connection with a PROXY header
+	Limits         Limits      `yaml:"limits"`          //
+	ReusePort      bool        `yaml:"reuse_port"`      // share the ports with a router that takes over, by SO_REUSEPORT
 	Timeouts       Timeouts    `yaml:"timeouts"`
+	Secret         string      `yaml:"-"` // the cluster's: opens certificates from Redis, makes session tickets; empty: neither
 	AccessWriter   io.Writer   `yaml:"-"` // instead of the file, for programs; calls are serialised
+}
+
+// TLSConfig is how a router answers HTTPS.
+type TLSConfig struct {
+	Listen       string      `yaml:"listen"`       // host:port; empty: no HTTPS
+	PublicPort   int         `yaml:"public_port"`  // at which visitors reach it, for redirects; 0: the bound one
+	Certificates []cert.File `yaml:"certificates"` // on disk, besides those of the platform; read again when they change
+	Snapshot     string      `yaml:"snapshot"`     // file of the platform's certificates, sealed; empty: none, and none without Redis
+	SelfSigned   bool        `yaml:"self_signed"`  // answer unknown names with a certificate nobody trusts, instead of not at all
+}
+
+// Limits protect the router and its apps from floods. Zero means no limit.
+type Limits struct {
+	Connections       int      `yaml:"connections"`        // open at once; what the process may open in files is a bound of its own
+	SourceConnections int      `yaml:"source_connections"` // open at once per address (IPv6: per /64)
+	SourceRequests    float64  `yaml:"source_requests"`    // per second and address; more get 429
+	SourceBurst       int      `yaml:"source_burst"`       // requests at once above that rate
+	Except            []string `yaml:"except"`             // CIDRs or addresses that are not limited; trusted proxies never are
+	ConcurrentStreams int      `yaml:"concurrent_streams"` // of one HTTP/2 connection
+	MinBodyRate       int      `yaml:"min_body_rate"`      // bytes per second that a client must send or take, on average, once it was slow for Timeouts.ClientStall
 }
 
 // Timeouts of a router. There is none on whole requests or responses: streams
@@ -39,6 +67,7 @@ type Timeouts struct {
 	Dial           time.Duration `yaml:"dial"`            // to connect to an instance
 	ResponseHeader time.Duration `yaml:"response_header"` // for an instance to begin its answer
 	BackendIdle    time.Duration `yaml:"backend_idle"`    // between requests to an instance
+	ClientStall    time.Duration `yaml:"client_stall"`    // for a client to send more of its body, or to take more of the answer
 	LameDuck       time.Duration `yaml:"lame_duck"`       // at stop: still serving while already unready
 	Drain          time.Duration `yaml:"drain"`           // at stop: for what is in flight
 }
@@ -46,10 +75,14 @@ type Timeouts struct {
 // Default returns the settings of a router beside a local Redis.
 func Default() Config {
 	return Config{
-		Listen: ":8080", Admin: "127.0.0.1:1972", Redis: RedisConfig{Addr: "127.0.0.1:6379"},
+		Listen: ":8080", Admin: "127.0.0.1:1972", Redis: RedisConfig{Addr: "127.0.0.1:6379"}, AccessFormat: string(access.JSON),
+		Limits: Limits{
+			Connections: 200_000, SourceConnections: 8192, SourceBurst: 100, Except: []string{"127.0.0.0/8", "::1"},
+			ConcurrentStreams: 100, MinBodyRate: 128,
+		},
 		Timeouts: Timeouts{
 			ReadHeader: 10 * time.Second, ClientIdle: 2 * time.Minute, Dial: 2 * time.Second, ResponseHeader: time.Minute,
-			BackendIdle: 4 * time.Second, LameDuck: time.Second, Drain: 30 * time.Second,
+			BackendIdle: 4 * time.Second, ClientStall: 30 * time.Second, LameDuck: time.Second, Drain: 30 * time.Second,
 		},
 	}
 }
@@ -61,9 +94,16 @@ func (c Config) Validate() error {
 	checkAddr(add, "listen", c.Listen)
 	checkAddr(add, "admin", c.Admin)
 	c.checkRedis(add)
-	if _, err := parsePrefixes(c.TrustedProxies); err != nil {
-		add("trusted_proxies: %v", err)
+	for name, list := range map[string][]string{"trusted_proxies": c.TrustedProxies, "proxy_protocol": c.ProxyProtocol, "limits.except": c.Limits.Except} {
+		if _, err := parsePrefixes(list); err != nil {
+			add("%s: %v", name, err)
+		}
 	}
+	if f := access.Format(c.AccessFormat); f != access.JSON && f != access.Combined {
+		add("access_format: %q is neither json nor combined", c.AccessFormat)
+	}
+	c.TLS.check(add)
+	c.Limits.check(add)
 	c.Timeouts.check(add)
 	if len(problems) == 0 {
 		return nil
@@ -102,7 +142,7 @@ func (t Timeouts) check(add func(string, ...any)) {
 		d    time.Duration
 	}{
 		{"read_header", t.ReadHeader}, {"client_idle", t.ClientIdle}, {"dial", t.Dial},
-		{"response_header", t.ResponseHeader}, {"backend_idle", t.BackendIdle}, {"drain", t.Drain},
+		{"response_header", t.ResponseHeader}, {"backend_idle", t.BackendIdle}, {"drain", t.Drain}, {"client_stall", t.ClientStall},
 	} {
 		if d.d <= 0 {
 			add("timeouts.%s: %v is not positive", d.name, d.d)
@@ -110,6 +150,34 @@ func (t Timeouts) check(add func(string, ...any)) {
 	}
 	if t.LameDuck < 0 {
 		add("timeouts.lame_duck: %v is negative", t.LameDuck)
+	}
+}
+
+func (c TLSConfig) check(add func(string, ...any)) {
+	if c.Listen != "" {
+		checkAddr(add, "tls.listen", c.Listen)
+	}
+	for _, f := range c.Certificates {
+		if f.Chain == "" || f.Key == "" {
+			add("tls.certificates: an entry needs both chain and key, %q and %q are given", f.Chain, f.Key)
+		}
+	}
+	if c.PublicPort < 0 || c.PublicPort > 65535 {
+		add("tls.public_port: %d is no port", c.PublicPort)
+	}
+}
+
+func (l Limits) check(add func(string, ...any)) {
+	for _, n := range []struct {
+		name string
+		n    float64
+	}{
+		{"connections", float64(l.Connections)}, {"source_connections", float64(l.SourceConnections)}, {"source_requests", l.SourceRequests},
+		{"source_burst", float64(l.SourceBurst)}, {"concurrent_streams", float64(l.ConcurrentStreams)}, {"min_body_rate", float64(l.MinBodyRate)},
+	} {
+		if n.n < 0 {
+			add("limits.%s: %v is negative", n.name, n.n)
+		}
 	}
 }
 

@@ -1,61 +1,61 @@
 package router
 
 import (
-	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/dinp/dinp/router/balance"
-	"github.com/dinp/dinp/router/proxy"
+	"github.com/dinp/dinp/router/intake"
+	"github.com/dinp/dinp/router/limit"
 	"github.com/dinp/dinp/router/source"
 )
 
-// metrics are the router's numbers. Labels are bounded: apps are those in the
-// table, never what a visitor writes, and they go with their app.
+// metrics are the router's numbers. Labels are bounded: apps and releases are
+// those in the table, never what a visitor writes, and they go with their app.
 type metrics struct {
 	registry *prometheus.Registry
-	requests *prometheus.CounterVec // by app and class of status
 	refused  *prometheus.CounterVec // by code
-	duration prometheus.Histogram
 }
 
 func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dinp_router_requests_total", Help: "Requests that have ended, by app (empty: no such host) and class of status.",
-		}, []string{"app", "class"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dinp_router_refused_total", Help: "Requests the router answered itself, by error code.",
 		}, []string{"code"}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "dinp_router_request_seconds", Help: "Time from a request's head to the end of its response.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 18),
-		}),
 	}
-	m.registry.MustRegister(m.requests, m.refused, m.duration,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.refused, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-func (m *metrics) observe(r proxy.Record) {
-	m.requests.WithLabelValues(r.App, strconv.Itoa(r.Status/100)+"xx").Inc()
-	if r.Code != "" {
-		m.refused.WithLabelValues(string(r.Code)).Inc()
-	}
-	if r.Status != 101 { // an upgraded connection's life is no latency
-		m.duration.Observe(r.Duration.Seconds())
-	}
-}
-
-func (m *metrics) forget(app string) {
-	m.requests.DeletePartialMatch(prometheus.Labels{"app": app})
-}
-
 // watch registers what others count.
-func (m *metrics) watch(p *proxy.Proxy, set *balance.Set, s *source.Source) {
-	m.gauge("in_flight", "Requests being served.", func() float64 { return float64(p.InFlight()) })
+func (r *Router) watch() {
+	m := r.metrics
+	m.registry.MustRegister(&r.stats)
+	m.watchSource(r.set, r.source)
+	m.watchIntake(r.intake, r.sources)
+	m.gauge("in_flight", "Requests being served.", func() float64 { return float64(r.proxy.InFlight()) })
+	m.counter("stalled_total", "Requests ended because their client sent or took nothing.", nil, func() float64 { return float64(r.guard.Ended()) })
+	m.counter("access_lines_dropped_total", "Lines of the access log for which there was no room.", nil, func() float64 { return float64(r.access.Dropped()) })
+	if r.certs != nil {
+		m.gauge("certificates", "Names with a certificate.", func() float64 { return float64(len(r.certs.Table().Names())) })
+		m.counter("tls_no_certificate_total", "Handshakes refused for want of a certificate.", nil, func() float64 { return float64(r.certs.Misses()) })
+	}
+}
+
+func (m *metrics) watchIntake(in *intake.Intake, sources *limit.Sources) {
+	m.gauge("connections", "Connections open.", func() float64 { n, _ := sources.Connections(); return float64(n) })
+	m.gauge("sources", "Addresses that are counted.", func() float64 { _, n := sources.Connections(); return float64(n) })
+	for outcome, n := range map[string]*atomic.Uint64{
+		"taken": &in.Counts.Taken, "too_many": &in.Counts.RefusedTotal, "too_many_of_source": &in.Counts.RefusedSource, "no_proxy_header": &in.Counts.BadHeader,
+	} {
+		m.counter("connections_total", "Connections that came, by what became of them.", prometheus.Labels{"outcome": outcome}, func() float64 { return float64(n.Load()) })
+	}
+}
+
+func (m *metrics) watchSource(set *balance.Set, s *source.Source) {
 	m.gauge("table_epoch", "Epoch of the table served.", func() float64 { return float64(set.Table().Version().Epoch) })
 	m.gauge("table_seq", "Sequence number of the table served.", func() float64 { return float64(set.Table().Version().Seq) })
 	m.gauge("table_hosts", "App hosts in the table served.", func() float64 { n, _ := set.Table().Len(); return float64(n) })

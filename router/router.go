@@ -16,18 +16,25 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/access"
 	"github.com/dinp/dinp/router/balance"
+	"github.com/dinp/dinp/router/cert"
+	"github.com/dinp/dinp/router/guard"
+	"github.com/dinp/dinp/router/intake"
+	"github.com/dinp/dinp/router/limit"
 	"github.com/dinp/dinp/router/proxy"
 	"github.com/dinp/dinp/router/source"
+	"github.com/dinp/dinp/router/stats"
 	"github.com/dinp/dinp/router/table"
 )
 
@@ -40,56 +47,87 @@ type Router struct {
 	log      *slog.Logger
 	set      *balance.Set // the table in use, and what is known of its endpoints
 	proxy    *proxy.Proxy
+	guard    *guard.Guard
 	source   *source.Source
 	reporter *source.Reporter
+	certs    *cert.Keeper // by Listen
+	sources  *limit.Sources
+	intake   *intake.Intake
 	metrics  *metrics
-	access   *accessLog
+	stats    stats.Recorder
+	lines    lines
+	access   *access.Log // nil: off
 
-	traffic, admin net.Listener // by Listen
-	accessFile     io.Closer
-	started        time.Time
-	stopping       atomic.Bool
+	traffic, secure, admin net.Listener // by Listen; secure is nil without HTTPS
+	clear, private         *intake.Queue
+	accessFile             io.Closer
+	started                time.Time
+	stopping               atomic.Bool
 }
 
 // New wires a router of a valid configuration. It does nothing yet.
 func New(cfg Config, log *slog.Logger) *Router {
 	log = log.With("component", "router")
-	r := &Router{cfg: cfg, log: log, metrics: newMetrics(), started: time.Now(), access: &accessLog{}}
+	r := &Router{cfg: cfg, log: log, metrics: newMetrics(), started: time.Now()}
 	trusted, _ := parsePrefixes(cfg.TrustedProxies) // Validate has seen them
 	r.set = balance.New()
+	r.sources = limit.New(cfg.Limits.config(trusted))
+	loadBalancers, _ := parsePrefixes(cfg.ProxyProtocol)
+	r.intake = intake.New(intake.Config{ProxyFrom: loadBalancers, Header: cfg.Timeouts.ReadHeader, Sources: r.sources}, log)
 	r.proxy = proxy.New(proxy.Config{
 		TrustedProxies: trusted, Dial: cfg.Timeouts.Dial, ResponseHeader: cfg.Timeouts.ResponseHeader,
-		BackendIdle: cfg.Timeouts.BackendIdle, Done: r.done,
+		BackendIdle: cfg.Timeouts.BackendIdle, Done: r.done, Limited: r.limited,
 	}, r.set, log)
+	r.guard = guard.New(guard.Config{Stall: cfg.Timeouts.ClientStall, MinRate: cfg.Limits.MinBodyRate}, r.proxy)
 	r.source = source.New(source.Config{Redis: cfg.Redis, Snapshot: cfg.Snapshot}, log, r.swap)
 	r.reporter = source.NewReporter(cfg.Redis, log, r.line)
-	r.metrics.watch(r.proxy, r.set, r.source)
 	return r
+}
+
+// config returns the limits as package limit takes them; the trusted speak for
+// many, and are not limited.
+func (l Limits) config(trusted []netip.Prefix) limit.Config {
+	except, _ := parsePrefixes(l.Except)
+	except = append(except, trusted...)
+	total := fileLimit()
+	if l.Connections > 0 {
+		total = min(total, l.Connections)
+	}
+	return limit.Config{
+		Connections: l.SourceConnections, Requests: l.SourceRequests, Burst: l.SourceBurst, Total: total,
+		Except: func(a netip.Addr) bool { return intake.Within(a, except) },
+	}
 }
 
 // swap serves a table and tells the leader so, in this order.
 func (r *Router) swap(t *table.Table) {
 	for _, app := range r.set.Swap(t) {
-		r.metrics.forget(app)
+		r.stats.Forget(app)
 	}
 	r.reporter.Wake()
 }
 
+// done counts a request that has ended.
 func (r *Router) done(rec proxy.Record) {
-	r.metrics.observe(rec)
-	r.access.write(rec)
+	now := time.Now()
+	r.stats.Of(stats.Key{App: rec.App, Release: rec.Release}).Observe(rec.Status, rec.Duration, now)
+	if rec.Code != "" {
+		r.metrics.refused.WithLabelValues(string(rec.Code)).Inc()
+	}
+	r.access.Write(&rec, now)
 }
 
 // line is what the router says of itself in Redis.
 func (r *Router) line() route.RouterLine {
 	requests, failed := r.proxy.Counts()
+	apps, omitted := r.lines.of(&r.stats, time.Now())
 	addr := r.cfg.Advertise
 	if addr == "" {
 		addr = r.Addr()
 	}
 	return route.RouterLine{
 		ID: r.cfg.ID, Addr: addr, Serves: r.set.Table().Version(), At: time.Now().UTC(), Started: r.started.UTC(),
-		Requests: requests, Errors: failed,
+		Requests: requests, Errors: failed, Apps: apps, Omitted: omitted,
 	}
 }
 
@@ -104,68 +142,90 @@ func (r *Router) Listen() (err error) {
 			r.closeListeners()
 		}
 	}()
-	if r.traffic, err = bind("listen", r.cfg.Listen); err != nil {
+	if err := r.listenTraffic(); err != nil {
 		return err
 	}
-	if r.admin, err = bind("admin", r.cfg.Admin); err != nil {
+	if r.admin, err = r.bind("admin", r.cfg.Admin, false); err != nil {
 		return err
 	}
 	if err := r.openAccessLog(); err != nil {
 		return err
 	}
 	if r.cfg.ID == "" {
-		r.cfg.ID = defaultID(r.traffic)
+		r.cfg.ID = r.defaultID()
 	}
+	r.watch()
 	return nil
 }
 
-func bind(name, addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		_, port, _ := net.SplitHostPort(addr)
-		return nil, model.E(model.CodePortTaken, "port %s of the router's %s address %s is in use", port, name, addr).
-			WithNext("stop what uses port %s, or give the router another %s address", port, name).WithCause(err)
+func (r *Router) listenTraffic() (err error) {
+	if r.traffic, err = r.bind("listen", r.cfg.Listen, r.cfg.ReusePort); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("router %s address: %w", name, err)
+	r.clear = intake.NewQueue(r.traffic.Addr())
+	if r.cfg.TLS.Listen == "" {
+		return nil
 	}
-	return l, nil
+	if r.certs, err = cert.New(cert.Config{
+		Files: r.cfg.TLS.Certificates, SelfSigned: r.cfg.TLS.SelfSigned, Secret: r.cfg.Secret, Snapshot: r.cfg.TLS.Snapshot,
+	}, r.log); err != nil {
+		return model.E(model.CodeBadConfig, "router: %v", err).WithNext("correct router.tls in the configuration, or the files it names")
+	}
+	if r.secure, err = r.bind("tls.listen", r.cfg.TLS.Listen, r.cfg.ReusePort); err != nil {
+		return err
+	}
+	r.private = intake.NewQueue(r.secure.Addr())
+	return nil
 }
 
-// defaultID keeps two routers of one host apart.
-func defaultID(l net.Listener) string {
+// defaultID keeps two routers of one host apart, also those that share a port.
+func (r *Router) defaultID() string {
 	name, err := os.Hostname()
 	if err != nil {
 		name = "router"
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return name + ":" + port
+	_, port, _ := net.SplitHostPort(r.Addr())
+	id := name + ":" + port
+	if r.cfg.ReusePort {
+		_, admin, _ := net.SplitHostPort(r.AdminAddr())
+		id += "/" + admin
+	}
+	return id
 }
 
 func (r *Router) openAccessLog() error {
-	r.access.w = r.cfg.AccessWriter
-	if r.access.w != nil || r.cfg.AccessLog == "" {
-		return nil
+	out := r.cfg.AccessWriter
+	switch {
+	case out != nil || r.cfg.AccessLog == "":
+	case r.cfg.AccessLog == "-":
+		out = os.Stdout
+	default:
+		f, err := os.OpenFile(r.cfg.AccessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		if err != nil {
+			return fmt.Errorf("router access log: %w", err)
+		}
+		out, r.accessFile = f, f
 	}
-	f, err := os.OpenFile(r.cfg.AccessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-	if err != nil {
-		return fmt.Errorf("router access log: %w", err)
+	if out != nil {
+		r.access = access.New(out, access.Format(r.cfg.AccessFormat))
 	}
-	r.access.w, r.accessFile = f, f
 	return nil
 }
 
 func (r *Router) closeListeners() {
-	for _, l := range []net.Listener{r.traffic, r.admin} {
+	for _, l := range []net.Listener{r.traffic, r.secure, r.admin} {
 		if l != nil {
 			l.Close()
 		}
 	}
-	r.traffic, r.admin = nil, nil
+	r.traffic, r.secure, r.admin = nil, nil, nil
 }
 
 // Addr returns the address that serves traffic, once Listen has bound it.
 func (r *Router) Addr() string { return addrOf(r.traffic) }
+
+// TLSAddr returns the address that serves HTTPS, and "" without it.
+func (r *Router) TLSAddr() string { return addrOf(r.secure) }
 
 // AdminAddr returns the address of health, metrics and debug.
 func (r *Router) AdminAddr() string { return addrOf(r.admin) }
@@ -192,21 +252,29 @@ func (r *Router) Run(ctx context.Context) error {
 	defer stop()
 	g, inner := errgroup.WithContext(inner)
 	traffic, admin := r.trafficServer(), r.adminServer()
-	g.Go(func() error { return serve(traffic, r.traffic) })
+	taking := r.serveTraffic(inner, g, traffic)
 	g.Go(func() error { return serve(admin, r.admin) })
-	g.Go(func() error { return r.source.Run(inner) })
-	g.Go(func() error { return r.reporter.Run(inner) })
-	r.log.Info("router started", "addr", r.Addr(), "admin", r.AdminAddr(), "id", r.cfg.ID)
+	for _, run := range []func(context.Context) error{r.source.Run, r.reporter.Run, r.guard.Run, r.sweep} {
+		g.Go(func() error { return run(inner) })
+	}
+	logging, stopLogging := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLogging()
+	var log errgroup.Group
+	log.Go(func() error { return r.access.Run(logging) })
+	r.log.Info("router started", "addr", r.Addr(), "tls", r.TLSAddr(), "admin", r.AdminAddr(), "id", r.cfg.ID)
 	select {
 	case <-ctx.Done():
-		r.drain(inner, traffic)
+		r.drain(inner, traffic, taking)
 	case <-inner.Done(): // a part failed: g.Wait says which
 	}
 	stop()
+	r.stopTaking(taking)
 	traffic.Close()
 	admin.Close()
 	err := g.Wait()
 	r.set.Close()
+	stopLogging()
+	err = errors.Join(err, log.Wait())
 	if r.accessFile != nil {
 		err = errors.Join(err, r.accessFile.Close())
 	}
@@ -224,11 +292,12 @@ func serve(s *http.Server, l net.Listener) error {
 // drain stops in the order that loses nothing: unready first, so that the load
 // balancer sends no more; then no reuse of connections; then no new ones; then
 // wait, and at the deadline end what does not end by itself.
-func (r *Router) drain(ctx context.Context, traffic *http.Server) {
+func (r *Router) drain(ctx context.Context, traffic *http.Server, taking *sync.WaitGroup) {
 	r.stopping.Store(true)
 	r.log.Info("router draining", "in_flight", r.proxy.InFlight())
 	r.proxy.LastCall()
-	pause(ctx, r.cfg.Timeouts.LameDuck)
+	pause(ctx, r.leave())
+	r.stopTaking(taking)
 	limited, cancel := context.WithTimeout(ctx, r.cfg.Timeouts.Drain)
 	defer cancel()
 	if err := traffic.Shutdown(limited); err != nil {
@@ -243,6 +312,24 @@ func (r *Router) drain(ctx context.Context, traffic *http.Server) {
 	}
 }
 
+// handover is how long a router that shares its ports goes on accepting after
+// new connections were sent to its successor: those on their way arrive in it.
+const handover = 200 * time.Millisecond
+
+// leave gives the ports to a successor, if one may be there, and returns how
+// long to go on accepting.
+func (r *Router) leave() time.Duration {
+	if !r.cfg.ReusePort {
+		return r.cfg.Timeouts.LameDuck
+	}
+	for _, l := range []net.Listener{r.traffic, r.secure} {
+		if err := sendElsewhere(l); err != nil {
+			r.log.Warn("new connections not sent to a successor; some may be reset", "err", err)
+		}
+	}
+	return max(r.cfg.Timeouts.LameDuck, handover)
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -250,18 +337,4 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-t.C:
 	}
-}
-
-func (r *Router) trafficServer() *http.Server {
-	return &http.Server{
-		Handler: r.proxy, ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
-		MaxHeaderBytes: maxHeaderBytes, Protocols: onlyHTTP1(), DisableGeneralOptionsHandler: true,
-		ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug), // a client's mistakes must not fill our log
-	}
-}
-
-func onlyHTTP1() *http.Protocols {
-	p := new(http.Protocols)
-	p.SetHTTP1(true)
-	return p
 }

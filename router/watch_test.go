@@ -62,7 +62,7 @@ func TestRouter_MetricsAndDebug(t *testing.T) {
 	r.get("flood-2.local", "/")
 	_, body := r.adminGet("/metrics")
 	for _, want := range []string{
-		`dinp_router_requests_total{app="shop",class="2xx"} 1`, `dinp_router_requests_total{app="",class="4xx"}`,
+		`dinp_router_requests_total{app="shop",class="2xx",release="3"} 1`, `dinp_router_requests_total{app="",class="4xx",release="0"}`,
 		`dinp_router_refused_total{code="D160"}`, "dinp_router_table_epoch 100", "dinp_router_table_seq 1", "dinp_router_redis_connected 1",
 		`dinp_router_route_refusals_total{reason="withdrawal"} 0`, "dinp_router_request_seconds_count",
 	} {

@@ -235,6 +235,13 @@ func firstAdmin(ctx context.Context, d *dash.Dash, file string) error {
 }
 
 func openRouter(_ context.Context, c *config, log *slog.Logger) (part, func(), error) {
+	if c.SecretFile != "" { // without HTTPS a router needs none
+		secret, err := c.secret()
+		if err != nil {
+			return nil, nil, err
+		}
+		c.Router.Secret = secret
+	}
 	if err := c.Router.Validate(); err != nil {
 		return nil, nil, err
 	}

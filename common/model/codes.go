@@ -45,6 +45,9 @@ const (
 	CodeBadGateway   Code = "D162" // router: the instance broke the connection
 	CodeGatewaySlow  Code = "D163" // router: the instance did not answer in time
 	CodeMaintenance  Code = "D164" // router: the app is in maintenance
+	CodeBadCert      Code = "D177" // a certificate or key that cannot be used for the name
+	CodeACME         Code = "D178" // the certificate authority gave no certificate
+	CodeSourceLimit  Code = "D179" // router: too many requests from one address
 )
 
 var kinds = map[Code]Kind{
@@ -58,7 +61,7 @@ var kinds = map[Code]Kind{
 	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
 	CodeCrashed: Failed, CodePullFailed: Failed, CodeSuperseded: Failed, CodeStartFailed: Failed,
 	CodeNoLeader: Unavailable, CodeNoSuchHost: NotFound, CodeNoReady: Unavailable, CodeBadGateway: Unavailable,
-	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable,
+	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable, CodeBadCert: Invalid, CodeACME: Failed, CodeSourceLimit: Unavailable,
 }
 
 func kindOf(c Code) Kind {

@@ -85,6 +85,23 @@ type RouterLine struct {
 	Requests uint64    `json:"requests"` // since it started
 	Errors   uint64    `json:"errors"`   // of those, answered 5xx by the router itself
 	Stopped  bool      `json:"stopped,omitempty"`
+	Apps     []AppLine `json:"apps,omitempty"`    // those with requests of late, the busiest first
+	Omitted  int       `json:"omitted,omitempty"` // releases with requests for which Apps has no room
+}
+
+// MaxAppLines bounds the releases in a router's line.
+const MaxAppLines = 500
+
+// AppLine is what a router counted of one release since the router started.
+// The counts only grow: whoever reads them takes the difference of two lines
+// with the same Started, and adds it up over routers.
+type AppLine struct {
+	App      string  `json:"app"`
+	Release  int     `json:"release"` // 0: answered before an instance was chosen
+	Requests uint64  `json:"requests"`
+	Failed   uint64  `json:"failed"`  // of those, answered 5xx, by the router or the app
+	Seconds  float64 `json:"seconds"` // sum of their times
+	Latency  string  `json:"latency"` // a histogram.Counts, encoded
 }
 
 // RouterLive is how long a router's line counts as that of a live router.

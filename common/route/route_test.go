@@ -55,9 +55,10 @@ func TestBatch_RoundTrip(t *testing.T) {
 
 func TestRouterLine_RoundTrip(t *testing.T) {
 	t.Parallel()
-	l := RouterLine{ID: "r1", Addr: "10.0.0.1:80", Serves: Version{7, 9}, At: time.Unix(1, 5).UTC(), Started: time.Unix(0, 0).UTC(), Requests: 1<<64 - 1, Errors: 3, Stopped: true}
+	l := RouterLine{ID: "r1", Addr: "10.0.0.1:80", Serves: Version{7, 9}, At: time.Unix(1, 5).UTC(), Started: time.Unix(0, 0).UTC(), Requests: 1<<64 - 1, Errors: 3, Stopped: true,
+		Apps: []AppLine{{App: "shop", Release: 3, Requests: 9, Failed: 1, Seconds: 0.25, Latency: "17:9"}}, Omitted: 2}
 	got, err := DecodeRouterLine(EncodeRouterLine(l))
-	if err != nil || got != l {
+	if err != nil || !cmp.Equal(got, l) {
 		t.Errorf("%+v came back as %+v, %v", l, got, err)
 	}
 	if _, err := DecodeRouterLine("{"); err == nil {

@@ -8,29 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/router/access"
 	"github.com/dinp/dinp/router/balance"
 )
 
 // Record is what is known of a request when it has ended, for the access log
 // and the metrics.
-type Record struct {
-	Host      string        `json:"host"` // canonical; empty when the request's was no host
-	App       string        `json:"app,omitempty"`
-	Release   int           `json:"release,omitempty"`
-	Instance  string        `json:"instance,omitempty"` // that answered, or was tried last
-	Client    string        `json:"client"`
-	Method    string        `json:"method"`
-	Path      string        `json:"path"` // without the query, which may hold secrets
-	Proto     string        `json:"proto"`
-	Status    int           `json:"status"`         // 499: the client left before an answer
-	Code      model.Code    `json:"code,omitempty"` // of the router's own answer
-	Why       string        `json:"why,omitempty"`  // what went wrong
-	Attempts  int           `json:"attempts"`       // endpoints tried
-	Bytes     int64         `json:"bytes"`          // of the response body
-	Duration  time.Duration `json:"-"`
-	RequestID string        `json:"request_id"`
-}
+type Record = access.Record
 
 // statusClientGone is logged, never sent.
 const statusClientGone = 499

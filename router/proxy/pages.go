@@ -18,6 +18,7 @@ type text struct{ title, message, next string }
 var texts = map[string]map[model.Code]text{
 	"en": {
 		model.CodeBadRequest:  {"This method is not served here", "The router does not open tunnels: CONNECT is refused.", "Ask for the address directly."},
+		model.CodeSourceLimit: {"Too many requests", "More requests come from your address than are served in this time.", "Wait a few seconds, then try again."},
 		model.CodeNoSuchHost:  {"No app answers at this address", "Nothing is deployed under this host name.", "Check the address for typing errors. If the app is yours, look at its domains in the dashboard."},
 		model.CodeNoReady:     {"The app is not ready", "It exists, but no instance of it takes requests at the moment.", "Try again in a few seconds."},
 		model.CodeBadGateway:  {"The app broke the connection", "It was asked, but gave no usable answer.", "Try again. If the app is yours, its log says more."},
@@ -26,6 +27,7 @@ var texts = map[string]map[model.Code]text{
 	},
 	"zh": {
 		model.CodeBadRequest:  {"不支持该方法", "路由器不建立隧道：CONNECT 请求被拒绝。", "请直接访问该地址。"},
+		model.CodeSourceLimit: {"请求过多", "来自您的地址的请求超过了允许的速率。", "请稍等几秒再试。"},
 		model.CodeNoSuchHost:  {"该地址没有应用", "此主机名下没有部署任何应用。", "请检查地址是否有误。如果这是您的应用，请在控制台查看它的域名。"},
 		model.CodeNoReady:     {"应用尚未就绪", "应用存在，但目前没有实例可以处理请求。", "请过几秒再试。"},
 		model.CodeBadGateway:  {"应用中断了连接", "请求已转发，但没有得到可用的回应。", "请重试。如果这是您的应用，请查看它的日志。"},
@@ -95,6 +97,8 @@ func (x *exchange) refuseGRPC(f refusal) {
 		status = "12" // unimplemented
 	case model.CodeGatewaySlow:
 		status = "4" // deadline exceeded
+	case model.CodeSourceLimit:
+		status = "8" // resource exhausted
 	}
 	h := x.w.Header()
 	h.Set("Content-Type", "application/grpc")

@@ -29,6 +29,9 @@ type Config struct {
 	ResponseHeader time.Duration  // from request sent to response head, 60 s
 	BackendIdle    time.Duration  // an unused backend connection is kept for, 4 s
 	Done           func(Record)   // called once per request when it has ended; may be nil
+
+	// Limited reports whether a request's source asks too much; may be nil.
+	Limited func(*http.Request) bool
 }
 
 // Proxy is the handler. Make it with New, its balance.Set gets the tables.
@@ -104,7 +107,7 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x.w = &response{ResponseWriter: w, closing: &p.closing}
 	x.Method, x.Path, x.Proto = r.Method, r.URL.EscapedPath(), r.Proto
 	x.host, _ = table.Canon(r.Host)
-	x.Host = x.host
+	x.Host, x.Referer, x.UserAgent = x.host, r.Referer(), r.UserAgent()
 	x.RequestID = requestID(r.Header.Get(headerRequestID))
 	x.identify(p.cfg.TrustedProxies)
 	return x
@@ -114,6 +117,9 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 func (p *Proxy) admit(x *exchange, r *http.Request) *refusal {
 	if r.Method == http.MethodConnect {
 		return &refusedConnect
+	}
+	if p.cfg.Limited != nil && p.cfg.Limited(r) {
+		return &tooMany
 	}
 	b := p.set.Table().Lookup(x.host)
 	switch {

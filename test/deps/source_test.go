@@ -28,6 +28,7 @@ func TestPrint_OnlyPrograms(t *testing.T) {
 // ownContext are the files that may begin a context of their own, and why.
 var ownContext = map[string]string{
 	"server/lease/lease.go":        "the lease is given back after the context has ended, because it has",
+	"router/listen.go":             "binding ends at once; the library wants one for looking names up",
 	"builder/registry/log.go":      "a library's log lines come without one",
 	"builder/registry/registry.go": "the library keeps it for the life of the process, and only its logger reads it",
 	"test/testenv/testenv.go":      "servers are shared by the tests of a process, and belong to none",

@@ -1,0 +1,74 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// bind opens one of the router's listening sockets, shared or not.
+func (r *Router) bind(name, addr string, shared bool) (net.Listener, error) {
+	lc := net.ListenConfig{}
+	if shared {
+		lc.Control = func(_, _ string, c syscall.RawConn) error { return onSocket(c, reusePort) }
+	}
+	l, err := lc.Listen(context.Background(), "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		_, port, _ := net.SplitHostPort(addr)
+		return nil, model.E(model.CodePortTaken, "port %s of the router's %s address %s is in use", port, name, addr).
+			WithNext("stop what uses port %s, or give the router another %s address", port, name).WithCause(err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("router %s address: %w", name, err)
+	}
+	return l, nil
+}
+
+func onSocket(c syscall.RawConn, do func(fd int) error) error {
+	var failure error
+	err := c.Control(func(fd uintptr) { failure = do(int(fd)) })
+	return errors.Join(err, failure)
+}
+
+func reusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+
+// sendElsewhere makes the kernel give new connections of a shared port to the
+// router that has come to take over. Without it, those that wait in our queue
+// when we close it would be reset.
+//
+// The sockets of a port are numbered in the order of their binding, and when
+// one closes the last takes its number. So of two the one that leaves has
+// number 0, and the program says: always number 1. Where there is no number 1,
+// the kernel ignores the answer: a router without a successor keeps its
+// connections. See setsockopt SO_ATTACH_REUSEPORT_CBPF in socket(7).
+func sendElsewhere(l net.Listener) error {
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil
+	}
+	c, err := tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	always1 := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 1}}
+	program := unix.SockFprog{Len: uint16(len(always1)), Filter: &always1[0]}
+	return onSocket(c, func(fd int) error {
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &program)
+	})
+}
+
+// fileLimit is how many connections the process can hold, given that most take
+// a second one to an app, and something must be left for the rest.
+func fileLimit() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil || l.Cur > 1<<24 {
+		return 1 << 23
+	}
+	return int(l.Cur-min(l.Cur, 64)) / 2
+}

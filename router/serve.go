@@ -1,0 +1,99 @@
+package router
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dinp/dinp/router/intake"
+	"github.com/dinp/dinp/router/limit"
+)
+
+// serveTraffic accepts on the traffic addresses, and serves what was accepted.
+// The WaitGroup is done when nothing is accepted any more.
+func (r *Router) serveTraffic(ctx context.Context, g *errgroup.Group, s *http.Server) *sync.WaitGroup {
+	taking := &sync.WaitGroup{}
+	accept := func(l net.Listener, take func(*intake.Conn)) {
+		taking.Add(1)
+		g.Go(func() error {
+			defer taking.Done()
+			return r.intake.Serve(ctx, l, take)
+		})
+	}
+	accept(r.traffic, func(c *intake.Conn) { r.clear.Push(c) })
+	g.Go(func() error { return serve(s, r.clear) })
+	if r.secure == nil {
+		return taking
+	}
+	accept(r.secure, func(c *intake.Conn) { r.private.Push(c) })
+	g.Go(func() error { return serve(s, tls.NewListener(r.private, r.certs.TLS())) })
+	g.Go(func() error { return r.certs.Run(ctx) })
+	return taking
+}
+
+// stopTaking closes the traffic addresses. What was accepted is still served.
+func (r *Router) stopTaking(taking *sync.WaitGroup) {
+	r.traffic.Close()
+	if r.secure != nil {
+		r.secure.Close()
+	}
+	taking.Wait()
+}
+
+// sourceKey is the key of a connection's *limit.Source in its requests.
+type sourceKey struct{}
+
+// limited counts a request against its source, and reports whether that one
+// asks too much.
+func (r *Router) limited(req *http.Request) bool {
+	src, _ := req.Context().Value(sourceKey{}).(*limit.Source)
+	return !src.Allow(time.Since(r.started))
+}
+
+// sweep forgets sources that have left.
+func (r *Router) sweep(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			r.sources.Sweep(time.Since(r.started))
+		}
+	}
+}
+
+// trafficServer serves HTTP/1.1 and HTTP/2, the latter over TLS by ALPN and in
+// clear to clients that begin with its preface.
+func (r *Router) trafficServer() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: r.guard, ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
+		MaxHeaderBytes: maxHeaderBytes, Protocols: protocols, HTTP2: r.http2(), DisableGeneralOptionsHandler: true,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, sourceKey{}, intake.SourceOf(c))
+		},
+		ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug), // a client's mistakes must not fill our log
+	}
+}
+
+// http2 bounds what one connection may hold. Streams that are opened and reset
+// at once still count until their handlers have ended, and net/http ends a
+// connection that queues more than four times its streams (CVE-2023-44487).
+func (r *Router) http2() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams: r.cfg.Limits.ConcurrentStreams, MaxReadFrameSize: 16 << 10,
+		MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10,
+		SendPingTimeout: r.cfg.Timeouts.ClientIdle, PingTimeout: 15 * time.Second, WriteByteTimeout: r.cfg.Timeouts.ClientStall,
+	}
+}
