@@ -45,6 +45,12 @@ const (
 	CodeBadGateway   Code = "D162" // router: the instance broke the connection
 	CodeGatewaySlow  Code = "D163" // router: the instance did not answer in time
 	CodeMaintenance  Code = "D164" // router: the app is in maintenance
+	CodeBadRouting   Code = "D170" // an app's routing settings cannot be used
+	CodeTooBusy      Code = "D171" // router: as many requests at once as the app allows
+	CodeRateLimited  Code = "D172" // router: more requests per second than the app allows
+	CodeNotFromHere  Code = "D173" // router: the address is not on the app's list
+	CodeNeedsLogin   Code = "D174" // router: the app asks for a name and a password
+	CodeBodyTooLarge Code = "D175" // router: the request's body is past the app's limit
 	CodeBadCert      Code = "D177" // a certificate or key that cannot be used for the name
 	CodeACME         Code = "D178" // the certificate authority gave no certificate
 	CodeSourceLimit  Code = "D179" // router: too many requests from one address
@@ -61,7 +67,9 @@ var kinds = map[Code]Kind{
 	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
 	CodeCrashed: Failed, CodePullFailed: Failed, CodeSuperseded: Failed, CodeStartFailed: Failed,
 	CodeNoLeader: Unavailable, CodeNoSuchHost: NotFound, CodeNoReady: Unavailable, CodeBadGateway: Unavailable,
-	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable, CodeBadCert: Invalid, CodeACME: Failed, CodeSourceLimit: Unavailable,
+	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable,
+	CodeBadRouting: Invalid, CodeTooBusy: Unavailable, CodeRateLimited: Unavailable, CodeNotFromHere: Denied,
+	CodeNeedsLogin: Unauthentic, CodeBodyTooLarge: TooLarge, CodeBadCert: Invalid, CodeACME: Failed, CodeSourceLimit: Unavailable,
 }
 
 func kindOf(c Code) Kind {

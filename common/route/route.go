@@ -5,6 +5,8 @@
 //
 //	GET /rs/shop.example.com     the backend set of an app's host, as JSON
 //	GET /cname/www.shop.com      the app host that a custom domain points to
+//	GET /cname/*.shop.com        … and for every name one label below shop.com
+//	GET /cname/shop.com/api      … and for /api and all below it on shop.com
 //	HGETALL /routes/version      epoch and seq of the last write
 //	XRANGE /routes/changes - +   the last changes, one entry a batch
 //	HGETALL /routers             what each router last said of itself
@@ -25,7 +27,7 @@ import (
 // The keys of the route table in Redis.
 const (
 	BackendPrefix = "/rs/"            // + host → JSON of a Backend
-	DomainPrefix  = "/cname/"         // + custom domain → app host
+	DomainPrefix  = "/cname/"         // + custom domain, see SplitDomain → app host
 	VersionKey    = "/routes/version" // hash: epoch, seq
 	ChangesKey    = "/routes/changes" // stream: one entry a Batch, field "batch"
 	RoutersKey    = "/routers"        // hash: router ID → JSON of a RouterLine
@@ -51,6 +53,8 @@ type Backend struct {
 	App         string     `json:"app"`
 	Maintenance bool       `json:"maintenance,omitempty"`
 	Endpoints   []Endpoint `json:"endpoints"` // sorted by instance
+	// How the app's requests are treated. Routers from before it existed ignore it.
+	Settings *model.Routing `json:"settings,omitempty"`
 }
 
 // Endpoint is one instance that may get requests.
@@ -137,6 +141,9 @@ func DecodeBackend(s string) (Backend, error) {
 		return Backend{}, fmt.Errorf("decode backend: %w", err)
 	}
 	if err := model.CheckAppName(b.App); err != nil {
+		return Backend{}, fmt.Errorf("decode backend: %w", err)
+	}
+	if err := b.Settings.Check(); err != nil {
 		return Backend{}, fmt.Errorf("decode backend: %w", err)
 	}
 	if len(b.Endpoints) > maxEndpoints {

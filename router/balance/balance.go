@@ -7,7 +7,8 @@
 //
 // The router gives tables to Set.Swap. A path serves a request so:
 //
-//	at := set.Claim(host, ask, tried, now) // chooses, and counts the request in
+//	b := set.Table().Lookup(host, path)      // which app it is for; b.Settings.Plain?
+//	at := set.Claim(b.Host, ask, tried, now) // chooses, and counts the request in
 //	if at.Endpoint == nil { … }            // no host, maintenance or nobody ready: see Claim
 //	c := at.Endpoint.Conns(slot)           // what this path keeps for the endpoint
 //	…                                      // one attempt

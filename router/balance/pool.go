@@ -4,6 +4,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/router/table"
 )
 
@@ -12,10 +13,10 @@ type Policy string
 
 // The policies.
 const (
-	Least      Policy = ""            // fewer requests in flight for its weight, of two drawn by weight
-	RoundRobin Policy = "round_robin" // in turn; a weight counts as so many turns
-	Weighted   Policy = "weighted"    // drawn by weight alone
-	Hash       Policy = "hash"        // by a key of the request, with bounded load
+	Least      Policy = ""                     // fewer requests in flight for its weight, of two drawn by weight
+	RoundRobin Policy = model.PolicyRoundRobin // in turn; a weight counts as so many turns
+	Weighted   Policy = model.PolicyWeighted   // drawn by weight alone
+	Hash       Policy = model.PolicyHash       // by a key of the request, with bounded load
 )
 
 // Pool is a backend of the present table, ready to choose from. Weights are
@@ -69,7 +70,7 @@ func (q *Pool) warmUp(joined []*Endpoint, now time.Duration) {
 
 // fill adds a backend's endpoints, made where they are new, and returns those.
 func (q *Pool) fill(b *table.Backend, s *Set) (joined []*Endpoint) {
-	for _, re := range b.Endpoints {
+	for _, re := range b.Endpoints() {
 		if re.Weight <= 0 {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/router/table"
 )
@@ -68,11 +69,12 @@ func (c Claimed) Answered(status int, now time.Duration) { c.pool.answered(c.End
 // Failed notes that the attempt got no response head.
 func (c Claimed) Failed(f Failure, now time.Duration) { c.pool.failed(c.Endpoint, f, now) }
 
-// Claim chooses and takes an endpoint of the host's backend, in the table of
-// this moment, which may be newer than the one the request began with. Without
-// a tried endpoint it counts as a new request for the retry budget. Claimed is
-// zero when the host has no backend, is in maintenance, or has no endpoint left
-// to try; Table tells which.
+// Claim chooses and takes an endpoint of the backend of an app's host — the
+// Host of the Backend that the path looked up, not that of the request — in the
+// table of this moment, which may be newer than the one the request began with.
+// Without a tried endpoint it counts as a new request for the retry budget.
+// Claimed is zero when the app has no backend any more, is in maintenance, or
+// has no endpoint left to try; Table tells which.
 func (s *Set) Claim(host string, ask Ask, tried []*Endpoint, now time.Duration) Claimed {
 	for {
 		q, b := s.pool(host)
@@ -80,7 +82,7 @@ func (s *Set) Claim(host string, ask Ask, tried []*Endpoint, now time.Duration) 
 			return Claimed{}
 		}
 		e := q.pick(now, ask, tried, rand.IntN)
-		if e == nil && s.Table().Lookup(host) == b {
+		if e == nil && s.Table().Host(host) == b {
 			return Claimed{}
 		}
 		if e == nil || !e.claim() {
@@ -96,7 +98,7 @@ func (s *Set) Claim(host string, ask Ask, tried []*Endpoint, now time.Duration) 
 // pool returns the pool of a host in the table in use, and nil when the host
 // is not in it. Pools are made when first asked for.
 func (s *Set) pool(host string) (*Pool, *table.Backend) {
-	b := s.Table().Lookup(host)
+	b := s.Table().Host(host)
 	if b == nil {
 		return nil, nil
 	}
@@ -107,7 +109,7 @@ func (s *Set) pool(host string) (*Pool, *table.Backend) {
 	defer s.mu.Unlock()
 	// Under the lock the table cannot be swapped, so no pool of an old table
 	// is stored after Swap has removed them.
-	if b = s.Table().Lookup(host); b == nil {
+	if b = s.Table().Host(host); b == nil {
 		return nil, nil
 	}
 	if v, ok := s.pools.Load(b); ok {
@@ -125,12 +127,19 @@ func (s *Set) makePool(b *table.Backend) *Pool {
 		l = newLane()
 		s.lanes[b.Host] = l
 	}
-	q := newPool(Least, l)
+	q := newPool(policyOf(b), l)
 	if joined := q.fill(b, s); known {
 		q.warmUp(joined, s.Now())
 	}
 	q.amnesty()
 	return q
+}
+
+func policyOf(b *table.Backend) Policy {
+	if b.Settings == nil || b.Settings.Policy == model.PolicyLeast {
+		return Least
+	}
+	return Policy(b.Settings.Policy)
 }
 
 func endpointKey(host string, e route.Endpoint) string {
@@ -170,11 +179,11 @@ func (s *Set) Swap(t *table.Table) (gone []string) {
 func (s *Set) retire(b, now *table.Backend) {
 	kept := map[string]bool{}
 	if now != nil {
-		for _, e := range now.Endpoints {
+		for _, e := range now.Endpoints() {
 			kept[endpointKey(b.Host, e)] = true
 		}
 	}
-	for _, re := range b.Endpoints {
+	for _, re := range b.Endpoints() {
 		key := endpointKey(b.Host, re)
 		e := s.endpoints[key]
 		if e == nil || kept[key] {
@@ -200,8 +209,8 @@ type State struct {
 func (s *Set) States(b *table.Backend) []State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]State, 0, len(b.Endpoints))
-	for _, re := range b.Endpoints {
+	out := []State{}
+	for _, re := range b.Endpoints() {
 		st := State{Endpoint: re}
 		if e := s.endpoints[endpointKey(b.Host, re)]; e != nil {
 			st.InFlight, st.Ejected, st.Warming = e.InFlight(), e.isEjected(s.Now()), e.warmth(s.Now()) < 1000

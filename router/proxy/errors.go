@@ -57,7 +57,7 @@ func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
 
 // noEndpoint tells what became of the app since the request was admitted.
 func (p *Proxy) noEndpoint(x *exchange) refusal {
-	switch b := p.set.Table().Lookup(x.host); {
+	switch b := p.set.Table().Host(x.appHost); {
 	case b == nil:
 		return noSuchHost
 	case b.Maintenance:

@@ -28,6 +28,7 @@ type exchange struct {
 	r       *http.Request
 	w       *response
 	host    string
+	appHost string     // of the backend it is for
 	client  netip.Addr // who sent it, as far as proxies are trusted
 	peer    netip.Addr // who is connected
 	trusted bool       // peer is a trusted proxy

@@ -121,15 +121,14 @@ func (p *Proxy) admit(x *exchange, r *http.Request) *refusal {
 	if p.cfg.Limited != nil && p.cfg.Limited(r) {
 		return &tooMany
 	}
-	b := p.set.Table().Lookup(x.host)
-	switch {
-	case b == nil:
+	b := p.set.Table().Lookup(x.host, targetPath(r))
+	if b == nil {
 		return &noSuchHost
-	case b.Maintenance:
-		x.App = b.App
+	}
+	x.App, x.appHost = b.App, b.Host
+	if b.Maintenance {
 		return &maintenance
 	}
-	x.App = b.App
 	dropH2C(r.Header)
 	return nil
 }

@@ -120,7 +120,7 @@ func TestRetry_UploadCutByTheClientBlamesNobodyElse(t *testing.T) {
 		t.Errorf("record %+v", r)
 	}
 	c.Close()
-	if s := f.set.States(f.set.Table().Lookup(host))[0]; s.Ejected {
+	if s := f.set.States(f.set.Table().Lookup(host, "/"))[0]; s.Ejected {
 		t.Error("the endpoint was ejected for the client's fault")
 	}
 }

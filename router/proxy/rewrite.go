@@ -43,6 +43,15 @@ func exactPath(out *http.Request, uri string) {
 	}
 }
 
+// targetPath is the path as the client wrote it, for the table.
+func targetPath(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		return path
+	}
+	return r.URL.EscapedPath() // absolute form
+}
+
 func forwarded(h http.Header, in *http.Request, x *exchange) {
 	proto := "http"
 	if in.TLS != nil {

@@ -164,13 +164,13 @@ func TestSwap_StateSurvivesAChangeOfTheBackend(t *testing.T) {
 	f := newFront(t, Config{}, dead, live)
 	testenv.Eventually(t, 10*time.Second, func() error {
 		f.get("/")
-		if !f.set.States(f.set.Table().Lookup(host))[0].Ejected {
+		if !f.set.States(f.set.Table().Lookup(host, "/"))[0].Ejected {
 			return errors.New("not ejected yet")
 		}
 		return nil
 	})
 	f.route(dead, live, app(t, says("b")))
-	if !f.set.States(f.set.Table().Lookup(host))[0].Ejected {
+	if !f.set.States(f.set.Table().Lookup(host, "/"))[0].Ejected {
 		t.Error("the ejection was forgotten when another endpoint joined")
 	}
 }

@@ -115,7 +115,7 @@ func (e *attemptError) Unwrap() error { return e.err }
 
 // claim takes an endpoint for the request, or reports that there is none.
 func (p *Proxy) claim(x *exchange) bool {
-	x.at = p.set.Claim(x.host, balance.Ask{}, x.tried, p.set.Now())
+	x.at = p.set.Claim(x.appHost, balance.Ask{}, x.tried, p.set.Now())
 	e := x.at.Endpoint
 	if e == nil {
 		return false

@@ -62,7 +62,7 @@ func TestKeeper_OlderIsRefusedWhateverItHolds(t *testing.T) {
 			t.Errorf("batch %v: %q", v, out.verdict)
 		}
 	}
-	if k.served.Version() != ver(2, 5) || k.served.Lookup("a0.x") == nil {
+	if k.served.Version() != ver(2, 5) || k.served.Lookup("a0.x", "/") == nil {
 		t.Error("the table changed")
 	}
 }
@@ -75,7 +75,7 @@ func TestKeeper_MissingSeqAndNewEpochAskForAList(t *testing.T) {
 			t.Errorf("batch %v after 1.5: %q, want gap", v, out.verdict)
 		}
 	}
-	if out := k.batch(batch(ver(1, 6), del("/rs/a0.x"))); out.verdict != accepted || k.served.Lookup("a0.x") != nil {
+	if out := k.batch(batch(ver(1, 6), del("/rs/a0.x"))); out.verdict != accepted || k.served.Lookup("a0.x", "/") != nil {
 		t.Errorf("next batch: %q", out.verdict)
 	}
 }
@@ -87,7 +87,7 @@ func TestKeeper_MassWithdrawalIsHeldAndTheRestIsTaken(t *testing.T) {
 	if out.verdict != held || out.gone != 4 || out.of != 6 {
 		t.Fatalf("outcome %+v, want 4 of 6 held", out)
 	}
-	if k.served.Lookup("a0.x") == nil || k.served.Lookup("new.x") == nil {
+	if k.served.Lookup("a0.x", "/") == nil || k.served.Lookup("new.x", "/") == nil {
 		t.Error("a withdrawn route must stay, a new one be taken")
 	}
 	if k.served.Version() != ver(1, 1) {
@@ -97,14 +97,14 @@ func TestKeeper_MassWithdrawalIsHeldAndTheRestIsTaken(t *testing.T) {
 	if out := k.batch(batch(ver(1, 3), set("/rs/a4.x", backend("a", "10.0.0.9:1")))); out.verdict != held {
 		t.Errorf("next batch: %q", out.verdict)
 	}
-	if got := k.served.Lookup("a4.x").Endpoints[0].Addr; got != "10.0.0.9:1" {
+	if got := k.served.Lookup("a4.x", "/").Endpoints()[0].Addr; got != "10.0.0.9:1" {
 		t.Errorf("a4.x is at %s: changes must go on while others are held", got)
 	}
 	// They come back: nothing is suspicious any more.
 	if out := k.batch(batch(ver(1, 4), set("/rs/a0.x", backend("a", "10.0.0.3:1")), set("/rs/a1.x", backend("a", "10.0.0.3:2")))); out.verdict != accepted {
 		t.Errorf("after two returned: %q", out.verdict)
 	}
-	if k.served.Version() != ver(1, 4) || k.served.Lookup("a2.x") != nil {
+	if k.served.Version() != ver(1, 4) || k.served.Lookup("a2.x", "/") != nil {
 		t.Error("an ordinary withdrawal was not done")
 	}
 }
@@ -114,7 +114,7 @@ func TestKeeper_MeantWithdrawalIsDone(t *testing.T) {
 	all := batch(ver(1, 2), del("/rs/a0.x"), del("/rs/a1.x"), del("/rs/a2.x"), del("/rs/a3.x"), del("/rs/a4.x"))
 	all.Meant = true
 	k := keeperWith(t, ver(1, 1), apps(6))
-	if out := k.batch(all); out.verdict != accepted || k.served.Lookup("a0.x") != nil {
+	if out := k.batch(all); out.verdict != accepted || k.served.Lookup("a0.x", "/") != nil {
 		t.Errorf("by batch: %q", out.verdict)
 	}
 	k = keeperWith(t, ver(1, 1), apps(6))
@@ -130,7 +130,7 @@ func TestKeeper_MeantCoversOnlyItsOwnBatch(t *testing.T) {
 	k.batch(batch(ver(1, 2), del("/rs/a0.x"), del("/rs/a1.x"), del("/rs/a2.x"), del("/rs/a3.x"), del("/rs/a4.x"), del("/rs/a5.x"), del("/rs/a6.x")))
 	meant := batch(ver(1, 3), del("/rs/a7.x"))
 	meant.Meant = true
-	if out := k.batch(meant); out.verdict != held || k.served.Lookup("a7.x") != nil || k.served.Lookup("a0.x") == nil {
+	if out := k.batch(meant); out.verdict != held || k.served.Lookup("a7.x", "/") != nil || k.served.Lookup("a0.x", "/") == nil {
 		t.Errorf("%+v: a7.x must go and a0.x must stay", out)
 	}
 	if k.served.Version() != ver(1, 1) {
@@ -149,14 +149,14 @@ func TestKeeper_SmallTablesMayLoseAnything(t *testing.T) {
 func TestKeeper_SameVersionOtherContentIsBelievedOnlyLater(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 5), apps(3))
-	if out := k.list(ver(1, 5), apps(2), noneMeant); out.verdict != doubted || k.served.Lookup("a2.x") == nil {
+	if out := k.list(ver(1, 5), apps(2), noneMeant); out.verdict != doubted || k.served.Lookup("a2.x", "/") == nil {
 		t.Errorf("first time: %q", out.verdict)
 	}
 	if out := k.list(ver(1, 5), apps(2), noneMeant); out.verdict != doubted {
 		t.Errorf("without a later write: %q", out.verdict)
 	}
 	k.batch(batch(ver(1, 6)))
-	if out := k.list(ver(1, 6), apps(2), noneMeant); out.verdict != accepted || k.served.Lookup("a2.x") != nil {
+	if out := k.list(ver(1, 6), apps(2), noneMeant); out.verdict != accepted || k.served.Lookup("a2.x", "/") != nil {
 		t.Errorf("after a later write: %q", out.verdict)
 	}
 	k.batch(batch(ver(1, 7)))

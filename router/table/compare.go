@@ -62,7 +62,7 @@ func Hold(from, to *Table) *Table {
 	})
 	from.domains.eachChanged(&to.domains, func(domain, target string) {
 		if _, ok := to.domains.find(domain); !ok {
-			e.domains.set(domain, target)
+			e.setDomain(domain, target)
 		}
 	})
 	return e.done()
@@ -71,7 +71,7 @@ func Hold(from, to *Table) *Table {
 func claims(t *Table) map[string]bool {
 	out := map[string]bool{}
 	t.hosts.each(func(_ string, b *Backend) bool {
-		for _, e := range b.Endpoints {
+		for _, e := range b.Endpoints() {
 			out[e.Addr] = true
 		}
 		return true
@@ -80,16 +80,17 @@ func claims(t *Table) map[string]bool {
 }
 
 func (b *Backend) without(claimed map[string]bool) *Backend {
-	kept := make([]route.Endpoint, 0, len(b.Endpoints))
-	for _, e := range b.Endpoints {
+	all := b.Endpoints()
+	kept := make([]route.Endpoint, 0, len(all))
+	for _, e := range all {
 		if !claimed[e.Addr] {
 			kept = append(kept, e)
 		}
 	}
-	if len(kept) == len(b.Endpoints) {
+	if len(kept) == len(all) {
 		return b
 	}
 	c := *b
-	c.Endpoints = kept
+	c.endpoints = pack(kept)
 	return &c
 }

@@ -1,7 +1,9 @@
 package table
 
 import (
+	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -13,17 +15,21 @@ type editor struct {
 	version route.Version
 	hosts   writer[*Backend]
 	domains writer[string]
+	wild    writer[string]
+	paths   writer[[]pathRoute]
 	serving int
 }
 
 func edit(t *Table, v route.Version) *editor {
 	e := &editor{version: v, serving: t.serving}
-	e.hosts.index, e.domains.index = t.hosts, t.domains
+	e.hosts.index, e.domains.index, e.wild.index, e.paths.index = t.hosts, t.domains, t.wild, t.paths
 	return e
 }
 
 func (e *editor) done() *Table {
-	return &Table{version: e.version, hosts: e.hosts.index, domains: e.domains.index, serving: e.serving}
+	return &Table{
+		version: e.version, hosts: e.hosts.index, domains: e.domains.index, wild: e.wild.index, paths: e.paths.index, serving: e.serving,
+	}
 }
 
 // put sets one Redis key. A backend equal to prev's is taken from there, so
@@ -40,10 +46,7 @@ func (e *editor) put(prev *Table, key, value string) error {
 	if err != nil {
 		return err
 	}
-	if rb.Endpoints == nil { // one form for "none", so that equal tables have equal bytes
-		rb.Endpoints = []route.Endpoint{}
-	}
-	b := &Backend{Host: host, Backend: rb}
+	b := newBackend(host, rb)
 	if old := prev.Host(host); old != nil && old.equal(b) {
 		b = old
 	}
@@ -51,12 +54,79 @@ func (e *editor) put(prev *Table, key, value string) error {
 	return nil
 }
 
+func newBackend(host string, rb route.Backend) *Backend {
+	b := &Backend{Host: host, App: rb.App, Maintenance: rb.Maintenance, endpoints: pack(rb.Endpoints)}
+	if !rb.Settings.Zero() {
+		b.Settings = rb.Settings
+	}
+	if strings.HasPrefix(host, b.App+".") { // one string less to keep
+		b.App = host[:len(b.App)]
+	}
+	return b
+}
+
 func (e *editor) putDomain(domain, target string) error {
 	if canon, ok := Canon(target); !ok || canon != target {
 		return fmt.Errorf("target %.80q is not a host", target)
 	}
-	e.domains.set(domain, target)
+	e.setDomain(domain, target)
 	return nil
+}
+
+// setDomain sets a custom domain that parseKey has accepted, and what is
+// derived from it.
+func (e *editor) setDomain(domain, target string) {
+	e.domains.set(domain, target)
+	switch host, prefix, wild, _ := route.SplitDomain(domain); {
+	case prefix != "":
+		e.setPath(host, pathRoute{prefix: prefix, target: target})
+	case wild:
+		e.wild.set(host, target)
+	}
+}
+
+func (e *editor) dropDomain(domain string) {
+	e.domains.del(domain)
+	switch host, prefix, wild, _ := route.SplitDomain(domain); {
+	case prefix != "":
+		e.dropPath(host, prefix)
+	case wild:
+		e.wild.del(host)
+	}
+}
+
+func (e *editor) setPath(host string, r pathRoute) {
+	old, _ := e.paths.find(host)
+	list := withoutPath(old, r.prefix)
+	at, _ := slices.BinarySearchFunc(list, r, longestFirst)
+	e.paths.set(host, slices.Insert(list, at, r))
+}
+
+func (e *editor) dropPath(host, prefix string) {
+	old, ok := e.paths.find(host)
+	if !ok {
+		return
+	}
+	if list := withoutPath(old, prefix); len(list) > 0 {
+		e.paths.set(host, list)
+	} else {
+		e.paths.del(host)
+	}
+}
+
+// withoutPath returns a copy: the old list belongs to tables in use.
+func withoutPath(list []pathRoute, prefix string) []pathRoute {
+	out := make([]pathRoute, 0, len(list)+1)
+	for _, r := range list {
+		if r.prefix != prefix {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func longestFirst(a, b pathRoute) int {
+	return cmp.Or(cmp.Compare(len(b.prefix), len(a.prefix)), strings.Compare(a.prefix, b.prefix))
 }
 
 // keep takes over what prev has under a Redis key, if anything.
@@ -70,7 +140,7 @@ func (e *editor) keep(prev *Table, key string) {
 		}
 	default:
 		if target, ok := prev.domains.find(host); ok {
-			e.domains.set(host, target)
+			e.setDomain(host, target)
 		}
 	}
 }
@@ -83,7 +153,7 @@ func (e *editor) drop(key string) {
 		e.uncount(host)
 		e.hosts.del(host)
 	default:
-		e.domains.del(host)
+		e.dropDomain(host)
 	}
 }
 
@@ -102,20 +172,33 @@ func (e *editor) uncount(host string) {
 }
 
 func (b *Backend) equal(c *Backend) bool {
-	return b.Host == c.Host && b.App == c.App && b.Maintenance == c.Maintenance && slices.Equal(b.Endpoints, c.Endpoints)
+	return b.Host == c.Host && b.App == c.App && b.Maintenance == c.Maintenance && b.endpoints == c.endpoints &&
+		reflect.DeepEqual(b.Settings, c.Settings)
 }
 
-// parseKey splits a Redis key into the host and whether it is an app's.
+// parseKey splits a Redis key into the host, or the custom domain, and whether
+// it is an app's.
 func parseKey(key string) (host string, isBackend bool, err error) {
-	host, isBackend = strings.CutPrefix(key, route.BackendPrefix)
-	if !isBackend {
-		var isDomain bool
-		if host, isDomain = strings.CutPrefix(key, route.DomainPrefix); !isDomain {
-			return "", false, fmt.Errorf("key %.80q is neither a host nor a domain", key)
-		}
+	if host, isBackend = strings.CutPrefix(key, route.BackendPrefix); isBackend {
+		return host, true, checkHost(host)
 	}
+	domain, isDomain := strings.CutPrefix(key, route.DomainPrefix)
+	if !isDomain {
+		return "", false, fmt.Errorf("key %.80q is neither a host nor a domain", key)
+	}
+	name, _, wild, err := route.SplitDomain(domain)
+	if wild {
+		name = name[1:]
+	}
+	if err == nil {
+		err = checkHost(name)
+	}
+	return domain, false, err
+}
+
+func checkHost(host string) error {
 	if canon, ok := Canon(host); !ok || canon != host {
-		return "", false, fmt.Errorf("%.80q is not a host in canonical form", host)
+		return fmt.Errorf("%.80q is not a host in canonical form", host)
 	}
-	return host, isBackend, nil
+	return nil
 }

@@ -3,14 +3,22 @@ package table
 import "maps"
 
 // shardCount spreads the keys so that changing one copies one small map: the
-// cost of a change is one map of n/1024 keys and two arrays of pointers.
+// cost of a change is one map of n/1024 keys and an array of pointers.
 const shardCount = 1024
 
-// index is an immutable map in shards. A shard is never written once the table
-// that holds it has been returned.
+// index is an immutable map in shards. Neither the array nor a shard is written
+// once the table that holds it has been returned.
 type index[V any] struct {
-	shards [shardCount]*shard[V]
+	shards *[shardCount]*shard[V] // nil while empty
 	size   int
+}
+
+// shard returns one shard, nil when it is empty.
+func (x *index[V]) shard(i int) *shard[V] {
+	if x.shards == nil {
+		return nil
+	}
+	return x.shards[i]
 }
 
 type shard[V any] struct{ m map[string]V }
@@ -26,7 +34,7 @@ func shardOf(key string) int {
 }
 
 func (x *index[V]) find(key string) (V, bool) {
-	if s := x.shards[shardOf(key)]; s != nil {
+	if s := x.shard(shardOf(key)); s != nil {
 		v, ok := s.m[key]
 		return v, ok
 	}
@@ -36,7 +44,8 @@ func (x *index[V]) find(key string) (V, bool) {
 
 // each calls f for every key until it returns false, in no order.
 func (x *index[V]) each(f func(string, V) bool) bool {
-	for _, s := range x.shards {
+	for i := range shardCount {
+		s := x.shard(i)
 		if s == nil {
 			continue
 		}
@@ -51,8 +60,12 @@ func (x *index[V]) each(f func(string, V) bool) bool {
 
 // eachChanged calls f for every key of x that lies in a shard y does not share.
 func (x *index[V]) eachChanged(y *index[V], f func(string, V)) {
-	for i, s := range x.shards {
-		if s == nil || s == y.shards[i] {
+	if x.shards == y.shards {
+		return
+	}
+	for i := range shardCount {
+		s := x.shard(i)
+		if s == nil || s == y.shard(i) {
 			continue
 		}
 		for k, v := range s.m {
@@ -61,13 +74,21 @@ func (x *index[V]) eachChanged(y *index[V], f func(string, V)) {
 	}
 }
 
-// writer edits a copy of an index. owned marks shards already copied by it.
+// writer edits a copy of an index; what it does not touch it shares.
 type writer[V any] struct {
 	index[V]
-	owned [shardCount]bool
+	owned *[shardCount]bool // shards copied already; nil before the array is
 }
 
 func (w *writer[V]) own(key string) map[string]V {
+	if w.owned == nil {
+		w.owned = new([shardCount]bool)
+		fresh := new([shardCount]*shard[V])
+		if w.shards != nil {
+			*fresh = *w.shards
+		}
+		w.shards = fresh
+	}
 	i := shardOf(key)
 	if !w.owned[i] {
 		fresh := &shard[V]{m: map[string]V{}}

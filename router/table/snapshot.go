@@ -25,7 +25,7 @@ type snapshot struct {
 func EncodeSnapshot(t *Table) []byte {
 	s := snapshot{Version: t.version, Entries: make(map[string]string, t.hosts.size+t.domains.size)}
 	t.hosts.each(func(host string, b *Backend) bool {
-		s.Entries[route.BackendPrefix+host] = route.EncodeBackend(b.Backend)
+		s.Entries[route.BackendPrefix+host] = route.EncodeBackend(b.Route())
 		return true
 	})
 	t.domains.each(func(domain, target string) bool {

@@ -1,5 +1,5 @@
 // Package table is the route table of a router as an immutable value: which
-// backend answers for a host. It builds tables from what Redis holds, applies
+// backend answers for a host and a path. It builds tables from what Redis holds, applies
 // the leader's batches, compares tables, and has their form on disk.
 //
 // It is pure: no I/O, clock, lock or log. The source builds tables, the proxy
@@ -12,19 +12,31 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 )
 
 // Backend is an app's set of endpoints under the host it answers for. It is
 // shared between tables and must not be changed.
 type Backend struct {
-	Host string
-	route.Backend
+	Host        string
+	App         string
+	Maintenance bool
+	Settings    *model.Routing // nil: none
+	endpoints   packed
+}
+
+// Endpoints returns the endpoints, unpacked anew for each call.
+func (b *Backend) Endpoints() []route.Endpoint { return b.endpoints.unpack() }
+
+// Route returns the backend as it stands in Redis.
+func (b *Backend) Route() route.Backend {
+	return route.Backend{App: b.App, Maintenance: b.Maintenance, Endpoints: b.Endpoints(), Settings: b.Settings}
 }
 
 // serves reports whether the backend is a route worth guarding: something
 // answers for it, if only a maintenance page that was asked for.
-func (b *Backend) serves() bool { return len(b.Endpoints) > 0 || b.Maintenance }
+func (b *Backend) serves() bool { return b.endpoints != "" || b.Maintenance }
 
 // Bad is a key whose value could not be used.
 type Bad struct {
@@ -40,9 +52,14 @@ func (b Bad) String() string { return fmt.Sprintf("%s: %v", b.Key, b.Err) }
 type Table struct {
 	version route.Version
 	hosts   index[*Backend]
-	domains index[string] // custom domain → app host
-	serving int           // hosts whose backend serves
+	domains index[string]      // custom domain as in Redis → app host
+	wild    index[string]      // of the domains with a star and no path: what follows the star → app host
+	paths   index[[]pathRoute] // of the domains with a path: host, or what follows the star → longest first
+	serving int                // hosts whose backend serves
 }
+
+// pathRoute sends a path and all below it to an app host.
+type pathRoute struct{ prefix, target string }
 
 // Empty returns a table without routes, of the zero version.
 func Empty() *Table { return &Table{} }
@@ -53,17 +70,61 @@ func (t *Table) Version() route.Version { return t.version }
 // Len returns the number of app hosts and of custom domains.
 func (t *Table) Len() (hosts, domains int) { return t.hosts.size, t.domains.size }
 
-// Lookup returns the backend of a host in the form of Canon, or nil. An app's
-// own host wins over a custom domain of the same name.
-func (t *Table) Lookup(host string) *Backend {
+// Lookup returns the backend for a host in the form of Canon and a path as the
+// client wrote it, without the query; nil when there is none. The host's own
+// entries win over a wildcard's. Among those of one host the longest path
+// prefix wins, then the app's own host, then a custom domain of the same name.
+// It takes no lock and allocates nothing.
+func (t *Table) Lookup(host, path string) *Backend {
+	if t.paths.size > 0 {
+		if b := t.byPath(host, path); b != nil {
+			return b
+		}
+	}
 	if b, ok := t.hosts.find(host); ok {
 		return b
 	}
 	if target, ok := t.domains.find(host); ok {
-		b, _ := t.hosts.find(target)
-		return b
+		return t.Host(target)
+	}
+	if t.wild.size == 0 && t.paths.size == 0 {
+		return nil
+	}
+	return t.byParent(host, path)
+}
+
+// byParent looks a host up by what follows its first label.
+func (t *Table) byParent(host, path string) *Backend {
+	i := strings.IndexByte(host, '.')
+	if i < 0 {
+		return nil
+	}
+	if t.paths.size > 0 {
+		if b := t.byPath(host[i:], path); b != nil {
+			return b
+		}
+	}
+	target, ok := t.wild.find(host[i:])
+	if !ok {
+		return nil
+	}
+	return t.Host(target)
+}
+
+func (t *Table) byPath(host, path string) *Backend {
+	routes, _ := t.paths.find(host)
+	for _, r := range routes {
+		if covers(r.prefix, path) {
+			return t.Host(r.target)
+		}
 	}
 	return nil
+}
+
+// covers reports whether path is prefix or lies below it: /api covers /api and
+// /api/x, but not /apix.
+func covers(prefix, path string) bool {
+	return strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/')
 }
 
 // Host returns the backend of exactly this app host, or nil.

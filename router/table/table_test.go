@@ -43,7 +43,7 @@ func TestLookup_HostThenDomain(t *testing.T) {
 	})
 	for host, want := range map[string]string{"shop.local": "shop", "www.shop.x": "shop", "blog.local": "blog", "lost.x": "", "no.x": ""} {
 		got := ""
-		if b := tb.Lookup(host); b != nil {
+		if b := tb.Lookup(host, "/"); b != nil {
 			got = b.App
 		}
 		if got != want {
@@ -62,10 +62,10 @@ func TestBuild_BadValueKeepsTheLastGoodOne(t *testing.T) {
 	if len(bad) != 4 {
 		t.Errorf("bad = %v, want 4", bad)
 	}
-	if b := tb.Lookup("www.x"); b == nil || b.App != "shop" {
+	if b := tb.Lookup("www.x", "/"); b == nil || b.App != "shop" {
 		t.Errorf("the domain's last good route is gone")
 	}
-	if tb.Lookup("blog.local") == nil || tb.Lookup("new.local") != nil {
+	if tb.Lookup("blog.local", "/") == nil || tb.Lookup("new.local", "/") != nil {
 		t.Errorf("good entries beside bad ones must be taken, bad new ones not")
 	}
 }
@@ -76,14 +76,18 @@ func TestApply_ReportsBadChangesAndKeepsTheirKeys(t *testing.T) {
 	tb, bad := prev.Apply(route.Batch{Changes: []route.Change{
 		set("/rs/shop.local", "{"), set("/elsewhere", "x"), del("/elsewhere"), del("/rs/never.local"), set("/cname/www.x", "shop.local"),
 	}})
-	if len(bad) != 2 || tb.Lookup("www.x") == nil {
-		t.Errorf("bad = %v; www.x = %v", bad, tb.Lookup("www.x"))
+	if len(bad) != 2 || tb.Lookup("www.x", "/") == nil {
+		t.Errorf("bad = %v; www.x = %v", bad, tb.Lookup("www.x", "/"))
 	}
 }
 
 // hosts of the generated tables: few, so that changes meet.
 var genKey = rapid.Custom(func(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"/rs/", "/cname/"}).Draw(t, "prefix") + fmt.Sprintf("h%d.local", rapid.IntRange(0, 12).Draw(t, "host"))
+	key := rapid.SampledFrom([]string{"/rs/", "/cname/", "/cname/*."}).Draw(t, "prefix") + fmt.Sprintf("h%d.local", rapid.IntRange(0, 12).Draw(t, "host"))
+	if strings.HasPrefix(key, "/cname/") {
+		key += rapid.SampledFrom([]string{"", "", "/a", "/a/b", "/b"}).Draw(t, "path")
+	}
+	return key
 })
 
 func genValue(t *rapid.T, key string) string {
@@ -153,7 +157,7 @@ func TestChanged_NamesEveryBackendThatDiffers(t *testing.T) {
 		if rapid.Bool().Draw(t, "relisted") {
 			entries := map[string]string{}
 			for _, b := range to.Backends() {
-				entries["/rs/"+b.Host] = route.EncodeBackend(b.Backend)
+				entries["/rs/"+b.Host] = route.EncodeBackend(b.Route())
 			}
 			to, _ = Build(route.Version{}, entries, from)
 		}
@@ -192,7 +196,7 @@ func TestHold_NothingServedIsLostAndNothingNewIsMissed(t *testing.T) {
 		}
 		for _, b := range held.Backends() {
 			now := to.Host(b.Host)
-			for _, e := range b.Endpoints {
+			for _, e := range b.Endpoints() {
 				if (now == nil || !now.serves()) && claimed[e.Addr] {
 					t.Fatalf("%s holds %s, which belongs to another app now", b.Host, e.Addr)
 				}
@@ -207,7 +211,7 @@ func TestHold_NothingServedIsLostAndNothingNewIsMissed(t *testing.T) {
 func entriesOf(tb *Table) map[string]string {
 	out := map[string]string{}
 	for _, b := range tb.Backends() {
-		out["/rs/"+b.Host] = route.EncodeBackend(b.Backend)
+		out["/rs/"+b.Host] = route.EncodeBackend(b.Route())
 	}
 	for d, h := range tb.Domains() {
 		out["/cname/"+d] = h
