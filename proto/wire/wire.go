@@ -5,7 +5,7 @@ package wire
 
 import (
 	"crypto/sha256"
-	"slices"
+	"encoding/binary"
 	"strings"
 	"time"
 
@@ -70,18 +70,47 @@ func FromVerdict(v model.Verdict) *pb.HealthVerdict {
 	}
 }
 
-// Digest is the 16 bytes that a heartbeat carries: a hash over the id, phase
-// and address of every instance, in order of id. Both ends keep one; a
-// difference asks for a full sync.
+// Digest is the 16 bytes that a heartbeat carries: the Sum of all instances.
+// Both ends keep one; a difference asks for a full sync.
 func Digest(instances []model.Observed) []byte {
-	sorted := slices.Clone(instances)
-	slices.SortFunc(sorted, func(a, b model.Observed) int { return strings.Compare(a.ID, b.ID) })
-	h := sha256.New()
-	for _, o := range sorted {
-		h.Write([]byte(o.ID))
-		h.Write([]byte{0, byte(o.Phase), 0})
-		h.Write([]byte(o.Addr))
-		h.Write([]byte{0})
+	var s Sum
+	for _, o := range instances {
+		s.Add(o)
 	}
-	return h.Sum(nil)[:16]
+	return s.Bytes()
+}
+
+// Sum is a digest of a set of instances that costs one hash per change, however
+// many there are: two sums modulo 2^64 of the halves of each member's hash over
+// id, phase and address. It guards against mistakes, not against forgery. The
+// zero Sum is that of the empty set.
+type Sum [2]uint64
+
+// Add enters an instance that is not in the set.
+func (s *Sum) Add(o model.Observed) {
+	a, b := halves(o)
+	s[0], s[1] = s[0]+a, s[1]+b
+}
+
+// Remove takes an instance out, as it was when added.
+func (s *Sum) Remove(o model.Observed) {
+	a, b := halves(o)
+	s[0], s[1] = s[0]-a, s[1]-b
+}
+
+// Bytes is the sum as a heartbeat carries it.
+func (s Sum) Bytes() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(make([]byte, 0, 16), s[0]), s[1])
+}
+
+// Is reports whether b, from a heartbeat, is the sum.
+func (s Sum) Is(b []byte) bool {
+	return len(b) == 16 && binary.BigEndian.Uint64(b) == s[0] && binary.BigEndian.Uint64(b[8:]) == s[1]
+}
+
+func halves(o model.Observed) (a, b uint64) {
+	text := append(make([]byte, 0, 96), o.ID...)
+	text = append(text, 0, byte(o.Phase), 0)
+	h := sha256.Sum256(append(text, o.Addr...))
+	return binary.BigEndian.Uint64(h[:]), binary.BigEndian.Uint64(h[8:])
 }

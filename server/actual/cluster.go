@@ -4,8 +4,6 @@
 package actual
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -15,15 +13,18 @@ import (
 // Cluster is all that was observed.
 type Cluster struct {
 	Nodes    map[string]*Node
-	Verdicts map[string]Verdict // by instance ID
-	monitors map[string]map[string]model.Verdict
-	began    time.Time // of the term: silence is counted from here at the earliest
+	Sick     Sick
+	limits   Limits
+	verdicts map[string]*Verdict // by instance ID
+	began    time.Time           // of the term: silence is counted from here at the earliest
+	breaker  breaker
 }
 
 // Node is one host as its agent described it.
 type Node struct {
 	model.Node
-	Session     string // of its stream; "" while there is none
+	Status      model.NodeStatus // as last advanced
+	Session     string           // of its stream; "" while there is none
 	BootID      string
 	Synced      bool // a full sync came in this session
 	EverSynced  bool // one came in this term
@@ -33,22 +34,9 @@ type Node struct {
 	Heard       time.Time // last message of any kind in this term
 	Version     string
 	Docker      string
-	Observed    map[string]model.Observed // by instance ID; kept when the node falls silent
-}
 
-// Verdict is what all monitors together say of an instance.
-type Verdict struct {
-	Healthy   bool
-	Since     time.Time
-	HealthyAt time.Time // since when it is healthy; zero while it is not
-	SickAt    time.Time // since when it is unhealthy after having been healthy
-	Evidence  string
-	Judged    bool // a monitor spoke in this term; else it is assumed from the routes in force
-}
-
-// New returns an empty cluster for a term that begins now.
-func New(now time.Time) *Cluster {
-	return &Cluster{Nodes: map[string]*Node{}, Verdicts: map[string]Verdict{}, monitors: map[string]map[string]model.Verdict{}, began: now}
+	observed map[string]*model.Observed // by instance ID; kept when the node falls silent
+	sum      wire.Sum                   // of observed
 }
 
 // Limits say when silence means something.
@@ -57,156 +45,152 @@ type Limits struct {
 	LostAfter    time.Duration // since it became unknown
 }
 
-// Status is a node's status at now. An agent whose stream has ended keeps its
-// last status until heartbeats are missed: the end of a stream is only a hint.
-func (c *Cluster) Status(n *Node, l Limits, now time.Time) model.NodeStatus {
-	heard := n.Heard
-	if heard.Before(c.began) {
-		heard = c.began
+// New returns an empty cluster for a term that begins now.
+func New(l Limits, now time.Time) *Cluster {
+	return &Cluster{
+		Nodes: map[string]*Node{}, limits: l, verdicts: map[string]*Verdict{}, began: now,
+		breaker: breaker{zones: map[string]*zone{}, thawed: now},
 	}
-	silent := now.Sub(heard)
-	switch {
-	case silent >= l.UnknownAfter+l.LostAfter:
-		return model.NodeLost
-	case silent >= l.UnknownAfter:
-		return model.NodeUnknown
-	case n.DockerTold && !n.DockerOK:
-		return model.NodeDockerDown
-	case !n.EverSynced:
-		return model.NodeUnknown
-	}
-	return model.NodeReady
 }
 
-// NextChange is when a silent node's status changes next; zero for never.
-func (c *Cluster) NextChange(n *Node, l Limits, now time.Time) time.Time {
-	heard := n.Heard
-	if heard.Before(c.began) {
-		heard = c.began
+// Node returns a node, made when it is new: unknown until it has synced.
+func (c *Cluster) Node(id string) *Node {
+	n := c.Nodes[id]
+	if n == nil {
+		n = &Node{Node: model.Node{ID: id, Availability: model.Active}, Status: model.NodeUnknown, observed: map[string]*model.Observed{}}
+		c.Nodes[id] = n
+		c.breaker.count("", n.Status, 1)
 	}
-	for _, d := range []time.Duration{l.UnknownAfter, l.UnknownAfter + l.LostAfter} {
-		if t := heard.Add(d); t.After(now) {
-			return t
+	return n
+}
+
+// Describe sets what a node's row or its agent says of it.
+func (c *Cluster) Describe(n *Node, as model.Node) {
+	c.breaker.count(n.Zone, n.Status, -1)
+	n.Node = as
+	c.breaker.count(n.Zone, n.Status, 1)
+}
+
+// Drop forgets a node that will not return.
+func (c *Cluster) Drop(id string) {
+	if n := c.Nodes[id]; n != nil {
+		c.breaker.count(n.Zone, n.Status, -1)
+		delete(c.Nodes, id)
+	}
+}
+
+// Frozen is the breaker (R9): with more nodes silent than accidents explain,
+// losses are not believed.
+func (c *Cluster) Frozen() bool { return c.breaker.frozen }
+
+// Advance brings a node's status up to now. It returns whether that changed it,
+// and when to look again if nothing is heard until then; zero for never. An
+// agent whose stream has ended keeps its last status until heartbeats are
+// missed: the end of a stream is only a hint. Advance all nodes, then Breaker.
+func (c *Cluster) Advance(n *Node, now time.Time) (changed bool, next time.Time) {
+	s, next := c.status(n, now)
+	if s == n.Status {
+		return false, next
+	}
+	c.breaker.count(n.Zone, n.Status, -1)
+	n.Status = s
+	c.breaker.count(n.Zone, n.Status, 1)
+	return true, next
+}
+
+// Breaker brings the breaker up to now, after nodes were advanced. It returns
+// whether that changed it: then advance all nodes again, for their next look.
+func (c *Cluster) Breaker(now time.Time) (changed bool) { return c.breaker.update(now) }
+
+// status is a node's status at now, and when it changes next by silence alone.
+func (c *Cluster) status(n *Node, now time.Time) (model.NodeStatus, time.Time) {
+	unknown := later(n.Heard, c.began).Add(c.limits.UnknownAfter)
+	if now.Before(unknown) {
+		switch {
+		case n.DockerTold && !n.DockerOK:
+			return model.NodeDockerDown, unknown
+		case !n.EverSynced:
+			return model.NodeUnknown, unknown
 		}
+		return model.NodeReady, unknown
 	}
-	return time.Time{}
+	if n.Status == model.NodeLost {
+		return model.NodeLost, time.Time{}
+	}
+	if c.breaker.frozen {
+		return model.NodeUnknown, time.Time{}
+	}
+	lost := later(unknown, c.breaker.thawed).Add(c.limits.LostAfter)
+	if now.Before(lost) {
+		return model.NodeUnknown, lost
+	}
+	if ok, retry := c.breaker.spend(now); !ok {
+		return model.NodeUnknown, retry
+	}
+	return model.NodeLost, time.Time{}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // Placeable reports whether new instances may go to a node: it is connected and
 // has told everything. Less is asked for keeping what it has.
 func (n *Node) Placeable() bool { return n.Session != "" && n.Synced && n.DockerOK }
 
-// Node returns a node, made when it is new.
-func (c *Cluster) Node(id string) *Node {
-	n := c.Nodes[id]
-	if n == nil {
-		n = &Node{Node: model.Node{ID: id, Availability: model.Active}, Observed: map[string]model.Observed{}}
-		c.Nodes[id] = n
+// Observed is what a node's agent last said of an instance; nil when it has not
+// spoken of it. The value is not changed; a new word is a new value.
+func (n *Node) Observed(instanceID string) *model.Observed { return n.observed[instanceID] }
+
+// Phase is how far an instance has come on a node; assigned when its agent has
+// not spoken of it.
+func (n *Node) Phase(instanceID string) model.Phase {
+	if o := n.observed[instanceID]; o != nil {
+		return o.Phase
 	}
-	return n
+	return model.PhaseAssigned
 }
 
 // Sync replaces all that is known of a node's instances.
 func (n *Node) Sync(all []model.Observed) {
-	n.Observed = make(map[string]model.Observed, len(all))
+	n.observed, n.sum = make(map[string]*model.Observed, len(all)), wire.Sum{}
 	for _, o := range all {
-		n.Observed[o.ID] = o
+		n.set(&o)
 	}
 	n.Synced, n.EverSynced = true, true
 }
 
-// Report notes what changed. A phase never goes back; it returns the instances
-// whose word was taken.
-func (n *Node) Report(changed []model.Observed) []string {
-	var taken []string
+// Report notes what changed. A phase never goes back: an older word is dropped.
+func (n *Node) Report(changed []model.Observed) {
 	for _, o := range changed {
-		if old, ok := n.Observed[o.ID]; ok && old.Phase > o.Phase {
-			continue
-		}
-		n.Observed[o.ID] = o
-		taken = append(taken, o.ID)
-	}
-	return taken
-}
-
-// Digest is the digest the node's heartbeats must carry.
-func (n *Node) Digest() []byte {
-	return wire.Digest(slices.Collect(maps.Values(n.Observed)))
-}
-
-// Judge takes a monitor's verdicts in and returns the instances whose common
-// verdict changed. An instance is healthy as long as one connected monitor says
-// so: a monitor that is cut off sees everything dead.
-func (c *Cluster) Judge(monitor string, verdicts []model.Verdict, now time.Time) []string {
-	m := c.monitors[monitor]
-	if m == nil {
-		m = map[string]model.Verdict{}
-		c.monitors[monitor] = m
-	}
-	var changed []string
-	for _, v := range verdicts {
-		m[v.InstanceID] = v
-		if c.agree(v, now) {
-			changed = append(changed, v.InstanceID)
+		if old := n.observed[o.ID]; old == nil || old.Phase <= o.Phase {
+			n.set(&o)
 		}
 	}
-	return changed
 }
 
-// agree works out the common verdict after one monitor spoke.
-func (c *Cluster) agree(v model.Verdict, now time.Time) bool {
-	old, had := c.Verdicts[v.InstanceID]
-	next := Verdict{Healthy: v.Healthy, Since: now, Evidence: v.Evidence, Judged: true}
-	for _, m := range c.monitors {
-		if w, ok := m[v.InstanceID]; ok && w.Healthy && !next.Healthy {
-			next.Healthy, next.Evidence = true, w.Evidence
-		}
+func (n *Node) set(o *model.Observed) {
+	if old := n.observed[o.ID]; old != nil {
+		n.sum.Remove(*old)
 	}
-	switch {
-	case next.Healthy && old.Healthy:
-		next.Since, next.HealthyAt = old.Since, old.HealthyAt
-	case next.Healthy:
-		next.HealthyAt = now
-	case old.Healthy:
-		next.SickAt = now
-	default:
-		next.SickAt, next.Since = old.SickAt, v.Since
-	}
-	c.Verdicts[v.InstanceID] = next
-	return !had || old.Healthy != next.Healthy || old.Judged != next.Judged
+	n.observed[o.ID] = o
+	n.sum.Add(*o)
 }
 
-// Assume gives an instance that routers serve the benefit of the doubt until a
-// monitor speaks in this term.
-func (c *Cluster) Assume(instanceID string, now time.Time) {
-	if _, ok := c.Verdicts[instanceID]; !ok {
-		c.Verdicts[instanceID] = Verdict{Healthy: true, Since: now, HealthyAt: now, Evidence: "routed by the leader before"}
-	}
-}
-
-// MonitorGone drops a monitor's part in the verdicts; the common ones stay as
-// they are until another monitor speaks.
-func (c *Cluster) MonitorGone(monitor string) { delete(c.monitors, monitor) }
-
-// Monitors is the number of connected monitors.
-func (c *Cluster) Monitors() int { return len(c.monitors) }
+// Same reports whether a heartbeat's digest is that of what is known.
+func (n *Node) Same(digest []byte) bool { return n.sum.Is(digest) }
 
 // Forget drops what is known of an instance that is no more.
-func (c *Cluster) Forget(instanceID string) {
-	delete(c.Verdicts, instanceID)
-	for _, m := range c.monitors {
-		delete(m, instanceID)
+func (c *Cluster) Forget(n *Node, instanceID string) {
+	if o := n.observed[instanceID]; o != nil {
+		n.sum.Remove(*o)
+		delete(n.observed, instanceID)
 	}
-}
-
-// Frozen is the breaker (R9): with more nodes silent than accidents explain,
-// losses are not believed. When all are silent, it is we who are cut off.
-func (c *Cluster) Frozen(l Limits, now time.Time) bool {
-	silent := 0
-	for _, n := range c.Nodes {
-		if s := c.Status(n, l, now); s == model.NodeUnknown || s == model.NodeLost {
-			silent++
-		}
+	if v := c.verdicts[instanceID]; v != nil {
+		c.Sick.leave(v)
+		delete(c.verdicts, instanceID)
 	}
-	return silent > max(3, len(c.Nodes)*15/100) || silent > 0 && silent == len(c.Nodes)
 }

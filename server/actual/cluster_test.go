@@ -1,10 +1,14 @@
 package actual
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/proto/wire"
 )
 
 var (
@@ -19,94 +23,243 @@ func told(c *Cluster, id string, at time.Time) *Node {
 	return n
 }
 
-func TestStatus_SilenceHasSteps(t *testing.T) { // DEFECTS 15, 34, 35, R8
-	c := New(t0)
+// at advances a node to a time and returns its status.
+func at(c *Cluster, n *Node, now time.Time) model.NodeStatus {
+	c.Advance(n, now)
+	c.Breaker(now)
+	return n.Status
+}
+
+// pair is a cluster of one node under test and one that never falls silent.
+func pair() (*Cluster, *Node) {
+	c := New(limits, t0)
+	told(c, "other", t0.Add(24*time.Hour))
 	n := told(c, "n", t0)
-	for silence, want := range map[time.Duration]model.NodeStatus{
-		0: model.NodeReady, 14 * time.Second: model.NodeReady, 15 * time.Second: model.NodeUnknown,
-		74 * time.Second: model.NodeUnknown, 75 * time.Second: model.NodeLost,
-	} {
-		if got := c.Status(n, limits, t0.Add(silence)); got != want {
-			t.Errorf("silent for %s: %s, want %s", silence, got, want)
+	at(c, c.Node("other"), t0)
+	at(c, n, t0)
+	return c, n
+}
+
+func TestAdvance_SilenceHasSteps(t *testing.T) { // DEFECTS 15, 34, 35, R8
+	c, n := pair()
+	for _, v := range []struct {
+		silence time.Duration
+		want    model.NodeStatus
+	}{{0, model.NodeReady}, {14 * time.Second, model.NodeReady}, {15 * time.Second, model.NodeUnknown}, {74 * time.Second, model.NodeUnknown}, {75 * time.Second, model.NodeLost}, {99 * time.Hour, model.NodeLost}} {
+		if got := at(c, n, t0.Add(v.silence)); got != v.want {
+			t.Errorf("silent for %s: %s, want %s", v.silence, got, v.want)
 		}
 	}
-	n.Session, n.Synced = "", false // its stream ended: only a hint
-	if got := c.Status(n, limits, t0.Add(time.Second)); got != model.NodeReady || n.Placeable() {
+}
+
+func TestAdvance_TheEndOfAStreamIsOnlyAHint(t *testing.T) { // R8
+	c, n := pair()
+	n.Session, n.Synced = "", false
+	if got := at(c, n, t0.Add(time.Second)); got != model.NodeReady || n.Placeable() {
 		t.Errorf("without a stream: %s, placeable %v", got, n.Placeable())
 	}
 }
 
-func TestStatus_ANewTermCountsSilenceFromItsOwnBeginning(t *testing.T) { // DEFECTS 12, R6
-	c := New(t0)
-	n := c.Node("n")
-	n.SeenAt = t0.Add(-time.Hour)
-	if got := c.Status(n, limits, t0.Add(time.Second)); got != model.NodeUnknown {
-		t.Errorf("at the beginning: %s", got)
+func TestAdvance_TellsWhenToLookAgain(t *testing.T) {
+	c, n := pair()
+	for _, v := range []struct{ now, want time.Duration }{{time.Second, 15 * time.Second}, {15 * time.Second, 75 * time.Second}} {
+		if _, next := c.Advance(n, t0.Add(v.now)); !next.Equal(t0.Add(v.want)) {
+			t.Errorf("at %s: look again after %s, want %s", v.now, next.Sub(t0), v.want)
+		}
 	}
-	if got := c.Status(n, limits, t0.Add(74*time.Second)); got != model.NodeUnknown {
-		t.Errorf("before the loss time has passed in this term: %s", got)
+	if _, next := c.Advance(n, t0.Add(75*time.Second)); !next.IsZero() {
+		t.Errorf("a lost node is looked at again after %s", next.Sub(t0))
 	}
 }
 
-func TestStatus_AnEngineThatIsAwayIsToldFromASilentNode(t *testing.T) {
-	c := New(t0)
+func TestAdvance_ANewTermCountsSilenceFromItsOwnBeginning(t *testing.T) { // DEFECTS 12, R6
+	c := New(limits, t0)
+	told(c, "other", t0.Add(24*time.Hour))
+	at(c, c.Node("other"), t0)
 	n := c.Node("n")
-	n.Session, n.Heard, n.DockerTold = "s", t0, true
-	if got := c.Status(n, limits, t0); got != model.NodeDockerDown {
+	n.SeenAt = t0.Add(-time.Hour)
+	for _, d := range []time.Duration{time.Second, 74 * time.Second} {
+		if got := at(c, n, t0.Add(d)); got != model.NodeUnknown {
+			t.Errorf("after %s: %s", d, got)
+		}
+	}
+}
+
+func TestAdvance_AnEngineThatIsAwayIsToldFromASilentNode(t *testing.T) {
+	c, n := pair()
+	n.DockerOK = false
+	if got := at(c, n, t0); got != model.NodeDockerDown {
 		t.Errorf("status %s", got)
 	}
 }
 
 func TestReport_PhasesNeverGoBack(t *testing.T) {
-	n := told(New(t0), "n", t0)
+	_, n := pair()
 	n.Report([]model.Observed{{ID: "i", Phase: model.PhaseRunning}})
-	if taken := n.Report([]model.Observed{{ID: "i", Phase: model.PhasePulling}}); len(taken) != 0 || n.Observed["i"].Phase != model.PhaseRunning {
-		t.Errorf("taken %v, phase %s", taken, n.Observed["i"].Phase)
+	n.Report([]model.Observed{{ID: "i", Phase: model.PhasePulling}})
+	if n.Phase("i") != model.PhaseRunning {
+		t.Errorf("phase %s", n.Phase("i"))
 	}
 }
 
+func TestSame_TheDigestFollowsEveryChange(t *testing.T) {
+	c, n := pair()
+	a, b := model.Observed{ID: "a", Phase: model.PhaseRunning, Addr: "1.2.3.4:5"}, model.Observed{ID: "b", Phase: model.PhasePulling}
+	n.Sync([]model.Observed{a, b})
+	b.Phase = model.PhaseRunning
+	n.Report([]model.Observed{b})
+	if !n.Same(wire.Digest([]model.Observed{b, a})) {
+		t.Error("after a report")
+	}
+	c.Forget(n, "a")
+	if !n.Same(wire.Digest([]model.Observed{b})) || n.Same(wire.Digest(nil)) {
+		t.Error("after a forget")
+	}
+	n.Sync(nil)
+	if !n.Same(wire.Digest(nil)) {
+		t.Error("after a sync")
+	}
+}
+
+// judge tells a verdict and returns whether it changed the common one.
+func judge(c *Cluster, monitor string, healthy bool, now time.Time) (changed bool) {
+	c.Judge(monitor, []model.Verdict{{InstanceID: "i", Healthy: healthy}}, now, func(string) { changed = true })
+	return changed
+}
+
 func TestJudge_OneMonitorThatIsCutOffCondemnsNobody(t *testing.T) { // DEFECTS 50
-	c := New(t0)
-	c.Judge("near", []model.Verdict{{InstanceID: "i", Healthy: true}}, t0)
-	c.Judge("far", []model.Verdict{{InstanceID: "i", Healthy: false}}, t0.Add(time.Second))
-	if v := c.Verdicts["i"]; !v.Healthy || !v.HealthyAt.Equal(t0) {
+	c := New(limits, t0)
+	judge(c, "near", true, t0)
+	judge(c, "far", false, t0.Add(time.Second))
+	if v := c.Verdict("i"); !v.Healthy || !v.HealthyAt.Equal(t0) {
 		t.Errorf("verdict %+v", v)
 	}
-	c.Judge("near", []model.Verdict{{InstanceID: "i", Healthy: false}}, t0.Add(2*time.Second))
-	if v := c.Verdicts["i"]; v.Healthy || !v.SickAt.Equal(t0.Add(2*time.Second)) {
+	judge(c, "near", false, t0.Add(2*time.Second))
+	if v := c.Verdict("i"); v.Healthy || !v.SickAt.Equal(t0.Add(2*time.Second)) {
 		t.Errorf("verdict %+v", v)
 	}
 	c.MonitorGone("near")
-	if v := c.Verdicts["i"]; v.Healthy || !v.Judged {
+	if v := c.Verdict("i"); v.Healthy || !v.Judged {
 		t.Errorf("a monitor that left changed the verdict: %+v", v)
 	}
 }
 
 func TestAssume_IsOverruledByTheFirstWord(t *testing.T) {
-	c := New(t0)
+	c := New(limits, t0)
 	c.Assume("i", t0)
-	if v := c.Verdicts["i"]; !v.Healthy || v.Judged {
+	if v := c.Verdict("i"); !v.Healthy || v.Judged {
 		t.Errorf("assumed %+v", v)
 	}
-	if changed := c.Judge("m", []model.Verdict{{InstanceID: "i", Healthy: true}}, t0); len(changed) != 1 || !c.Verdicts["i"].Judged {
-		t.Errorf("the first word is not news: %v %+v", changed, c.Verdicts["i"])
+	if !judge(c, "m", true, t0) || !c.Verdict("i").Judged {
+		t.Errorf("the first word is not news: %+v", c.Verdict("i"))
 	}
 }
 
-func TestFrozen_OpensTheBreakerOnlyBeyondAccidents(t *testing.T) { // R9
-	for _, v := range []struct {
-		nodes, silent int
-		want          bool
-	}{{1, 0, false}, {1, 1, true}, {2, 1, false}, {2, 2, true}, {10, 3, false}, {10, 4, true}, {40, 6, false}, {40, 7, true}} {
-		c := New(t0)
+func TestSick_ManyAtOnceAreNotBelieved(t *testing.T) { // R12
+	c := New(limits, t0)
+	tell := func(from, to int, healthy bool) {
+		for i := from; i < to; i++ {
+			c.Judge("m", []model.Verdict{{InstanceID: fmt.Sprint(i), Healthy: healthy}}, t0, func(string) {})
+		}
+	}
+	tell(0, 32, true)
+	tell(100, 132, false) // never were healthy: their release's own fault
+	if tell(0, 10, false); c.Sick.Mass() {
+		t.Error("10 of 32")
+	}
+	if tell(10, 11, false); !c.Sick.Mass() {
+		t.Error("11 of 32 are not too many")
+	}
+	c.Forget(told(c, "n", t0), "0")
+	if c.Sick.Mass() {
+		t.Error("10 of 31 after one was forgotten")
+	}
+	if tell(1, 11, true); c.Sick != (Sick{healthy: 31}) {
+		t.Errorf("after recovery %+v", c.Sick)
+	}
+}
+
+// silence makes a cluster of nodes in the given zones, the first of each silent,
+// and advances it until the silent ones could be lost.
+func silence(zones ...struct{ nodes, silent int }) *Cluster {
+	c := New(limits, t0)
+	for z, v := range zones {
 		for i := range v.nodes {
-			n := told(c, string(rune('A'+i)), t0.Add(time.Hour))
+			n := told(c, fmt.Sprintf("%d-%d", z, i), t0.Add(time.Hour))
+			is := n.Node
+			is.Zone = fmt.Sprint(z)
+			c.Describe(n, is)
 			if i < v.silent {
 				n.Heard = t0
 			}
 		}
-		if got := c.Frozen(limits, t0.Add(time.Hour)); got != v.want {
-			t.Errorf("%d of %d silent: frozen %v, want %v", v.silent, v.nodes, got, v.want)
+	}
+	for _, d := range []time.Duration{0, 15 * time.Second, 75 * time.Second} {
+		for _, id := range slices.Sorted(maps.Keys(c.Nodes)) {
+			c.Advance(c.Nodes[id], t0.Add(d))
 		}
+		c.Breaker(t0.Add(d))
+	}
+	return c
+}
+
+func (c *Cluster) lost() (n int) {
+	for _, v := range c.Nodes {
+		if v.Status == model.NodeLost {
+			n++
+		}
+	}
+	return n
+}
+
+type nodesOf = struct{ nodes, silent int }
+
+func TestBreaker_OpensOnlyBeyondAccidents(t *testing.T) { // R9
+	for _, v := range []struct {
+		zones  []nodesOf
+		frozen bool
+	}{
+		{[]nodesOf{{1, 0}}, false}, {[]nodesOf{{1, 1}}, true}, {[]nodesOf{{2, 1}}, false}, {[]nodesOf{{2, 2}}, true},
+		{[]nodesOf{{10, 3}}, false}, {[]nodesOf{{10, 4}}, true}, {[]nodesOf{{40, 6}}, false}, {[]nodesOf{{40, 7}}, true},
+		{[]nodesOf{{90, 0}, {10, 3}}, false}, {[]nodesOf{{90, 0}, {10, 4}}, true},
+	} {
+		c := silence(v.zones...)
+		if c.Frozen() != v.frozen || v.frozen && c.lost() > 0 {
+			t.Errorf("%v: frozen %v with %d lost, want %v", v.zones, c.Frozen(), c.lost(), v.frozen)
+		}
+	}
+}
+
+func TestBreaker_LossesComeAtABoundedRate(t *testing.T) { // R9
+	c := silence(nodesOf{100, 10})
+	if c.lost() != lossBurst {
+		t.Fatalf("%d lost at once, want %d", c.lost(), lossBurst)
+	}
+	for i := range 7 {
+		now := t0.Add(75*time.Second + time.Duration(i+1)*lossEvery)
+		for _, id := range slices.Sorted(maps.Keys(c.Nodes)) {
+			c.Advance(c.Nodes[id], now)
+		}
+		if want := lossBurst + i + 1; c.lost() != want {
+			t.Errorf("%d lost after %s, want %d", c.lost(), now.Sub(t0), want)
+		}
+	}
+}
+
+func TestBreaker_ThawCountsTheLossTimeAnew(t *testing.T) { // R9
+	c := silence(nodesOf{10, 4})
+	back := c.Node("0-0")
+	back.Heard = t0.Add(2 * time.Hour)
+	now := t0.Add(10 * time.Minute)
+	c.Advance(back, now)
+	if !c.Breaker(now) || c.Frozen() {
+		t.Fatal("the breaker stayed open with 3 of 10 silent")
+	}
+	still := c.Node("0-1")
+	if s := at(c, still, now.Add(59*time.Second)); s != model.NodeUnknown {
+		t.Errorf("59 s after the thaw: %s", s)
+	}
+	if s := at(c, still, now.Add(60*time.Second)); s != model.NodeLost {
+		t.Errorf("60 s after the thaw: %s", s)
 	}
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -53,6 +54,11 @@ var classes = []class{
 
 func (p *planner) classify() {
 	for n := range p.Instances {
+		if p.Instances[n].Ready() {
+			p.serving++
+		}
+	}
+	for n := range p.Instances {
 		i := &p.Instances[n]
 		for _, c := range classes {
 			if c.match(p, i) {
@@ -74,7 +80,7 @@ func (p *planner) reap(i *Instance) {
 	p.out.Reap = append(p.out.Reap, Reap{ID: i.ID, Slot: i.Slot, Failed: failed})
 	if failed {
 		s := p.Slots[i.Slot]
-		p.Slots = with(p.Slots, i.Slot, Failed(p.cfg, s, p.now))
+		p.Slots = with(p.Slots, i.Slot, Failed(p.cfg, s, i.Instance, p.now))
 	}
 }
 
@@ -88,17 +94,25 @@ func with(m map[int]Slot, k int, v Slot) map[int]Slot {
 	return out
 }
 
-// Failed returns what to remember of a slot after one more failure: the first
-// few restarts are immediate, then the pause doubles up to its maximum (R13).
-func Failed(cfg Config, s Slot, now time.Time) Slot {
+// Failed returns what to remember of a slot after one more failure, of instance
+// i: the first few restarts are immediate, then the pause doubles up to its
+// maximum, give or take a fifth, so that what failed together does not start
+// together (R13). The fifth comes from a hash, not from chance: same input, same
+// plan.
+func Failed(cfg Config, s Slot, i model.Instance, now time.Time) Slot {
 	s.Failures++
-	s.NextStart = now
+	s.NextStart, s.Node = now, i.NodeID
 	if n := s.Failures - cfg.QuickRestarts; n > 0 {
-		s.NextStart = now.Add(min(cfg.BackoffBase<<min(n-1, 20), cfg.BackoffMax))
+		d := min(cfg.BackoffBase<<min(n-1, 20), cfg.BackoffMax)
+		h := fnv.New32a()
+		fmt.Fprint(h, i.AppID, i.Slot, s.Failures)
+		s.NextStart = now.Add(d*4/5 + d*2/5*time.Duration(h.Sum32()%1024)/1024)
 	}
 	return s
 }
 
+// surplus takes an instance of a slot that is not wanted any more away. One that
+// serves goes only when enough others do: scaling down is no outage (R12).
 func (p *planner) surplus(i *Instance) {
 	why := model.ReasonScaled
 	switch {
@@ -106,6 +120,13 @@ func (p *planner) surplus(i *Instance) {
 		why = model.ReasonDeleted
 	case p.target == "":
 		why = model.ReasonAborted
+	}
+	if i.Ready() && p.count > 0 && p.serving <= p.count {
+		p.file(i)
+		return
+	}
+	if i.Ready() {
+		p.serving--
 	}
 	p.stop(i, why)
 }
@@ -180,6 +201,15 @@ func (p *planner) view(slot int) *slotView {
 // changes nothing of that.
 func (i *Instance) Ready() bool {
 	return !i.Stopping && i.Healthy && i.Observed != nil && i.Observed.Phase == model.PhaseRunning
+}
+
+// Rests reports whether this instance is all there is to a slot, serves the
+// wanted release and gives no cause for any step. An app whose deployment has
+// succeeded, whose slots have no failures, and whose wanted slots all rest needs
+// no plan: Compute would return an empty one.
+func (i *Instance) Rests(app *model.App, slot int) bool {
+	return i.Slot == slot && i.Role == model.Primary && i.ReleaseID == app.ReleaseID && i.Ready() && i.Routed && i.Judged &&
+		i.Node == model.NodeReady && !i.Draining
 }
 
 func (p *planner) version(releaseID string) string {

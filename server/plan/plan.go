@@ -48,6 +48,8 @@ type Input struct {
 	Refusal     *model.Error
 	LastLogs    []string // the output of the instance that Unready named, when it was asked for
 	Frozen      bool     // the breaker is open: a lost node is not believed (R9)
+	MassSick    bool     // so many instances fell ill at once that none is replaced for it (R12)
+	Nodes       int      // of the cluster
 }
 
 // Instance is one placement with all that is known of it.
@@ -70,6 +72,7 @@ type Instance struct {
 type Slot struct {
 	Failures  int
 	NextStart time.Time
+	Node      string // ID of the node of the last
 }
 
 // Failure is one instance of a new release that ended by itself.
@@ -132,13 +135,14 @@ type Pending struct {
 // planner carries the working values of one Compute.
 type planner struct {
 	Input
-	cfg    Config
-	now    time.Time
-	target string // release to be kept up; "" for none
-	spare  string // release for losses while a deployment runs
-	out    Plan
-	slots  map[int]*slotView
-	count  int // wanted instances
+	cfg     Config
+	now     time.Time
+	target  string // release to be kept up; "" for none
+	spare   string // release for losses while a deployment runs
+	out     Plan
+	slots   map[int]*slotView
+	count   int // wanted instances
+	serving int // ready instances that no step of this plan takes away
 }
 
 // slotView is a slot's live instances by role.

@@ -28,7 +28,7 @@ func (c *cluster) apply(p Plan) {
 	for _, r := range p.Reap {
 		gone[r.ID] = true
 		if r.Failed {
-			c.in.Slots = with(c.in.Slots, r.Slot, Failed(Default(), c.in.Slots[r.Slot], c.now))
+			c.in.Slots = with(c.in.Slots, r.Slot, Failed(Default(), c.in.Slots[r.Slot], c.find(r.ID).Instance, c.now))
 		}
 	}
 	var kept []Instance
@@ -215,6 +215,36 @@ func TestProperty_NodesThatComeAndGoNeverDoubleASlot(t *testing.T) {
 		}
 		if c.ready() != c.in.App.Instances || len(c.in.Instances) != c.in.App.Instances {
 			t.Fatalf("%d ready, %d instances, %d wanted: %s", c.ready(), len(c.in.Instances), c.in.App.Instances, c.dump())
+		}
+	})
+}
+
+// Rests lets a sweep pass over apps without planning them: it must never hide
+// one that has something to do.
+func TestRests_MeansThatThereIsNothingToDo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := world(rapid.IntRange(0, 4).Draw(t, "instances"), "r1")
+		in.succeeded("r1")
+		rests := true
+		for n := range rapid.IntRange(0, 5).Draw(t, "rows") {
+			i := in.serving(fmt.Sprint("i", n), rapid.SampledFrom([]string{"r1", "r1", "r1", "r2"}).Draw(t, "release"), n, rapid.SampledFrom([]model.Role{model.Primary, model.Primary, model.Primary, model.Surge, model.Suspect}).Draw(t, "role"))
+			i.Healthy = rapid.IntRange(0, 9).Draw(t, "healthy") > 0
+			i.Judged = rapid.IntRange(0, 9).Draw(t, "judged") > 0
+			i.Stopping = rapid.IntRange(0, 9).Draw(t, "stopping") == 0
+			i.Draining = rapid.IntRange(0, 9).Draw(t, "draining") == 0
+			i.Routed = rapid.IntRange(0, 9).Draw(t, "routed") > 0
+			if rapid.IntRange(0, 9).Draw(t, "node") == 0 {
+				i.Node = rapid.SampledFrom([]model.NodeStatus{model.NodeUnknown, model.NodeLost, model.NodeDockerDown}).Draw(t, "status")
+			}
+		}
+		for n := range in.Instances {
+			rests = rests && in.Instances[n].Rests(&in.App, n)
+		}
+		if !rests || len(in.Instances) != in.App.Instances {
+			return
+		}
+		if p := compute(in); cmp.Diff(p, Plan{}) != "" {
+			t.Fatalf("at rest, and yet the plan is %+v", p)
 		}
 	})
 }

@@ -58,10 +58,57 @@ func (p *planner) fill(n int, v *slotView) {
 			return // it is on its way, and nothing better could be started
 		}
 	}
-	if p.waits(n) {
+	if p.waits(n) || p.crashing(n, p.spare) {
 		return
 	}
 	p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Primary, ReleaseID: p.spare})
+}
+
+// crashing reports whether a slot may not be started because the release fails
+// everywhere and one instance of it is being tried already (R13).
+func (p *planner) crashing(n int, releaseID string) bool {
+	nodes := p.failing()
+	if nodes < min(crashingNodes, max(1, p.Nodes)) || !p.probing(releaseID) {
+		return false
+	}
+	p.out.Pending = append(p.out.Pending, Pending{
+		Slot: n, Code: model.CodeCrashed,
+		Message: fmt.Sprintf("crashing: instances ended by themselves on %d nodes, so one at a time is tried", nodes),
+	})
+	return true
+}
+
+// crashingNodes is on how many nodes a release must fail to be at fault itself.
+const crashingNodes = 3
+
+// failing is the number of nodes on which slots failed last, of those slots that
+// failed more often than accidents explain.
+func (p *planner) failing() int {
+	nodes := map[string]bool{}
+	for _, s := range p.Slots {
+		if s.Failures > p.cfg.QuickRestarts {
+			nodes[s.Node] = true
+		}
+	}
+	return len(nodes)
+}
+
+// probing reports whether an instance of a release is on its way, or is started
+// by this plan.
+func (p *planner) probing(releaseID string) bool {
+	for _, s := range p.out.Start {
+		if s.ReleaseID == releaseID {
+			return true
+		}
+	}
+	for n := range p.Instances {
+		i := &p.Instances[n]
+		gone := i.Observed != nil && i.Observed.Phase == model.PhaseGone
+		if i.ReleaseID == releaseID && !i.Stopping && !gone && i.Role != model.Suspect && !i.Ready() {
+			return true
+		}
+	}
+	return false
 }
 
 // waits reports whether a slot's back-off is not over yet, and notes it.
@@ -95,7 +142,7 @@ func (p *planner) mustLeave(i *Instance) bool {
 	if i.ReleaseID != p.target || i.Draining || p.overdue(i) {
 		return true
 	}
-	if i.SickAt.IsZero() || i.Healthy || i.Node != model.NodeReady {
+	if i.SickAt.IsZero() || i.Healthy || i.Node != model.NodeReady || p.MassSick {
 		return false
 	}
 	due := i.SickAt.Add(p.cfg.UnhealthyFor)
@@ -143,7 +190,7 @@ func (p *planner) surge() {
 		if budget <= 0 {
 			return
 		}
-		if v.primary == nil || v.surge != nil || !p.mustLeave(v.primary) || p.promoted(n) || p.waits(n) {
+		if v.primary == nil || v.surge != nil || !p.mustLeave(v.primary) || p.promoted(n) || p.waits(n) || p.crashing(n, p.target) {
 			continue
 		}
 		p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Surge, ReleaseID: p.target, Avoid: p.avoid(v.primary)})

@@ -8,17 +8,10 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/dispatch"
 	"github.com/dinp/dinp/server/plan"
 	"github.com/dinp/dinp/sql/store"
 )
-
-// nodeRef is a node together with the session it speaks by.
-type nodeRef struct {
-	*actual.Node
-	session dispatch.Session
-}
 
 // commit takes a plan that the database holds into memory.
 func (c *Core) commit(d decided, now time.Time) {
@@ -29,7 +22,8 @@ func (c *Core) commit(d decided, now time.Time) {
 	for _, s := range d.plan.Stop {
 		r := c.rows[s.ID]
 		r.Stopping, r.Reason, r.StoppedAt, r.sentTo = true, s.Reason, now, ""
-		c.deps.Log.Info("instance to be stopped", "app", a.Name, "instance", s.ID, "why", s.Reason)
+		c.countStarting(r)
+		c.log().Info("instance to be stopped", "app", a.Name, "instance", s.ID, "why", s.Reason)
 	}
 	for id, role := range roles(d.plan) {
 		c.rows[id].Role = role
@@ -41,27 +35,30 @@ func (c *Core) commit(d decided, now time.Time) {
 		c.commitDeployment(a, dep)
 	}
 	for _, r := range d.starts {
-		c.deps.Log.Info("instance placed", "app", a.Name, "instance", r.ID, "slot", r.Slot, "role", r.Role, "node", c.cluster.Node(r.NodeID).Name, "release", c.version(r.ReleaseID))
+		c.log().Info("instance placed", "app", a.Name, "instance", r.ID, "slot", r.Slot, "role", r.Role, "node", r.node.Name, "release", c.version(r.ReleaseID))
 	}
-	a.wake = d.plan.Wake
+	c.wakes.set(a.ID, d.plan.Wake)
+	if len(a.pending) > 0 {
+		c.waiting[a.ID] = true
+	} else {
+		delete(c.waiting, a.ID)
+	}
 }
 
 func (c *Core) commitReap(a *app, reap plan.Reap, now time.Time) {
 	r := c.rows[reap.ID]
-	n := c.cluster.Node(r.NodeID)
-	o := n.Observed[reap.ID]
+	o := r.observed()
 	if reap.Failed {
-		a.slots[reap.Slot] = plan.Failed(c.cfg.Plan, a.slots[reap.Slot], now)
+		a.slots[reap.Slot] = plan.Failed(c.cfg.Plan, a.slots[reap.Slot], r.Instance, now)
 		if r.ReleaseID == a.ReleaseID {
-			c.noteFailure(a, r.NodeID, o, now)
+			c.noteFailure(a, r.NodeID, *o, now)
 		}
 	}
 	c.removeRow(r)
-	delete(n.Observed, reap.ID)
-	if s := c.sessions[r.NodeID]; s != nil {
+	if s := r.node.session; s != nil {
 		s.Forget([]string{reap.ID})
 	}
-	c.deps.Log.Info("instance gone", "app", a.Name, "instance", reap.ID, "how", o.Gone, "code", o.Code, "exit", o.ExitCode)
+	c.log().Info("instance gone", "app", a.Name, "instance", reap.ID, "how", o.Gone, "code", o.Code, "exit", o.ExitCode)
 }
 
 // noteFailure counts an end of the wanted release's instances, for its deployment.
@@ -81,7 +78,7 @@ func (c *Core) noteFailure(a *app, nodeID string, o model.Observed, now time.Tim
 func (c *Core) commitDeployment(a *app, d model.Deployment) {
 	a.deployments[d.ReleaseID] = d
 	if d.Ended() {
-		c.deps.Log.Info("deployment ended", "app", a.Name, "release", c.version(d.ReleaseID), "status", d.Status, "err", d.Error)
+		c.log().Info("deployment ended", "app", a.Name, "release", c.version(d.ReleaseID), "status", d.Status, "err", d.Error)
 		a.unplaceable, a.refusal, a.tail = time.Time{}, nil, nil
 	}
 	if d.Status == model.DeploymentSucceeded {
@@ -94,21 +91,24 @@ func (c *Core) commitDeployment(a *app, d model.Deployment) {
 // what the routers have let go.
 func (c *Core) act(ctx context.Context, a *app, now time.Time) {
 	c.publish(a, now)
-	for _, r := range sortedRows(a.rows) {
-		n := c.cluster.Node(r.NodeID)
-		s := c.sessions[r.NodeID]
-		if s == nil || !n.Synced || ctx.Err() != nil || r.sentTo == s.ID() {
+	for _, r := range a.rows {
+		s := r.node.session
+		if s == nil || !r.node.Synced || ctx.Err() != nil || r.sentTo == s.ID() {
 			continue
 		}
-		_, known := n.Observed[r.ID]
 		switch {
 		case r.Stopping:
 			c.sendStop(a, r, s)
-		case !known:
+		case r.node.Observed(r.ID) == nil:
 			c.sendStart(a, r, s)
 		}
 	}
 	c.syncTargets(a)
+	if awaitsRoutes(a) {
+		c.awaiting[a.ID] = true
+	} else {
+		delete(c.awaiting, a.ID)
+	}
 }
 
 // sendStop ends an instance once no router sends it requests any more (R18).
@@ -147,35 +147,39 @@ func orphanEvent(id string) store.Control {
 // patience, and another look for the row in the database.
 func (c *Core) stopOrphans(ctx context.Context, now time.Time) error {
 	for _, id := range slices.Sorted(maps.Keys(c.orphans)) {
-		seen := c.orphans[id]
-		if _, ours := c.rows[id]; ours {
+		o := c.orphans[id]
+		if r := c.rows[id]; r != nil && r.node == o.node {
 			delete(c.orphans, id)
 			continue
 		}
-		if now.Sub(seen) < c.cfg.OrphanAfter || c.reload || c.swept.Before(seen) {
+		if now.Sub(o.since) < c.cfg.OrphanAfter || c.reload || c.swept.Before(o.since) {
 			continue
 		}
-		there, err := c.deps.Store.HasInstance(ctx, id)
-		if err != nil {
+		if err := c.stopOrphan(ctx, id, o.node); err != nil {
 			return err
 		}
-		if there {
-			c.reload = true
-			continue
-		}
-		if err := c.deps.Store.Apply(ctx, c.lease, orphanEvent(id)); err != nil {
-			return err
-		}
-		for _, nodeID := range slices.Sorted(maps.Keys(c.cluster.Nodes)) {
-			n := c.cluster.Nodes[nodeID]
-			if s := c.sessions[nodeID]; s != nil && n.Synced {
-				if _, has := n.Observed[id]; has {
-					s.Stop(&pb.Stop{InstanceId: id, GraceMs: 30_000, Reason: "nobody wants it"})
-				}
-			}
-		}
-		delete(c.orphans, id)
 	}
+	return nil
+}
+
+func (c *Core) stopOrphan(ctx context.Context, id string, n *node) error {
+	there, err := c.deps.Store.HasInstance(ctx, id)
+	if err != nil {
+		return err
+	}
+	if there && c.rows[id] == nil {
+		c.reload = true
+		return nil
+	}
+	if n.session == nil || !n.Synced || n.Observed(id) == nil {
+		delete(c.orphans, id) // it will be seen again in the next sync, if it is still there
+		return nil
+	}
+	if err := c.deps.Store.Apply(ctx, c.lease, orphanEvent(id)); err != nil {
+		return err
+	}
+	n.session.Stop(&pb.Stop{InstanceId: id, GraceMs: 30_000, Reason: "nobody wants it"})
+	delete(c.orphans, id)
 	return nil
 }
 
@@ -195,12 +199,12 @@ func (c *Core) wantsTail(a *app, in plan.Input, p plan.Plan) bool {
 	}
 	id := in.Unready(a.ReleaseID)
 	r := c.rows[id]
-	if r == nil || c.sessions[r.NodeID] == nil {
+	if r == nil || r.node.session == nil {
 		return false
 	}
 	a.tail = &tail{releaseID: a.ReleaseID}
 	asked := a.tail
-	c.deps.Tail(c.sessions[r.NodeID], id, func(lines []string) {
+	c.deps.Tail(r.node.session, id, func(lines []string) {
 		asked.lines, asked.done = lines, true
 		c.dirty[a.ID] = true
 	})

@@ -10,13 +10,13 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
+	"log/slog"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/dispatch"
+	"github.com/dinp/dinp/server/place"
 	"github.com/dinp/dinp/server/plan"
 	"github.com/dinp/dinp/sql/store"
 )
@@ -41,76 +41,62 @@ type Core struct {
 	began time.Time
 
 	cluster  *actual.Cluster
-	sessions map[string]dispatch.Session // by node ID
+	index    *place.Index
+	nodes    map[string]*node            // by ID
 	monitors map[string]dispatch.Monitor // by ID
 	apps     map[string]*app             // by ID
 	rows     map[string]*row             // by instance ID
-	byNode   map[string]map[string]*row
-	ledger   map[string]*reserved // by node ID
 	releases map[string]model.Release
-	avail    map[string]model.Availability
-	orphans  map[string]time.Time // instance ID → first seen
-	statuses map[string]model.NodeStatus
+	orphans  map[string]orphan // by instance ID
+	owners   map[string]*app   // of route keys, as last Set
+
+	looks *alarms // nodes whose status may change by time
+	wakes *alarms // apps whose plan changes by time
 
 	newNodes map[string]bool // said hello; their rows are to be written
-	dirty    map[string]bool // app IDs to plan
-	targets  map[string]targetLine
-	reload   bool      // memory and database may differ: read it all again
-	swept    time.Time // last successful sweep
-	open     bool      // the whole route table was handed to the publisher
+	dirty    map[string]bool // apps to plan
+	waiting  map[string]bool // apps with slots that wait, perhaps for room
+	awaiting map[string]bool // apps whose next step waits for routers
+	unrouted map[string]bool // apps whose routes are not known yet in this term
+
+	view0  place.View // reused
+	reload bool       // memory and database may differ: read it all again
+	swept  time.Time  // last successful sweep
+	open   bool       // the whole route table was handed to the publisher
 }
 
-// app is one app's desired state and what the leader remembers of it.
-type app struct {
-	model.App
-	domains     []string
-	deployments map[string]model.Deployment
-	lastGood    string
-	rows        map[string]*row
-	slots       map[int]plan.Slot
-	failures    []plan.Failure // of failuresOf's instances
-	failuresOf  string         // release ID
-	failedOn    map[string]int // of those, by node ID
-	unplaceable time.Time
-	refusal     *model.Error
-	pending     []plan.Pending
-	tail        *tail
-	keys        map[string]string // route keys as last Set
-	wake        time.Time
+// orphan is an instance that a node has and nobody wants.
+type orphan struct {
+	node  *node
+	since time.Time // first seen
 }
-
-// row is one placement and how far its commands and routes are.
-type row struct {
-	model.Instance
-	prior      bool   // it is older than this term
-	inRoutes   bool   // as last Set
-	routeRev   uint64 // revision at which inRoutes took its value
-	everRouted bool
-	seenRouted bool   // the planner has seen it routed everywhere
-	sentTo     string // session ID that got its Start, or its Stop once stopping
-	memory     int64
-	cpu        int64
-}
-
-// tail is the output of an instance, asked for to explain why a release fails.
-type tail struct {
-	releaseID string
-	lines     []string
-	done      bool
-}
-
-type reserved struct{ memory, cpu int64 }
 
 // New makes the reconciler of one term.
 func New(cfg Config, lease store.Lease, deps Deps) *Core {
 	now := deps.Now()
 	return &Core{
-		cfg: cfg, deps: deps, lease: lease, began: now,
-		cluster: actual.New(now), sessions: map[string]dispatch.Session{}, monitors: map[string]dispatch.Monitor{},
-		apps: map[string]*app{}, rows: map[string]*row{}, byNode: map[string]map[string]*row{}, ledger: map[string]*reserved{},
-		releases: map[string]model.Release{}, avail: map[string]model.Availability{}, orphans: map[string]time.Time{},
-		statuses: map[string]model.NodeStatus{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, targets: map[string]targetLine{}, reload: true,
+		cfg: cfg, deps: deps, lease: lease, began: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
+		nodes: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
+		releases: map[string]model.Release{}, orphans: map[string]orphan{}, owners: map[string]*app{}, looks: newAlarms(), wakes: newAlarms(),
+		newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
+		reload: true,
 	}
+}
+
+func (c *Core) log() *slog.Logger { return c.deps.Log }
+
+// Begin reads the routes in force, so that what serves is not taken off before
+// the monitors have spoken again. On an error the term goes on all the same:
+// routers serve from their own tables.
+func (c *Core) Begin(ctx context.Context) error {
+	table, _, err := c.deps.Routes.Current(ctx)
+	if err != nil {
+		return fmt.Errorf("read routes: %w", err)
+	}
+	for _, id := range endpointIDs(table) {
+		c.cluster.Assume(id, c.deps.Now())
+	}
+	return nil
 }
 
 // Round brings every dirty app one step further and returns how long nothing is
@@ -132,10 +118,8 @@ func (c *Core) round(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	c.watchNodes(now)
-	for id, a := range c.apps {
-		if !a.wake.IsZero() && !now.Before(a.wake) {
-			c.dirty[id] = true
-		}
+	for id, ok := c.wakes.pop(now); ok; id, ok = c.wakes.pop(now) {
+		c.dirty[id] = true
 	}
 	if err := c.planDirty(ctx, now); err != nil {
 		return 0, err
@@ -155,56 +139,16 @@ func (c *Core) nextWake(now time.Time) time.Duration {
 			next = t
 		}
 	}
-	for _, a := range c.apps {
-		sooner(a.wake)
-	}
-	for _, n := range c.cluster.Nodes {
-		sooner(c.cluster.NextChange(n, c.cfg.Limits, now))
-	}
-	for _, seen := range c.orphans {
-		sooner(seen.Add(c.cfg.OrphanAfter))
+	sooner(c.wakes.next())
+	sooner(c.looks.next())
+	for _, o := range c.orphans {
+		sooner(o.since.Add(c.cfg.OrphanAfter))
 	}
 	if !c.open {
 		sooner(now.Add(500 * time.Millisecond))
 	}
+	if len(c.dirty) > 0 { // a plan that waits for something, or begot another
+		sooner(now)
+	}
 	return max(next.Sub(now), time.Millisecond)
-}
-
-// watchNodes notes which nodes changed their status, and plans their apps.
-func (c *Core) watchNodes(now time.Time) {
-	for _, id := range slices.Sorted(maps.Keys(c.cluster.Nodes)) {
-		n := c.cluster.Nodes[id]
-		s := c.cluster.Status(n, c.cfg.Limits, now)
-		if old, ok := c.statuses[id]; ok && old == s {
-			continue
-		}
-		c.deps.Log.Info("node status changed", "node", n.Name, "from", c.statuses[id], "to", s)
-		c.statuses[id] = s
-		c.dirtyNode(id)
-		for _, a := range c.apps { // a new node may take what waits for room
-			if len(a.pending) > 0 {
-				c.dirty[a.ID] = true
-			}
-		}
-	}
-}
-
-func (c *Core) dirtyNode(nodeID string) {
-	for _, r := range c.byNode[nodeID] {
-		c.dirty[r.AppID] = true
-	}
-}
-
-// Begin reads the routes in force, so that what serves is not taken off before
-// the monitors have spoken again. On an error the term goes on all the same:
-// routers serve from their own tables.
-func (c *Core) Begin(ctx context.Context) error {
-	table, _, err := c.deps.Routes.Current(ctx)
-	if err != nil {
-		return fmt.Errorf("read routes: %w", err)
-	}
-	for _, id := range endpointIDs(table) {
-		c.cluster.Assume(id, c.deps.Now())
-	}
-	return nil
 }

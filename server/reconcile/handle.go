@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -36,16 +35,12 @@ func (c *Core) Handle(ctx context.Context, e dispatch.Event) {
 			c.cluster.MonitorGone(e.Monitor.ID())
 		}
 	case dispatch.Judged:
-		for _, id := range c.cluster.Judge(e.Monitor.ID(), e.Verdicts, now) {
-			c.dirtyInstance(id)
-		}
+		c.cluster.Judge(e.Monitor.ID(), e.Verdicts, now, c.dirtyInstance)
 	case dispatch.Nudged:
 		c.nudged(ctx, e)
 	case routesServed:
-		for _, a := range c.apps {
-			if c.awaitsRoutes(a) {
-				c.dirty[a.ID] = true
-			}
+		for id := range c.awaiting {
+			c.dirty[id] = true
 		}
 	case dispatch.Do:
 		e()
@@ -55,42 +50,60 @@ func (c *Core) Handle(ctx context.Context, e dispatch.Event) {
 // routesServed says that routers have taken a write.
 type routesServed struct{}
 
-// RoutesServed is the event by which the publisher wakes the loop.
+// RoutesServed is the event by which the publisher wakes the reconciler.
 func RoutesServed() dispatch.Event { return routesServed{} }
 
 // opened begins a session. Its instances are believed only after a sync.
 func (c *Core) opened(s dispatch.Session, h *pb.Hello, now time.Time) {
-	if old := c.sessions[s.NodeID()]; old != nil {
-		old.Close(errReplaced)
+	n := c.node(s.NodeID())
+	if n.session != nil {
+		n.session.Close(errReplaced)
 	}
-	c.sessions[s.NodeID()] = s
-	n := c.cluster.Node(s.NodeID())
-	n.Name, n.Address, n.Zone = h.GetName(), h.GetAddress(), h.GetZone()
-	n.MemoryMiB, n.CPUMilli = h.GetMemoryMib(), h.GetCpuMilli()
-	n.SeenAt, n.Version, n.Docker, n.BootID = now, h.GetVersion(), h.GetDockerVersion(), h.GetBootId()
+	n.session = s
+	is := n.Node.Node
+	is.Name, is.Address, is.Zone = h.GetName(), h.GetAddress(), h.GetZone()
+	is.MemoryMiB, is.CPUMilli, is.SeenAt = h.GetMemoryMib(), h.GetCpuMilli(), now
+	c.cluster.Describe(n.Node, is)
+	n.Version, n.Docker, n.BootID = h.GetVersion(), h.GetDockerVersion(), h.GetBootId()
 	n.Session, n.Synced, n.Heard = s.ID(), false, now
-	c.newNodes[s.NodeID()] = true
-	c.deps.Log.Info("agent connected", "node", n.Name, "session", s.ID())
+	c.newNodes[n.ID] = true
+	c.reindex(n)
+	c.looks.set(n.ID, now)
+	c.log().Info("agent connected", "node", n.Name, "session", s.ID())
 }
 
 func (c *Core) closed(s dispatch.Session) {
-	if c.sessions[s.NodeID()] != s {
+	n := c.nodes[s.NodeID()]
+	if n == nil || n.session != s {
 		return
 	}
-	delete(c.sessions, s.NodeID())
-	n := c.cluster.Node(s.NodeID())
-	n.Session, n.Synced = "", false
-	c.deps.Log.Info("agent disconnected", "node", n.Name, "session", s.ID())
+	n.session, n.Session, n.Synced = nil, "", false
+	c.reindex(n)
+	c.log().Info("agent disconnected", "node", n.Name, "session", s.ID())
 }
 
 // heard returns the node of a session, nil when the session was replaced.
-func (c *Core) heard(s dispatch.Session, now time.Time) (n *nodeRef) {
-	if c.sessions[s.NodeID()] != s {
+func (c *Core) heard(s dispatch.Session, now time.Time) *node {
+	n := c.nodes[s.NodeID()]
+	if n == nil || n.session != s {
 		return nil
 	}
-	node := c.cluster.Node(s.NodeID())
-	node.Heard = now
-	return &nodeRef{Node: node, session: s}
+	n.Heard = now
+	if n.Status != model.NodeReady {
+		c.looks.set(n.ID, now)
+	}
+	return n
+}
+
+// engine notes how a node's engine is.
+func (c *Core) engine(n *node, ok bool, problem string, now time.Time) {
+	if n.DockerTold && n.DockerOK == ok && n.DockerError == problem {
+		return
+	}
+	n.DockerOK, n.DockerError, n.DockerTold = ok, problem, true
+	c.reindex(n)
+	c.dirtyNode(n)
+	c.looks.set(n.ID, now)
 }
 
 func (c *Core) synced(e dispatch.Synced, now time.Time) {
@@ -98,26 +111,24 @@ func (c *Core) synced(e dispatch.Synced, now time.Time) {
 	if n == nil {
 		return
 	}
-	n.DockerOK, n.DockerError, n.DockerTold = e.DockerOK, e.DockerError, true
-	if !e.DockerOK {
+	c.engine(n, e.DockerOK, e.DockerError, now)
+	c.share(e.Instances)
+	if e.DockerOK {
+		n.Sync(e.Instances)
+	} else {
 		// What an agent says while its engine does not answer is not the whole
 		// truth: keep what was known.
 		n.Report(e.Instances)
-		c.dirtyNode(n.ID)
-		return
 	}
-	n.Sync(e.Instances)
-	for id, r := range c.byNode[n.ID] {
-		if _, known := n.Observed[id]; !known && r.Role == model.Suspect {
-			n.Observed[id] = model.Observed{ID: id, Phase: model.PhaseGone, Gone: model.GoneLost, Message: "the agent came back without it"}
-		}
+	for _, r := range n.rows {
+		c.countStarting(r)
 	}
-	c.unasked(n, e.Instances, now)
-	c.dirtyNode(n.ID)
-	for _, a := range c.apps { // it has room for what waits
-		if len(a.pending) > 0 {
-			c.dirty[a.ID] = true
-		}
+	c.dirtyNode(n)
+	c.looks.set(n.ID, now)
+	if e.DockerOK {
+		c.reindex(n)
+		c.unasked(n, e.Instances, now)
+		c.dirtyWaiting() // it has room for what waits
 	}
 }
 
@@ -126,27 +137,40 @@ func (c *Core) reported(e dispatch.Reported, now time.Time) {
 	if n == nil {
 		return
 	}
+	c.share(e.Instances)
 	n.Report(e.Instances)
 	c.unasked(n, e.Instances, now)
 	for _, o := range e.Instances {
-		c.dirtyInstance(o.ID)
+		if r := c.rows[o.ID]; r != nil {
+			c.countStarting(r)
+			c.dirty[r.AppID] = true
+		}
+	}
+}
+
+// share makes what was heard use the strings of the rows it is about.
+func (c *Core) share(all []model.Observed) {
+	for i := range all {
+		if r := c.rows[all[i].ID]; r != nil {
+			all[i].ID = r.ID
+		}
 	}
 }
 
 // unasked looks after instances that an agent has and we have no row for: gone
 // ones may be forgotten; living ones are orphans, see stopOrphans.
-func (c *Core) unasked(n *nodeRef, all []model.Observed, now time.Time) {
+func (c *Core) unasked(n *node, all []model.Observed, now time.Time) {
 	var forget []string
 	for _, o := range all {
-		if r, ok := c.rows[o.ID]; ok && r.NodeID == n.ID {
+		if r := c.rows[o.ID]; r != nil && r.node == n {
 			continue
 		}
 		if o.Phase == model.PhaseGone {
 			forget = append(forget, o.ID)
-			delete(n.Observed, o.ID)
+			c.cluster.Forget(n.Node, o.ID)
 			delete(c.orphans, o.ID)
 		} else if _, seen := c.orphans[o.ID]; !seen {
-			c.orphans[o.ID] = now
+			c.orphans[o.ID] = orphan{node: n, since: now}
 		}
 	}
 	if len(forget) > 0 {
@@ -161,18 +185,15 @@ func (c *Core) beat(e dispatch.Beat, now time.Time) {
 	if n == nil {
 		return
 	}
-	if n.DockerOK != e.DockerOK || !n.DockerTold {
-		n.DockerOK, n.DockerError, n.DockerTold = e.DockerOK, e.DockerError, true
-		c.dirtyNode(n.ID)
-	}
-	if n.Synced && !bytes.Equal(e.Digest, n.Digest()) || !n.Synced && e.DockerOK {
+	c.engine(n, e.DockerOK, e.DockerError, now)
+	if n.Synced && !n.Same(e.Digest) || !n.Synced && e.DockerOK {
 		n.session.Resync()
 	}
 }
 
 func (c *Core) nudged(ctx context.Context, e dispatch.Nudged) {
 	if err := c.refresh(ctx, e.AppIDs); err != nil {
-		c.deps.Log.Warn("nudge not followed", "err", err)
+		c.log().Warn("nudge not followed", "err", err)
 		c.swept = time.Time{}
 	}
 	if e.Nodes {
@@ -181,7 +202,7 @@ func (c *Core) nudged(ctx context.Context, e dispatch.Nudged) {
 }
 
 func (c *Core) dirtyInstance(id string) {
-	if r, ok := c.rows[id]; ok {
+	if r := c.rows[id]; r != nil {
 		c.dirty[r.AppID] = true
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
-	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/place"
 	"github.com/dinp/dinp/server/plan"
 	"github.com/dinp/dinp/sql/store"
@@ -23,24 +22,35 @@ type decided struct {
 	starts []*row
 }
 
-// planDirty plans every dirty app, writes all of it in one transaction, and only
-// then acts.
+// batchInserts is how many placements go into one transaction.
+const batchInserts = 500
+
+// planDirty plans the dirty apps, some at a time: each lot is written in one
+// transaction, and only then acted upon.
 func (c *Core) planDirty(ctx context.Context, now time.Time) error {
 	ids := slices.Sorted(maps.Keys(c.dirty))
-	if len(ids) == 0 && len(c.newNodes) == 0 {
-		return nil
+	for len(ids) > 0 || len(c.newNodes) > 0 {
+		n, err := c.planLot(ctx, ids, now)
+		if err != nil {
+			return err
+		}
+		ids = ids[n:]
 	}
+	return nil
+}
+
+// planLot plans apps until there is enough to write, and returns how many.
+func (c *Core) planLot(ctx context.Context, ids []string, now time.Time) (n int, err error) {
 	var batch store.Control
+	var todo []decided
 	c.writeNodes(&batch)
-	todo := make([]decided, 0, len(ids))
-	frozen := c.cluster.Frozen(c.cfg.Limits, now)
-	for _, id := range ids {
-		a := c.apps[id]
+	for n < len(ids) && len(batch.Insert) < batchInserts {
+		a := c.apps[ids[n]]
+		n++
 		if a == nil || a.Name == "" {
 			continue
 		}
-		d, ok := c.decide(a, frozen, now)
-		if ok {
+		if d, ok := c.decide(a, now); ok {
 			c.enter(&d, &batch, now)
 			todo = append(todo, d)
 		}
@@ -48,34 +58,34 @@ func (c *Core) planDirty(ctx context.Context, now time.Time) error {
 	if !batch.Empty() {
 		if err := c.deps.Store.Apply(ctx, c.lease, batch); err != nil {
 			c.undo(todo)
-			return err
+			return 0, err
 		}
 	}
 	clear(c.newNodes)
-	for _, id := range ids {
+	for _, id := range ids[:n] {
 		delete(c.dirty, id)
 	}
 	for _, d := range todo {
 		c.commit(d, now)
 	}
-	for _, id := range ids {
+	for _, id := range ids[:n] {
 		if a := c.apps[id]; a != nil && a.Name != "" {
 			c.act(ctx, a, now)
 		}
 	}
-	return nil
+	return n, nil
 }
 
 func (c *Core) writeNodes(batch *store.Control) {
 	for _, id := range slices.Sorted(maps.Keys(c.newNodes)) {
-		batch.Nodes = append(batch.Nodes, c.cluster.Node(id).Node)
+		batch.Nodes = append(batch.Nodes, c.nodes[id].Node.Node)
 	}
 }
 
 // decide asks the planner. ok is false when the plan must wait for an
 // instance's output, which its explanation is to show.
-func (c *Core) decide(a *app, frozen bool, now time.Time) (decided, bool) {
-	in := c.input(a, frozen, now)
+func (c *Core) decide(a *app, now time.Time) (decided, bool) {
+	in := c.input(a)
 	p := plan.Compute(c.cfg.Plan, in, now)
 	if c.wantsTail(a, in, p) {
 		return decided{}, false
@@ -84,10 +94,10 @@ func (c *Core) decide(a *app, frozen bool, now time.Time) (decided, bool) {
 }
 
 // input puts together what the planner needs of one app.
-func (c *Core) input(a *app, frozen bool, now time.Time) plan.Input {
+func (c *Core) input(a *app) plan.Input {
 	in := plan.Input{
 		App: a.App, Releases: c.releases, Deployments: a.deployments, LastGood: a.lastGood, Slots: a.slots,
-		Unplaceable: a.unplaceable, Refusal: a.refusal, Frozen: frozen,
+		Unplaceable: a.unplaceable, Refusal: a.refusal, Frozen: c.cluster.Frozen(), MassSick: c.cluster.Sick.Mass(), Nodes: len(c.nodes),
 	}
 	if a.failuresOf == a.ReleaseID {
 		in.Failures = a.failures
@@ -95,33 +105,11 @@ func (c *Core) input(a *app, frozen bool, now time.Time) plan.Input {
 	if a.tail != nil && a.tail.releaseID == a.ReleaseID {
 		in.LastLogs = a.tail.lines
 	}
-	for _, r := range sortedRows(a.rows) {
-		in.Instances = append(in.Instances, c.view(r, now))
+	in.Instances = make([]plan.Instance, len(a.rows))
+	for n, r := range a.rows {
+		in.Instances[n] = c.view(r)
 	}
 	return in
-}
-
-func sortedRows(m map[string]*row) []*row {
-	return slices.SortedFunc(maps.Values(m), func(x, y *row) int {
-		return cmp.Or(cmp.Compare(x.Slot, y.Slot), cmp.Compare(x.ID, y.ID))
-	})
-}
-
-// view is one instance as the planner sees it.
-func (c *Core) view(r *row, now time.Time) plan.Instance {
-	n := c.cluster.Node(r.NodeID)
-	v := c.cluster.Verdicts[r.ID]
-	i := plan.Instance{
-		Instance: r.Instance, Judged: v.Judged, Healthy: v.Healthy, HealthyAt: v.HealthyAt, SickAt: v.SickAt, Probe: v.Evidence,
-		Node: c.cluster.Status(n, c.cfg.Limits, now), Draining: c.avail[r.NodeID] == model.Draining,
-		Routed: r.inRoutes && c.deps.Routes.Served() >= r.routeRev, EverRouted: r.everRouted,
-		Exposed: r.everRouted && (r.inRoutes || c.deps.Routes.Served() < r.routeRev),
-	}
-	if o, ok := n.Observed[r.ID]; ok {
-		i.Observed = &o
-	}
-	r.seenRouted = r.seenRouted || i.Routed
-	return i
 }
 
 // enter turns a plan into database writes, placing what is to start. The ledger
@@ -174,22 +162,23 @@ func roles(p plan.Plan) func(yield func(string, model.Role) bool) {
 }
 
 func (c *Core) enterReap(a *app, r plan.Reap, batch *store.Control, now time.Time) {
-	i := c.view(c.rows[r.ID], now)
+	row := c.rows[r.ID]
+	c.free(row)
 	if r.Failed {
-		s := plan.Failed(c.cfg.Plan, a.slots[r.Slot], now)
-		batch.Slots = append(batch.Slots, store.Slot{AppID: a.ID, Slot: r.Slot, Failures: s.Failures, NextStart: s.NextStart.UnixMilli()})
+		s := plan.Failed(c.cfg.Plan, a.slots[r.Slot], row.Instance, now)
+		batch.Slots = append(batch.Slots, store.Slot{AppID: a.ID, Slot: r.Slot, Failures: s.Failures, NextStart: s.NextStart.UnixMilli(), Node: s.Node})
 	}
-	if i.Stopping {
+	if row.Stopping {
 		return
 	}
-	o := i.Observed
-	detail, err := json.Marshal(map[string]any{"node": c.cluster.Node(i.NodeID).Name, "exit_code": o.ExitCode, "logs": o.Logs})
+	i, o := row.Instance, row.observed()
+	detail, err := json.Marshal(map[string]any{"node": row.node.Name, "exit_code": o.ExitCode, "logs": o.Logs})
 	if err != nil {
 		detail = []byte("{}")
 	}
 	batch.Events = append(batch.Events, model.Event{
 		Actor: "server", Verb: "instance.gone", AppID: a.ID, AppName: a.Name, Subject: i.ID, Detail: string(detail), Outcome: string(cmp.Or(o.Code, model.Code(o.Gone))),
-		Message: fmt.Sprintf("instance %d of %s on %s: %s", i.Slot, c.version(i.ReleaseID), c.cluster.Node(i.NodeID).Name, cmp.Or(o.Message, string(o.Gone))),
+		Message: fmt.Sprintf("instance %d of %s on %s: %s", i.Slot, c.version(i.ReleaseID), row.node.Name, cmp.Or(o.Message, string(o.Gone))),
 	})
 }
 
@@ -205,8 +194,9 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 			c.swept = time.Time{} // it will be read in the next sweep
 			continue
 		}
-		nodes := c.placeNodes(a, d, s.ReleaseID, now)
-		at, refused := place.PickOf(nodes, place.Request{MemoryMiB: rel.Spec.MemoryMiB, CPUMilli: rel.Spec.CPUMilli, Avoid: s.Avoid})
+		req := place.Request{MemoryMiB: rel.Spec.MemoryMiB, CPUMilli: rel.Spec.CPUMilli, Avoid: s.Avoid, Seed: place.Seed(a.ID)}
+		c.lookFrom(d, s.ReleaseID)
+		at, refused := c.index.Pick(&req, &c.view0)
 		if at < 0 {
 			e := refused.Error()
 			a.pending = append(a.pending, plan.Pending{Slot: s.Slot, Code: e.Code, Message: e.Message})
@@ -216,8 +206,8 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 			continue
 		}
 		r := &row{Instance: model.Instance{
-			ID: c.deps.NewID(), AppID: a.ID, ReleaseID: s.ReleaseID, Slot: s.Slot, Role: s.Role,
-			NodeID: nodes[at].ID, Epoch: c.lease.Epoch, CreatedAt: now.UTC(),
+			ID: c.deps.NewID(), AppID: a.ID, ReleaseID: rel.ID, Slot: s.Slot, Role: s.Role,
+			NodeID: c.index.Node(at).ID, Epoch: c.lease.Epoch, CreatedAt: now.UTC(),
 		}, memory: rel.Spec.MemoryMiB, cpu: rel.Spec.CPUMilli}
 		c.addRow(r)
 		d.starts = append(d.starts, r)
@@ -237,57 +227,27 @@ func (c *Core) refused(a *app, e *model.Error, now time.Time) {
 	}
 }
 
-// placeNodes is the cluster as placement sees it for a release of one app.
-func (c *Core) placeNodes(a *app, d *decided, releaseID string, now time.Time) []place.Standing {
-	reaped := map[string]plan.Reap{}
-	for _, r := range d.plan.Reap {
-		reaped[r.ID] = r
-	}
-	nodes := make([]place.Standing, 0, len(c.cluster.Nodes))
-	for _, id := range slices.Sorted(maps.Keys(c.cluster.Nodes)) {
-		n := c.placeNode(c.cluster.Nodes[id], now)
-		if a.failuresOf == releaseID {
-			n.Failures = a.failedOn[id]
+// lookFrom sets the view by which placement sees an app and a release of it.
+func (c *Core) lookFrom(d *decided, releaseID string) {
+	a, v := d.app, &c.view0
+	v.Reset()
+	for _, r := range a.rows {
+		if r.freed || r.Stopping {
+			continue
 		}
-		for _, r := range c.byNode[id] {
-			reap, gone := reaped[r.ID]
-			c.countRow(&n, r, a, gone)
-			if reap.Failed && r.ReleaseID == releaseID {
-				n.Failures++ // not in failedOn before the plan is committed
-			}
+		v.Add(c.index, r.node.number, 1)
+		if r.ReleaseID == releaseID && r.node.Phase(r.ID) >= model.PhaseCreated {
+			v.Image(r.node.number)
 		}
-		nodes = append(nodes, n)
 	}
-	return nodes
-}
-
-// placeNode is a node without regard to what runs on it, but for the ledger.
-func (c *Core) placeNode(n *actual.Node, now time.Time) place.Standing {
-	p := place.Standing{
-		ID: n.ID, Name: n.Name, Zone: n.Zone, Status: c.cluster.Status(n, c.cfg.Limits, now), Availability: c.avail[n.ID],
-		MemoryMiB: n.MemoryMiB, CPUMilli: n.CPUMilli,
-	}
-	if p.Status == model.NodeReady && !n.Placeable() {
-		p.Status = model.NodeUnknown // its stream has ended: no new placements there (R8)
-	}
-	if led := c.ledger[n.ID]; led != nil {
-		p.ReservedMiB, p.ReservedMilli = led.memory, led.cpu
-	}
-	return p
-}
-
-// countRow adds what one instance on a node means for placing another of app a.
-func (c *Core) countRow(n *place.Standing, r *row, a *app, gone bool) {
-	switch {
-	case gone: // its row goes with this very plan
-		n.ReservedMiB, n.ReservedMilli = n.ReservedMiB-r.memory, n.ReservedMilli-r.cpu
-	case r.Stopping:
-	default:
-		if r.AppID == a.ID {
-			n.OfApp++
+	if a.failuresOf == releaseID {
+		for id, n := range a.failedOn {
+			v.Fail(c.node(id).number, n)
 		}
-		if c.cluster.Node(r.NodeID).Observed[r.ID].Phase < model.PhaseRunning {
-			n.Starting++
+	}
+	for _, reap := range d.plan.Reap { // not in failedOn before the plan is committed
+		if r := c.rows[reap.ID]; reap.Failed && r.ReleaseID == releaseID {
+			v.Fail(r.node.number, 1)
 		}
 	}
 }
@@ -297,6 +257,9 @@ func (c *Core) undo(todo []decided) {
 	for _, d := range todo {
 		for _, r := range d.starts {
 			c.removeRow(r)
+		}
+		for _, r := range d.plan.Reap {
+			c.unfree(c.rows[r.ID])
 		}
 	}
 }

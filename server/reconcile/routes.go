@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
@@ -23,20 +24,19 @@ func (c *Core) publish(a *app, now time.Time) {
 	if !ok {
 		return
 	}
-	host := route.Host(a.Name, c.cfg.Domain)
-	keys := map[string]string{route.BackendPrefix + host: route.EncodeBackend(backend)}
+	keys := map[string]string{route.BackendPrefix + a.host: route.EncodeBackend(backend)}
 	for _, d := range a.domains {
-		keys[route.DomainPrefix+d] = host
+		keys[route.DomainPrefix+d] = a.host
 	}
 	rev := c.setKeys(a, keys)
 	in := map[string]bool{}
 	for _, e := range backend.Endpoints {
 		in[e.Instance] = true
 	}
-	for id, r := range a.rows {
-		if r.inRoutes != in[id] {
-			r.inRoutes, r.routeRev = in[id], rev
-			r.everRouted = r.everRouted || in[id]
+	for _, r := range a.rows {
+		if r.inRoutes != in[r.ID] {
+			r.inRoutes, r.routeRev = in[r.ID], rev
+			r.everRouted = r.everRouted || r.inRoutes
 		} else if r.routeRev == 0 {
 			r.routeRev = rev
 		}
@@ -49,35 +49,33 @@ func (c *Core) setKeys(a *app, keys map[string]string) uint64 {
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		v := keys[k]
 		changes = append(changes, route.Change{Key: k, Value: &v})
+		c.owners[k] = a
 	}
 	for _, k := range slices.Sorted(maps.Keys(a.keys)) {
-		if _, ok := keys[k]; !ok && !c.usedByOther(a, k) {
+		if _, ok := keys[k]; !ok && c.owns(a, k) {
 			changes = append(changes, route.Change{Key: k})
+			delete(c.owners, k)
 		}
 	}
 	a.keys = keys
+	if len(keys) > 0 || !a.DeletedAt.IsZero() {
+		delete(c.unrouted, a.ID)
+	}
 	return c.deps.Routes.Set(changes)
 }
 
-// usedByOther reports whether another app has a key now: a name or a domain may
-// have changed hands.
-func (c *Core) usedByOther(a *app, key string) bool {
-	for _, b := range c.apps {
-		if b != a {
-			if _, ok := b.keys[key]; ok {
-				return true
-			}
-		}
-	}
-	return false
+// owns reports whether no other app has a key now: a name or a domain may have
+// changed hands.
+func (c *Core) owns(a *app, key string) bool {
+	owner := c.owners[key]
+	return owner == nil || owner == a
 }
 
 // unpublish withdraws a deleted app's routes.
 func (c *Core) unpublish(a *app) {
 	keys := map[string]string{}
 	if len(a.keys) == 0 && a.Name != "" { // this term has not published it
-		host := route.Host(a.Name, c.cfg.Domain)
-		a.keys = map[string]string{route.BackendPrefix + host: ""}
+		a.keys = map[string]string{route.BackendPrefix + a.host: ""}
 	}
 	rev := c.setKeys(a, keys)
 	for _, r := range a.rows {
@@ -89,19 +87,16 @@ func (c *Core) unpublish(a *app) {
 
 func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 	out := make([]routes.Instance, 0, len(a.rows))
-	for _, r := range sortedRows(a.rows) {
-		n := c.cluster.Node(r.NodeID)
-		o, seen := n.Observed[r.ID]
-		v, judged := c.cluster.Verdicts[r.ID]
-		i := routes.Instance{
-			ID: r.ID, Addr: o.Addr, Release: c.releases[r.ReleaseID].Number,
-			Running: seen && o.Phase == model.PhaseRunning && !r.Stopping, WasRouted: r.inRoutes,
+	for _, r := range a.rows {
+		i := routes.Instance{ID: r.ID, Release: c.releases[r.ReleaseID].Number, WasRouted: r.inRoutes}
+		if o := r.node.Observed(r.ID); o != nil {
+			i.Addr, i.Running = o.Addr, o.Phase == model.PhaseRunning && !r.Stopping
 		}
-		i.Ready = i.Running && v.Healthy
+		i.Ready = i.Running && r.verdict.Healthy
 		switch {
-		case !r.prior || r.Stopping || n.EverSynced && (!i.Running || judged):
+		case !r.prior || r.Stopping || r.node.EverSynced && (!i.Running || r.verdict.Judged || r.verdict.Healthy):
 			i.Assured = true
-		case c.cluster.Status(n, c.cfg.Limits, now) == model.NodeLost, now.Sub(c.began) >= c.cfg.RouteGrace:
+		case r.node.Status == model.NodeLost, now.Sub(c.began) >= c.cfg.RouteGrace:
 			i.Assured = true
 		}
 		out = append(out, i)
@@ -115,22 +110,23 @@ func (c *Core) openRoutes(now time.Time) {
 	if c.open || c.reload {
 		return
 	}
-	missing := false
-	for _, a := range c.apps {
-		if a.Name != "" && a.DeletedAt.IsZero() && len(a.keys) == 0 {
-			c.dirty[a.ID], missing = true, true
+	for _, id := range slices.Sorted(maps.Keys(c.unrouted)) {
+		if a := c.apps[id]; a == nil || a.Name == "" || !a.DeletedAt.IsZero() {
+			delete(c.unrouted, id)
+		} else {
+			c.dirty[id] = true
 		}
 	}
-	if missing {
+	if len(c.unrouted) > 0 {
 		return
 	}
 	c.open = true
 	c.deps.Routes.Complete()
-	c.deps.Log.Info("route table complete", "apps", len(c.apps), "took", now.Sub(c.began).Round(time.Millisecond))
+	c.log().Info("route table complete", "apps", len(c.apps), "took", now.Sub(c.began).Round(time.Millisecond))
 }
 
 // awaitsRoutes reports whether an app's next step waits for routers.
-func (c *Core) awaitsRoutes(a *app) bool {
+func awaitsRoutes(a *app) bool {
 	for _, r := range a.rows {
 		if r.Stopping && r.sentTo == "" || !r.Stopping && r.inRoutes && !r.seenRouted {
 			return true
@@ -155,58 +151,64 @@ func endpointIDs(table map[string]string) []string {
 	return out
 }
 
-// targetLine is what a monitor was told of an instance.
-type targetLine struct{ addr, host, path string }
-
 // syncTargets tells the monitors which of an app's instances to probe.
 func (c *Core) syncTargets(a *app) {
 	m := &pb.HealthTargets{}
-	for _, r := range sortedRows(a.rows) {
-		id := r.ID
-		line, ok := c.target(a, r)
-		if ok && c.targets[id] != line {
-			c.targets[id] = line
-			m.Set = append(m.Set, c.healthTarget(id, line))
+	for _, r := range a.rows {
+		t := c.target(r)
+		told := fingerprint(t)
+		switch {
+		case told == r.told:
+		case t == nil:
+			m.Remove = append(m.Remove, r.ID)
+		default:
+			m.Set = append(m.Set, t)
 		}
+		r.told = told
 	}
-	for _, id := range slices.Sorted(maps.Keys(c.targets)) {
-		r, here := c.rows[id]
-		if here && r.AppID != a.ID {
-			continue
-		}
-		if here {
-			if _, ok := c.target(a, r); ok {
-				continue
-			}
-		}
-		delete(c.targets, id)
-		m.Remove = append(m.Remove, id)
+	c.toMonitors(m)
+}
+
+func (c *Core) toMonitors(m *pb.HealthTargets) {
+	if len(m.GetSet())+len(m.GetRemove()) == 0 {
+		return
 	}
-	if len(m.Set)+len(m.Remove) > 0 {
-		for _, id := range slices.Sorted(maps.Keys(c.monitors)) {
-			c.monitors[id].Targets(m)
-		}
+	for _, id := range slices.Sorted(maps.Keys(c.monitors)) {
+		c.monitors[id].Targets(m)
 	}
 }
 
-// target is what to probe of a row, if it runs.
-func (c *Core) target(a *app, r *row) (targetLine, bool) {
-	o := c.cluster.Node(r.NodeID).Observed[r.ID]
-	if r.Stopping || o.Phase != model.PhaseRunning || o.Addr == "" {
-		return targetLine{}, false
+// target is what to probe of a row; nil if it does not run.
+func (c *Core) target(r *row) *pb.HealthTarget {
+	o := r.node.Observed(r.ID)
+	if r.Stopping || o == nil || o.Phase != model.PhaseRunning || o.Addr == "" {
+		return nil
 	}
-	return targetLine{addr: o.Addr, host: route.Host(a.Name, c.cfg.Domain), path: c.releases[r.ReleaseID].Spec.Health}, true
+	v := r.verdict
+	return &pb.HealthTarget{
+		InstanceId: r.ID, Addr: o.Addr, Host: r.app.host, Path: c.releases[r.ReleaseID].Spec.Health, Healthy: v.Healthy, Known: v.Judged || v.Healthy,
+	}
 }
 
-func (c *Core) healthTarget(id string, t targetLine) *pb.HealthTarget {
-	v, known := c.cluster.Verdicts[id]
-	return &pb.HealthTarget{InstanceId: id, Addr: t.addr, Host: t.host, Path: t.path, Healthy: v.Healthy, Known: known}
+// fingerprint tells one target from another, but for the verdict; 0 is none.
+func fingerprint(t *pb.HealthTarget) uint64 {
+	if t == nil {
+		return 0
+	}
+	h := fnv.New64a()
+	for _, s := range []string{t.GetAddr(), t.GetHost(), t.GetPath()} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	return max(1, h.Sum64())
 }
 
 func (c *Core) allTargets() *pb.HealthTargets {
 	m := &pb.HealthTargets{Full: true}
-	for _, id := range slices.Sorted(maps.Keys(c.targets)) {
-		m.Set = append(m.Set, c.healthTarget(id, c.targets[id]))
+	for _, id := range slices.Sorted(maps.Keys(c.rows)) {
+		if t := c.target(c.rows[id]); t != nil {
+			m.Set = append(m.Set, t)
+		}
 	}
 	return m
 }

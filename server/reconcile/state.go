@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,8 +21,8 @@ func (c *Core) AppReply(id string) *pb.AppReply {
 	}
 	now := c.deps.Now()
 	out := &pb.AppReply{State: c.sentence(a, now)}
-	for _, r := range sortedRows(a.rows) {
-		s := c.instanceState(r, now)
+	for _, r := range a.rows {
+		s := c.instanceState(r)
 		if s.Routed {
 			out.Ready++
 		}
@@ -33,12 +34,14 @@ func (c *Core) AppReply(id string) *pb.AppReply {
 	return out
 }
 
-func (c *Core) instanceState(r *row, now time.Time) *pb.InstanceState {
-	n := c.cluster.Node(r.NodeID)
-	o, v := n.Observed[r.ID], c.cluster.Verdicts[r.ID]
-	phase := o.Phase.String()
-	if s := c.cluster.Status(n, c.cfg.Limits, now); s == model.NodeUnknown || s == model.NodeLost {
-		phase = string(s)
+func (c *Core) instanceState(r *row) *pb.InstanceState {
+	var o model.Observed
+	if told := r.observed(); told != nil {
+		o = *told
+	}
+	n, v, phase := r.node, r.verdict, o.Phase.String()
+	if n.Status == model.NodeUnknown || n.Status == model.NodeLost {
+		phase = string(n.Status)
 	}
 	rel := c.releases[r.ReleaseID]
 	ready := o.Phase == model.PhaseRunning && v.Healthy && !r.Stopping
@@ -60,7 +63,7 @@ func (c *Core) AppsReply() *pb.AppsReply {
 			if r.inRoutes {
 				counts.Ready++
 			}
-			if c.cluster.Node(r.NodeID).Observed[r.ID].Phase == model.PhaseRunning {
+			if r.node.Phase(r.ID) == model.PhaseRunning {
 				counts.Running++
 			}
 		}
@@ -73,18 +76,14 @@ func (c *Core) AppsReply() *pb.AppsReply {
 func (c *Core) NodesReply() *pb.NodesReply {
 	now := c.deps.Now()
 	out := &pb.NodesReply{LeaderId: c.lease.Owner, Epoch: c.lease.Epoch}
-	for id, n := range c.cluster.Nodes {
-		avail := c.avail[id]
-		if avail == "" {
-			avail = model.Active
-		}
+	for id, n := range c.nodes {
+		avail := cmp.Or(n.wanted, model.Active)
+		free, freeCPU := c.index.Free(n.number)
 		s := &pb.NodeState{
-			Id: id, Name: n.Name, Address: n.Address, Zone: n.Zone, Status: string(c.cluster.Status(n, c.cfg.Limits, now)), Availability: string(avail),
-			MemoryMib: n.MemoryMiB, CpuMilli: n.CPUMilli, Instances: int32(len(c.byNode[id])), HeardMs: wire.Millis(n.Heard),
+			Id: id, Name: n.Name, Address: n.Address, Zone: n.Zone, Status: string(n.Status), Availability: string(avail),
+			MemoryMib: n.MemoryMiB, CpuMilli: n.CPUMilli, Instances: int32(len(n.rows)), HeardMs: wire.Millis(n.Heard),
 			Message: n.DockerError, Version: n.Version, DockerVersion: n.Docker,
-		}
-		if led := c.ledger[id]; led != nil {
-			s.MemoryReservedMib, s.CpuReservedMilli = led.memory, led.cpu
+			MemoryReservedMib: n.MemoryMiB - free, CpuReservedMilli: n.CPUMilli - freeCPU,
 		}
 		out.Nodes = append(out.Nodes, s)
 	}
@@ -105,11 +104,11 @@ func (c *Core) SessionOf(instanceID, nodeID string) *LogSource {
 	if r, ok := c.rows[instanceID]; ok {
 		nodeID = r.NodeID
 	}
-	n, ok := c.cluster.Nodes[nodeID]
-	if !ok {
+	n := c.nodes[nodeID]
+	if n == nil {
 		return nil
 	}
-	return &LogSource{Session: c.sessions[nodeID], Node: n.Name}
+	return &LogSource{Session: n.session, Node: n.Name}
 }
 
 // sentence says in one line how an app is.

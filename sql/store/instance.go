@@ -43,8 +43,8 @@ func (s *Store) World(ctx context.Context) (World, error) {
 		return w, err
 	}
 	if w.Slots, err = list(ctx, s.db, func(r scanner) (v Slot, err error) {
-		return v, r.Scan(&v.AppID, &v.Slot, &v.Failures, &v.NextStart)
-	}, `SELECT app_id, slot, failures, next_start_ms FROM slots`); err != nil {
+		return v, r.Scan(&v.AppID, &v.Slot, &v.Failures, &v.NextStart, &v.Node)
+	}, `SELECT app_id, slot, failures, next_start_ms, node_id FROM slots`); err != nil {
 		return w, err
 	}
 	w.Nodes, err = s.Nodes(ctx)

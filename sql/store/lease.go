@@ -71,7 +71,8 @@ type Slot struct {
 	AppID     string
 	Slot      int
 	Failures  int
-	NextStart int64 // unix milliseconds; nothing is started there before
+	NextStart int64  // unix milliseconds; nothing is started there before
+	Node      string // ID of the node of the last failure
 }
 
 // World is all the leader needs to begin: read in one go at the start of its
@@ -166,6 +167,6 @@ func (t *tx) putSlot(ctx context.Context, v Slot) error {
 	if _, err := t.ExecContext(ctx, `DELETE FROM slots WHERE app_id = ? AND slot = ?`, v.AppID, v.Slot); err != nil || v.Failures == 0 {
 		return err
 	}
-	_, err := t.ExecContext(ctx, `INSERT INTO slots (app_id, slot, failures, next_start_ms) VALUES (?,?,?,?)`, v.AppID, v.Slot, v.Failures, v.NextStart)
+	_, err := t.ExecContext(ctx, `INSERT INTO slots (app_id, slot, failures, next_start_ms, node_id) VALUES (?,?,?,?,?)`, v.AppID, v.Slot, v.Failures, v.NextStart, v.Node)
 	return err
 }

@@ -105,7 +105,7 @@ func TestApply_StaleLeaderWritesNothing(t *testing.T) {
 		check(t, err)
 		c := Control{
 			Stop: []model.Instance{stopped(placed(1, "app1", 0, model.Primary))}, Delete: []string{"i001"}, Insert: []model.Instance{placed(2, "app1", 1, model.Primary)},
-			Deployments: []model.Deployment{{ReleaseID: "r1", AppID: "app1", Status: model.DeploymentFailed}}, Slots: []Slot{{"app1", 0, 1, 5}},
+			Deployments: []model.Deployment{{ReleaseID: "r1", AppID: "app1", Status: model.DeploymentFailed}}, Slots: []Slot{{"app1", 0, 1, 5, "n1"}},
 			Nodes: []model.Node{{ID: "n1"}}, Events: []model.Event{{Verb: "instance.gone"}},
 		}
 		if err := s.Apply(ctx, old, c); !errors.Is(err, ErrLost) {
@@ -233,7 +233,7 @@ func TestWorld_RoundTrip(t *testing.T) {
 		d1 := model.Deployment{ReleaseID: "r1", AppID: "app1", Status: model.DeploymentRunning, StartedAt: t0, Deadline: t0.Add(time.Minute)}
 		d2 := model.Deployment{ReleaseID: "r2", AppID: "app1", FromReleaseID: "r1", Status: model.DeploymentFailed, Error: failure, StartedAt: t0.Add(time.Hour), Deadline: t0, EndedAt: t0}
 		node := model.Node{ID: "n1", Name: "web1", Address: "10.0.0.1", Zone: "z", MemoryMiB: 4096, CPUMilli: 4000, SeenAt: t0}
-		c := Control{Insert: []model.Instance{placed(1, "app1", 0, model.Primary)}, Deployments: []model.Deployment{d1, d2}, Slots: []Slot{{"app1", 0, 3, 77}, {"app1", 1, 1, 78}},
+		c := Control{Insert: []model.Instance{placed(1, "app1", 0, model.Primary)}, Deployments: []model.Deployment{d1, d2}, Slots: []Slot{{"app1", 0, 3, 77, "n1"}, {"app1", 1, 1, 78, "n2"}},
 			Nodes: []model.Node{node}, Events: []model.Event{{Actor: "server", Verb: "instance.start", AppID: "app1"}}}
 		if c.Empty() || !(Control{}).Empty() {
 			t.Error("Empty is wrong")
@@ -243,7 +243,7 @@ func TestWorld_RoundTrip(t *testing.T) {
 		// All again with other values: what exists is changed, never doubled.
 		d1.Status, d1.EndedAt = model.DeploymentSucceeded, t0
 		node.MemoryMiB, node.Name = 8192, "web-1"
-		check(t, s.Apply(ctx, l, Control{Deployments: []model.Deployment{d1}, Slots: []Slot{{"app1", 0, 4, 99}, {"app1", 1, 0, 0}}, Nodes: []model.Node{node}}))
+		check(t, s.Apply(ctx, l, Control{Deployments: []model.Deployment{d1}, Slots: []Slot{{"app1", 0, 4, 99, "n3"}, {"app1", 1, 0, 0, ""}}, Nodes: []model.Node{node}}))
 		check(t, s.SetAvailability(ctx, "n1", model.Draining, admin))
 		check(t, s.SetAvailability(ctx, "n1", model.Cordoned, admin))
 
@@ -253,7 +253,7 @@ func TestWorld_RoundTrip(t *testing.T) {
 			t.Error("a node without its day of birth")
 		}
 		node.CreatedAt, node.Availability = got.Nodes[0].CreatedAt, model.Cordoned
-		want := World{Instances: []model.Instance{placed(1, "app1", 0, model.Primary)}, Deployments: []model.Deployment{d1, d2}, Slots: []Slot{{"app1", 0, 4, 99}}, Nodes: []model.Node{node}}
+		want := World{Instances: []model.Instance{placed(1, "app1", 0, model.Primary)}, Deployments: []model.Deployment{d1, d2}, Slots: []Slot{{"app1", 0, 4, 99, "n3"}}, Nodes: []model.Node{node}}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}

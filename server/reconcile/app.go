@@ -1,0 +1,94 @@
+package reconcile
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/plan"
+)
+
+// app is one app's desired state and what the leader remembers of it.
+type app struct {
+	model.App
+	host        string // on which it answers
+	domains     []string
+	deployments map[string]model.Deployment
+	lastGood    string
+	rows        []*row // by slot and ID
+	slots       map[int]plan.Slot
+	failures    []plan.Failure // of failuresOf's instances
+	failuresOf  string         // release ID
+	failedOn    map[string]int // of those, by node ID
+	unplaceable time.Time
+	refusal     *model.Error
+	pending     []plan.Pending
+	tail        *tail
+	keys        map[string]string // route keys as last Set
+}
+
+// tail is the output of an instance, asked for to explain why a release fails.
+type tail struct {
+	releaseID string
+	lines     []string
+	done      bool
+}
+
+// app returns an app, made when it is new.
+func (c *Core) app(id string) *app {
+	a := c.apps[id]
+	if a == nil {
+		a = &app{App: model.App{ID: id}, deployments: map[string]model.Deployment{}, slots: map[int]plan.Slot{}, keys: map[string]string{}}
+		c.apps[id] = a
+		c.unrouted[id] = true
+	}
+	return a
+}
+
+// drop forgets a deleted app that has no rows any more.
+func (c *Core) drop(a *app) {
+	c.unpublish(a)
+	for _, set := range []map[string]bool{c.dirty, c.waiting, c.awaiting, c.unrouted} {
+		delete(set, a.ID)
+	}
+	c.wakes.set(a.ID, time.Time{})
+	delete(c.apps, a.ID)
+}
+
+// place finds where a row is, or would be, in the app's rows.
+func (a *app) place(r *row) (int, bool) {
+	return slices.BinarySearchFunc(a.rows, r, func(x, y *row) int {
+		return cmp.Or(cmp.Compare(x.Slot, y.Slot), cmp.Compare(x.ID, y.ID))
+	})
+}
+
+func (a *app) add(r *row) {
+	if i, there := a.place(r); !there {
+		a.rows = slices.Insert(a.rows, i, r)
+	}
+}
+
+func (a *app) remove(r *row) {
+	if i, there := a.place(r); there {
+		a.rows = slices.Delete(a.rows, i, i+1)
+	}
+}
+
+// rests reports whether an app is as wished and nothing about it is under way,
+// without allocating: a sweep asks it of every app.
+func (c *Core) rests(a *app) bool {
+	d, ok := a.deployments[a.ReleaseID]
+	if !ok || d.Status != model.DeploymentSucceeded || !a.DeletedAt.IsZero() || len(a.rows) != a.Instances || len(a.keys) == 0 || len(a.slots)+len(a.pending) > 0 {
+		return false
+	}
+	for n, r := range a.rows {
+		if r.node.session == nil || r.told == 0 {
+			return false
+		}
+		if i := c.view(r); !i.Rests(&a.App, n) {
+			return false
+		}
+	}
+	return true
+}

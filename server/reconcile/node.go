@@ -1,0 +1,105 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/actual"
+	"github.com/dinp/dinp/server/dispatch"
+	"github.com/dinp/dinp/server/place"
+)
+
+// node is one host, and what the leader does on it.
+type node struct {
+	*actual.Node
+	number  int                // in the index
+	session dispatch.Session   // nil while its agent is away
+	wanted  model.Availability // by people; "" is active
+	rows    []*row
+}
+
+// node returns a node, made when it is new.
+func (c *Core) node(id string) *node {
+	n := c.nodes[id]
+	if n == nil {
+		n = &node{Node: c.cluster.Node(id)}
+		c.nodes[id] = n
+		n.number = c.index.Set(place.Node{ID: id, Status: n.Status})
+		c.looks.set(id, c.began)
+	}
+	return n
+}
+
+// reindex tells placement what a node is now.
+func (c *Core) reindex(n *node) {
+	c.index.Set(place.Node{
+		ID: n.ID, Name: n.Name, Zone: n.Zone, Status: n.Status, Availability: n.wanted, Away: !n.Placeable(),
+		MemoryMiB: n.MemoryMiB, CPUMilli: n.CPUMilli,
+	})
+}
+
+// watchNodes notes which nodes changed their status, and plans their apps. It
+// costs what is due, not what there is.
+func (c *Core) watchNodes(now time.Time) {
+	for id, ok := c.looks.pop(now); ok; id, ok = c.looks.pop(now) {
+		if n := c.nodes[id]; n != nil {
+			c.look(n, now)
+		}
+	}
+	if !c.cluster.Breaker(now) {
+		return
+	}
+	c.log().Warn("breaker changed: silent nodes are not believed to be lost while it is open", "open", c.cluster.Frozen())
+	for id, n := range c.nodes {
+		if n.Status == model.NodeUnknown || n.Status == model.NodeLost {
+			c.looks.set(id, now)
+			c.dirtyNode(n)
+		}
+	}
+}
+
+func (c *Core) look(n *node, now time.Time) {
+	old := n.Status
+	changed, next := c.cluster.Advance(n.Node, now)
+	c.looks.set(n.ID, next)
+	if !changed {
+		return
+	}
+	c.log().Info("node status changed", "node", n.Name, "from", old, "to", n.Status)
+	if old == model.NodeLost && n.Synced && n.session != nil {
+		n.Synced = false // what it was given has been given away: all of it is to be told anew (R10)
+		n.session.Resync()
+	}
+	c.reindex(n)
+	c.dirtyNode(n)
+	c.dirtyWaiting()
+}
+
+// dirtyNode plans the apps that have instances on a node.
+func (c *Core) dirtyNode(n *node) {
+	for _, r := range n.rows {
+		c.dirty[r.AppID] = true
+	}
+}
+
+// dirtyWaiting plans the apps that wait for room.
+func (c *Core) dirtyWaiting() {
+	for id := range c.waiting {
+		c.dirty[id] = true
+	}
+}
+
+// want takes in what people want of nodes.
+func (c *Core) want(wanted map[string]model.Availability) {
+	for id := range wanted {
+		c.node(id)
+	}
+	for id, n := range c.nodes {
+		if w := wanted[id]; n.wanted != w {
+			n.wanted = w
+			c.reindex(n)
+			c.dirtyNode(n)
+			c.dirtyWaiting()
+		}
+	}
+}

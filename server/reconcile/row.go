@@ -1,0 +1,143 @@
+package reconcile
+
+import (
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/server/actual"
+	"github.com/dinp/dinp/server/plan"
+)
+
+// row is one placement and how far its commands and routes are.
+type row struct {
+	model.Instance
+	app     *app
+	node    *node
+	verdict *actual.Verdict
+	at      int // in node.rows
+
+	prior      bool // it is older than this term
+	freed      bool // a plan that is being written removes it: its room is given away
+	starting   bool // counted so in the index
+	inRoutes   bool // as last Set
+	everRouted bool
+	seenRouted bool   // the planner has seen it routed everywhere
+	routeRev   uint64 // revision at which inRoutes took its value
+	told       uint64 // what the monitors were told of it; 0: nothing
+	sentTo     string // session ID that got its Start, or its Stop once stopping
+	memory     int64
+	cpu        int64
+}
+
+// addRow enters a row everywhere. Its strings are shared with what it belongs
+// to: there may be a million.
+func (c *Core) addRow(r *row) {
+	r.app, r.node = c.app(r.AppID), c.node(r.NodeID)
+	r.AppID, r.NodeID = r.app.ID, r.node.ID
+	r.verdict = c.cluster.Verdict(r.ID)
+	c.rows[r.ID] = r
+	r.app.add(r)
+	r.at = len(r.node.rows)
+	r.node.rows = append(r.node.rows, r)
+	c.index.Reserve(r.node.number, r.memory, r.cpu)
+	c.countStarting(r)
+}
+
+// reserve enters a row's needs into the ledger once its release is known.
+func (c *Core) reserve(r *row) {
+	rel, ok := c.releases[r.ReleaseID]
+	if !ok || r.memory != 0 {
+		return
+	}
+	r.ReleaseID = rel.ID
+	r.memory, r.cpu = rel.Spec.MemoryMiB, rel.Spec.CPUMilli
+	c.index.Reserve(r.node.number, r.memory, r.cpu)
+}
+
+// free gives a row's room away while its removal is being written.
+func (c *Core) free(r *row) {
+	if !r.freed {
+		r.freed = true
+		c.index.Release(r.node.number, r.memory, r.cpu)
+	}
+}
+
+// unfree takes the room back when it could not be written.
+func (c *Core) unfree(r *row) {
+	if r.freed {
+		r.freed = false
+		c.index.Reserve(r.node.number, r.memory, r.cpu)
+	}
+}
+
+// countStarting keeps the index's count of what is being pulled or started.
+func (c *Core) countStarting(r *row) {
+	is := !r.Stopping && r.node.Phase(r.ID) < model.PhaseRunning
+	if is == r.starting {
+		return
+	}
+	r.starting = is
+	if is {
+		c.index.Starting(r.node.number, 1)
+	} else {
+		c.index.Starting(r.node.number, -1)
+	}
+}
+
+// removeRow takes a row that is gone out of everything.
+func (c *Core) removeRow(r *row) {
+	c.detach(r)
+	c.forget(r)
+}
+
+// detach takes a row out of the indexes; what was observed of it stays.
+func (c *Core) detach(r *row) {
+	if r.starting {
+		r.starting = false
+		c.index.Starting(r.node.number, -1)
+	}
+	c.free(r)
+	delete(c.rows, r.ID)
+	r.app.remove(r)
+	rows := r.node.rows
+	last := rows[len(rows)-1]
+	rows[r.at], last.at = last, r.at
+	rows[len(rows)-1] = nil
+	r.node.rows = rows[:len(rows)-1]
+}
+
+// forget drops what was observed of an instance, and its monitors' target.
+func (c *Core) forget(r *row) {
+	c.cluster.Forget(r.node.Node, r.ID)
+	if r.told != 0 {
+		c.toMonitors(&pb.HealthTargets{Remove: []string{r.ID}})
+	}
+}
+
+// phantom is what is known of an instance whose node came back without it.
+var phantom = &model.Observed{Phase: model.PhaseGone, Gone: model.GoneLost, Message: "the agent came back without it"}
+
+// observed is what is known of an instance; nil when its agent has not spoken of
+// it.
+func (r *row) observed() *model.Observed {
+	o := r.node.Observed(r.ID)
+	if o == nil && r.Role == model.Suspect && r.node.Synced {
+		return phantom
+	}
+	return o
+}
+
+// view is one instance as the planner sees it.
+func (c *Core) view(r *row) plan.Instance {
+	served := c.deps.Routes.Served()
+	i := plan.Instance{
+		Instance: r.Instance, Observed: r.observed(), Node: r.node.Status, Draining: r.node.wanted == model.Draining,
+		Judged: r.verdict.Judged, Healthy: r.verdict.Healthy, HealthyAt: r.verdict.HealthyAt, SickAt: r.verdict.SickAt, Probe: r.verdict.Evidence,
+		Routed: r.inRoutes && served >= r.routeRev, EverRouted: r.everRouted,
+		Exposed: r.everRouted && (r.inRoutes || served < r.routeRev),
+	}
+	if r.Role == model.Suspect && !r.node.Synced && i.Node == model.NodeReady {
+		i.Node = model.NodeUnknown // it is back, and has yet to tell everything (R10)
+	}
+	r.seenRouted = r.seenRouted || i.Routed
+	return i
+}
