@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,7 +41,10 @@ type Builder struct {
 	// Set by Listen.
 	admin  net.Listener
 	folder *workFolder
+	signer signer
 	engine *image.Engine
+
+	published atomic.Bool // the signer's public key is in the database
 
 	mu       sync.Mutex // guards what follows
 	claimErr error      // of the last look at the queue
@@ -111,6 +115,11 @@ func (b *Builder) Listen() (err error) {
 	}
 	if b.cfg.ID == "" {
 		b.cfg.ID = b.folder.id
+	}
+	if b.signer, err = openSigner(b.cfg.signingKey()); err != nil {
+		b.folder.close()
+		b.folder = nil
+		return err
 	}
 	// The folder's id, not the builder's: two platforms on one engine may both call their builder "up".
 	b.engine, err = image.NewEngine(b.cfg.DockerHost, b.cfg.dockerRegistry(), b.registry, b.cfg.Dockerfile, b.folder.id)

@@ -3,6 +3,7 @@ package builder
 import (
 	"errors"
 	"net"
+	"path/filepath"
 	"time"
 
 	"github.com/dinp/dinp/builder/archive"
@@ -26,6 +27,7 @@ type Config struct {
 	Secret  string   `yaml:"-"`       // of the cluster, from a file
 
 	WorkDir     string `yaml:"work_dir"`     // for artifacts while they are built; must have room for them, unpacked
+	SigningKey  string `yaml:"signing_key"`  // file of the Ed25519 key that statements of provenance are signed with; made if it is missing; default: in work_dir
 	RuntimesDir string `yaml:"runtimes_dir"` // folders with more runtimes, or other versions of those that are built in
 
 	Concurrency  int            `yaml:"concurrency"` // builds at a time
@@ -81,4 +83,12 @@ func (c Config) dockerRegistry() string {
 		return c.DockerRegistry
 	}
 	return c.Registry
+}
+
+// signingKey is the file of the key that signs.
+func (c Config) signingKey() string {
+	if c.SigningKey != "" {
+		return c.SigningKey
+	}
+	return filepath.Join(c.WorkDir, "signing-key.pem")
 }

@@ -49,6 +49,7 @@ func (j *job) layers(ctx context.Context, t image.Tree, c recipe.Choice) (func(c
 		return nil, nil, err
 	}
 	j.log.say("base image %s@%s", c.Runtime.Base, digest)
+	j.report.Base, j.report.BaseDigest = c.Runtime.Base, digest
 	l := image.Layered{
 		Base: c.Runtime.Base, Digest: digest, Runtime: c.Runtime, Command: start.Command, Labels: j.labels(c, digest), Scratch: j.path("layer"),
 	}
@@ -82,6 +83,7 @@ func (j *job) dockerfile(ctx context.Context, t image.Tree, c recipe.Choice) (fu
 	if err != nil {
 		return nil, nil, err
 	}
+	j.based(bases)
 	d := image.Docked{Build: j.build.ID, App: j.build.AppName, Tag: j.tag(), Dockerfile: text, Labels: j.labels(c, "")}
 	identity := []string{fmt.Sprint(bases), text}
 	if j.b.cfg.Dockerfile.Network {
@@ -94,6 +96,16 @@ func (j *job) dockerfile(ctx context.Context, t image.Tree, c recipe.Choice) (fu
 		})
 		return name, err
 	}, identity, nil
+}
+
+// based notes the base image in the report, when there is one and no more.
+func (j *job) based(bases map[string]string) {
+	if len(bases) != 1 {
+		return
+	}
+	for name, digest := range bases {
+		j.report.Base, j.report.BaseDigest = name, digest
+	}
 }
 
 func (j *job) dockerfileText(t image.Tree, c recipe.Choice) (string, error) {
@@ -166,7 +178,7 @@ func (j *job) earlier(ctx context.Context, key string) (string, error) {
 	if key == "" {
 		return "", nil
 	}
-	name, err := j.b.store.FindBuiltImage(ctx, j.build.AppID, key)
+	name, build, err := j.b.store.FindBuiltImage(ctx, j.build.AppID, key)
 	if err != nil || name == "" {
 		return "", err
 	}
@@ -174,6 +186,7 @@ func (j *job) earlier(ctx context.Context, key string) (string, error) {
 		return "", err
 	}
 	j.b.metrics.reused.Inc()
+	j.report.Reused = build
 	j.log.say("same artifact, runtime and base image as in an earlier build: its image is used again")
 	return name, nil
 }

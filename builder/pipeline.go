@@ -25,6 +25,7 @@ const (
 	stepBuild    = "build"
 	stepPush     = "push"
 	stepCopy     = "copy"
+	stepInspect  = "inspect"
 )
 
 // job is one build under way.
@@ -33,7 +34,7 @@ type job struct {
 	build  model.Build
 	dir    string // of this build alone; removed afterwards
 	log    *buildLog
-	phases []string // with their times, for the last line
+	report model.BuildReport
 }
 
 // run is the whole pipeline: artifact or reference in, image out.
@@ -50,8 +51,19 @@ func (j *job) run(ctx context.Context) (store.BuildOutcome, error) {
 		return o, err
 	}
 	j.log.say("image %s", o.Image)
-	j.log.say("times: %s", strings.Join(j.phases, ", "))
-	return o, nil
+	j.log.say("times: %s", times(j.report.Phases))
+	o.Now = time.Now()
+	o.Provenance, err = j.sign(ctx, o)
+	return o, err
+}
+
+// times are the phases for the log's last line.
+func times(phases []model.BuildPhase) string {
+	var out []string
+	for _, p := range phases {
+		out = append(out, p.Name+" "+short(time.Duration(p.Took)))
+	}
+	return strings.Join(out, ", ")
 }
 
 // step does one part of the work and notes how long it took.
@@ -62,7 +74,7 @@ func (j *job) step(ctx context.Context, name, runtime string, f func() error) er
 	began := time.Now()
 	err := f()
 	took := time.Since(began)
-	j.phases = append(j.phases, name+" "+short(took))
+	j.report.Phases = append(j.report.Phases, model.BuildPhase{Name: name, Took: model.Duration(took)})
 	j.b.metrics.seconds.WithLabelValues(name).Observe(took.Seconds())
 	return err
 }
@@ -91,6 +103,10 @@ func (j *job) buildArtifact(ctx context.Context) (store.BuildOutcome, error) {
 	choice, err := j.detect(ctx, contents)
 	if err != nil {
 		return store.BuildOutcome{}, err
+	}
+	j.report.RuntimeVersion, j.report.TemplateHash = choice.Runtime.Version, choice.Runtime.Hash
+	if err := j.inspect(ctx, root, contents); err != nil {
+		return store.BuildOutcome{Runtime: choice.Runtime.Name}, err
 	}
 	return j.cook(ctx, image.Tree{Root: root, Top: choice.Top, Files: choice.Files}, choice)
 }

@@ -118,12 +118,22 @@ func (r *rig) config(relative string) v1.Config {
 // queue stores an artifact as dash does and queues a build of it.
 func (r *rig) queue(filename string, content []byte, runtime string) model.Build {
 	r.t.Helper()
+	return r.create(model.Build{Artifact: r.storeArtifact(content), Filename: filename, Size: int64(len(content)), Runtime: runtime})
+}
+
+func (r *rig) queueOf(filename string, content []byte, origin model.BuildOrigin) model.Build {
+	r.t.Helper()
+	return r.create(model.Build{Artifact: r.storeArtifact(content), Filename: filename, Size: int64(len(content)), Origin: origin})
+}
+
+func (r *rig) storeArtifact(content []byte) string {
+	r.t.Helper()
 	sum := sha256.Sum256(content)
 	sha := hex.EncodeToString(sum[:])
 	img, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), static.NewLayer(content, model.ArtifactMediaType))
 	must(r.t, err)
 	r.push(model.ArtifactRepository+":"+model.ArtifactTag(sha), img)
-	return r.create(model.Build{Artifact: sha, Filename: filename, Size: int64(len(content)), Runtime: runtime})
+	return sha
 }
 
 func (r *rig) create(b model.Build) model.Build {

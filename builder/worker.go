@@ -103,7 +103,7 @@ func (b *Builder) work(ctx context.Context, build model.Build) {
 
 // attempt runs the pipeline under the build's lease and deadline, in a folder that is gone afterwards. The cause says why
 // the pipeline was stopped, if it was.
-func (b *Builder) attempt(parent context.Context, build model.Build, lines *buildLog) (store.BuildOutcome, error) {
+func (b *Builder) attempt(parent context.Context, build model.Build, lines *buildLog) (o store.BuildOutcome, stopped error) {
 	dir, err := b.folder.make(build.ID)
 	if err != nil {
 		return b.failed(build, "", err), nil
@@ -122,7 +122,9 @@ func (b *Builder) attempt(parent context.Context, build model.Build, lines *buil
 	defer wg.Wait()
 	defer cancel(nil)
 
-	outcome, err := b.guarded(ctx, &job{b: b, build: build, dir: dir, log: lines})
+	j := &job{b: b, build: build, dir: dir, log: lines}
+	defer func() { o.Report = j.report }()
+	outcome, err := b.guarded(ctx, j)
 	cause := context.Cause(ctx)
 	switch {
 	case err == nil:

@@ -13,15 +13,17 @@ import (
 
 func (c *console) buildCommands() []*cobra.Command {
 	one := cobra.ExactArgs(1)
-	build := c.command(spec{use: "build COMMAND", short: "Watch or cancel one build", example: "  dinp build log ID -f", args: cobra.NoArgs, local: true,
+	build := c.command(spec{use: "build COMMAND", short: "Watch, cancel, show or verify one build", example: "  dinp build log ID -f", args: cobra.NoArgs, local: true,
 		run: func(_ context.Context, s *session, _ []string) error {
-			return usage(s.cmd, fmt.Errorf("say log ID, follow ID or cancel ID"))
+			return usage(s.cmd, fmt.Errorf("say log ID, show ID, verify ID, provenance ID, sbom ID, signers, follow ID or cancel ID"))
 		}})
 	build.AddCommand(c.buildLogCommand(),
 		c.command(spec{use: "follow ID", short: "Follow a build and the rollout after it to the end", long: "Follow a build and the rollout after it to the end, as `dinp deploy` does.",
 			example: "  dinp build follow 0b5e", args: one, run: followBuild}),
 		c.command(spec{use: "cancel ID", short: "End a build", example: "  dinp build cancel 0b5e", args: one, run: cancelBuild}))
+	build.AddCommand(c.provenanceCommands()...)
 	return []*cobra.Command{
+		c.searchCommand(),
 		c.command(spec{use: "builds [APP]", short: "List builds, newest first", example: "  dinp builds\n  dinp builds shop", args: cobra.MaximumNArgs(1),
 			complete: appOnly, list: true, run: listBuilds}),
 		build,

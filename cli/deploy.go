@@ -22,7 +22,7 @@ type deployFlags struct {
 	memory, cpu, health, strategy, note string
 	instances, port                     int
 	env                                 []string
-	drain, deadline                     string
+	drain, deadline, job                string
 	noWait                              bool
 	changed                             func(name string) bool
 }
@@ -43,6 +43,7 @@ func (f *deployFlags) add(cmd *cobra.Command) {
 	v.StringVar(&f.drain, "drain", "", "time for open requests before an old instance stops, as 10s")
 	v.StringVar(&f.deadline, "deadline", "", "time for the release to become ready, as 5m")
 	v.StringVar(&f.note, "note", "", "what this release is about")
+	v.StringVar(&f.job, "job", "", "CI job that deploys, for the statement of provenance (default: as GitHub, GitLab or Jenkins tell it)")
 	v.BoolVar(&f.noWait, "no-wait", false, "do not wait: print the build's ID and return")
 	f.changed = v.Changed
 }
@@ -74,6 +75,9 @@ func (s *session) deploy(ctx context.Context, f deployFlags, args []string) erro
 	want, err := f.release()
 	if err != nil {
 		return err
+	}
+	if want.Job = f.job; want.Job == "" {
+		want.Job = ciJob(s.getenv)
 	}
 	if (len(args) == 2) == (f.image != "") {
 		return usage(s.cmd, fmt.Errorf("give either a file or --image"))

@@ -61,6 +61,27 @@ func (s *artifactStore) size(ctx context.Context, sha string) (int64, error) {
 	return m.Layers[0].Size, nil
 }
 
+// labels reads the labels of an image of the platform, named repository@digest; CodeNotFound when it is not there.
+func (s *artifactStore) labels(ctx context.Context, image string) (map[string]string, error) {
+	ref, err := name.NewDigest(s.repo.RegistryStr()+"/"+image, name.Insecure)
+	if err != nil {
+		return nil, model.E(model.CodeNotFound, "%q names no image", clip(image, 120)).WithCause(err)
+	}
+	img, err := remote.Image(ref, remote.WithContext(ctx))
+	if err != nil {
+		var refused *transport.Error
+		if errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound {
+			return nil, model.E(model.CodeNotFound, "the registry does not have %s", clip(image, 120))
+		}
+		return nil, registryAway(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, registryAway(err)
+	}
+	return config.Config.Labels, nil
+}
+
 // push stores a file, unless it is there already.
 func (s *artifactStore) push(ctx context.Context, f received) error {
 	if _, err := s.size(ctx, f.sha256); !model.IsKind(err, model.NotFound) {

@@ -56,7 +56,7 @@ func deployQuery(c *gin.Context) (in DeployInput, wait time.Duration, err error)
 	if err := knownQuery(c, deployParams); err != nil {
 		return in, 0, err
 	}
-	in = DeployInput{Filename: c.Query("filename"), Runtime: c.Query("runtime"), Team: c.Query("team")}
+	in = DeployInput{Filename: c.Query("filename"), Runtime: c.Query("runtime"), Team: c.Query("team"), Job: c.Query("job")}
 	in.Note, in.Strategy = c.Query("note"), c.Query("strategy")
 	err = errors.Join(
 		optional(c, "instances", &in.Instances, strconv.Atoi),
@@ -151,7 +151,7 @@ func (d *Dash) postReleases(c *gin.Context) {
 		d.fail(c, err)
 		return
 	}
-	in := DeployInput{Artifact: body.Artifact, Image: body.Image, Filename: body.Filename, Runtime: body.Runtime, DeployRequest: body.DeployRequest}
+	in := DeployInput{Artifact: body.Artifact, Image: body.Image, Filename: body.Filename, Runtime: body.Runtime, Job: body.Job, DeployRequest: body.DeployRequest}
 	out, err := d.StartDeploy(c.Request.Context(), actorOf(c), c.Param("app"), in)
 	d.replyDeploy(c, out, wait, err)
 }

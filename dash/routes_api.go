@@ -6,7 +6,9 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/bom"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/provenance"
 )
 
 const apiBase = "/api/v1"
@@ -104,6 +106,11 @@ func (d *Dash) deployEndpoints() []endpoint {
 		{method: "GET", path: "/builds/:id/log", handle: d.getBuildLog, summary: "Read a build's log: text, JSON lines of a page, or an event stream, by Accept", query: []param{{"follow", "boolean", "until the build ends"}, {"after", "integer", "only after this line"}}, media: "text/plain"},
 		{method: "POST", path: "/builds/:id/cancel", handle: d.postCancel, summary: "Cancel a build", answer: api.Build{}},
 		{method: "GET", path: "/builds/:id/deploy", handle: d.getDeploy, summary: "Tell how a deploy goes on; as an event stream by Accept: deploy, log, done", answer: api.Deploy{}},
+		{method: "GET", path: "/builds/:id/provenance", handle: d.getProvenance, summary: "Read a build's signed statement of provenance: a DSSE envelope with an in-toto statement, SLSA v1", answer: provenance.Envelope{}},
+		{method: "GET", path: "/builds/:id/verify", handle: d.getVerification, summary: "Check a build's statement against keys, database and registry", answer: api.Verification{}},
+		{method: "GET", path: "/builds/:id/sbom", handle: d.getBill, summary: "Read the bill of materials of a build's artifact, as CycloneDX 1.5", answer: bom.Document{}},
+		{method: "GET", path: "/signers", handle: d.getSigners, summary: "List the public keys of the builders", answer: api.Signers{}},
+		{method: "GET", path: "/components", handle: d.getComponents, summary: "Find packages in what apps run", query: []param{{"q", "string", "a name and bounds of its version, as log4j-core<2.17"}}, answer: api.ComponentSearch{}},
 		{method: "GET", path: "/artifacts/:sha256", handle: d.getArtifact, summary: "Tell of an artifact", answer: api.Artifact{}},
 		{method: "HEAD", path: "/artifacts/:sha256", handle: d.getArtifact, summary: "Ask whether the platform has an artifact"},
 		{method: "OPTIONS", path: "/artifacts", handle: d.optionsArtifacts, summary: "Tell the version and limits of tus", status: 204, open: true},
@@ -155,7 +162,7 @@ var (
 		{"team", "string", "of an app that is new"}, {"instances", "integer", ""}, {"memory", "string", "as 256M"}, {"cpu", "string", "cores, as 0.5"},
 		{"port", "integer", "the app listens on"}, {"health", "string", "path that is probed"}, {"env", "string", "K=V; may be given more than once"},
 		{"deadline", "string", "for the release to become ready, as 5m"}, {"drain", "string", "as 10s"}, {"grace", "string", "as 30s"},
-		{"strategy", "string", model.StrategyRolling}, {"note", "string", "why"},
+		{"strategy", "string", model.StrategyRolling}, {"note", "string", "why"}, {"job", "string", "of CI: a name or address, for the statement of provenance"},
 	}, waiting...)
 	logParams = []param{
 		{"tail", "integer", "last lines, 200 if left out"}, {"since", "string", "a duration, as 10m, or a time"}, {"follow", "boolean", "go on as lines come"},

@@ -62,6 +62,7 @@ func buildOut(b model.Build, releases map[string]model.Release) api.Build {
 		ID: b.ID, App: b.AppName, Artifact: b.Artifact, Filename: b.Filename, Size: b.Size, ImageRef: b.ImageRef, Runtime: b.Runtime,
 		Status: string(b.Status), Step: b.Step, Image: b.Image, Error: b.Error,
 		CreatedBy: b.CreatedBy, CreatedAt: b.CreatedAt, StartedAt: b.StartedAt, EndedAt: b.EndedAt,
+		URL: b.Origin.PublicURL(), From: b.Origin.From, Job: b.Origin.Job, Attempts: b.Attempts,
 	}
 	if r, ok := releases[b.ReleaseID]; ok {
 		out.Release = r.Version()
@@ -96,7 +97,13 @@ func (d *Dash) Build(ctx context.Context, actor model.Actor, id string) (api.Bui
 
 func (d *Dash) describeBuild(ctx context.Context, b model.Build) (api.Build, error) {
 	versions, err := d.buildVersions(ctx, []model.Build{b})
-	return buildOut(b, versions), err
+	if err != nil || !b.Ended() {
+		return buildOut(b, versions), err
+	}
+	report, _, err := d.store.BuildReport(ctx, b.ID)
+	out := buildOut(b, versions)
+	out.Report = &report
+	return out, err
 }
 
 // BuildLog lists the lines of a build's log after the sequence number after.

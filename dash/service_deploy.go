@@ -20,6 +20,7 @@ type DeployInput struct {
 	Filename string // with Artifact: as uploaded
 	Runtime  string // with Artifact: "" lets the builder tell
 	Team     string // of an app that is new; "" as in CreateApp
+	Job      string // of CI, for the statement of provenance
 	model.DeployRequest
 }
 
@@ -37,7 +38,8 @@ func (d *Dash) StartDeploy(ctx context.Context, actor model.Actor, name string, 
 	if err := d.mayImage(ctx, actor, in.Image); err != nil {
 		return api.Deploy{}, err
 	}
-	b := model.Build{Artifact: in.Artifact, ImageRef: in.Image, Filename: cleanFilename(in.Filename), Runtime: in.Runtime, Deploy: &in.DeployRequest}
+	b := model.Build{Artifact: in.Artifact, ImageRef: in.Image, Filename: cleanFilename(in.Filename), Runtime: in.Runtime, Deploy: &in.DeployRequest,
+		Origin: model.BuildOrigin{From: actor.From, Job: in.Job}}
 	if in.Image != "" {
 		b.Runtime = model.RuntimeImage
 	} else if b.Size, err = d.artifacts.size(ctx, in.Artifact); err != nil {

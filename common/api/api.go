@@ -111,6 +111,7 @@ type NewRelease struct {
 	Artifact string `json:"artifact,omitempty"` // sha256
 	Filename string `json:"filename,omitempty"` // with Artifact
 	Runtime  string `json:"runtime,omitempty"`
+	Job      string `json:"job,omitempty"` // of CI: a name or address; it goes into the statement of provenance
 	model.DeployRequest
 }
 
@@ -168,6 +169,48 @@ type Build struct {
 	CreatedAt time.Time    `json:"created_at"`
 	StartedAt time.Time    `json:"started_at,omitzero"`
 	EndedAt   time.Time    `json:"ended_at,omitzero"`
+
+	URL      string             `json:"url,omitempty"`  // the artifact came from there; without its query
+	From     string             `json:"from,omitempty"` // address of the client
+	Job      string             `json:"job,omitempty"`  // of CI, as the client named it
+	Attempts int                `json:"attempts,omitempty"`
+	Report   *model.BuildReport `json:"report,omitempty"` // of one build, once it has ended
+}
+
+// Verification answers GET /builds/{id}/verify.
+type Verification struct {
+	Build  string  `json:"build"`
+	OK     bool    `json:"ok"`
+	Image  string  `json:"image"`
+	KeyID  string  `json:"key_id,omitempty"`
+	Signer string  `json:"signer,omitempty"` // builder that has the key
+	Checks []Check `json:"checks"`
+}
+
+// Check is one thing that was compared.
+type Check struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Text string `json:"text"`
+}
+
+// Signers answers GET /signers: the keys that builders sign statements of provenance with.
+type Signers struct {
+	Items []model.Signer `json:"items"`
+}
+
+// ComponentSearch answers GET /components?q=.
+type ComponentSearch struct {
+	Items   []FoundComponent `json:"items"`
+	Unknown []string         `json:"unknown"` // apps of which is not known what they carry: images by reference, and artifacts built before bills were made
+}
+
+// FoundComponent is a package in an app that runs, or is wanted to.
+type FoundComponent struct {
+	App       string `json:"app"`
+	Release   string `json:"release"`
+	Instances int    `json:"instances"` // that run this release
+	model.Component
 }
 
 // LogLine is one line of a build's or an app's log.

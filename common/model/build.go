@@ -46,6 +46,19 @@ type Build struct {
 	BuilderID  string
 	LeaseUntil time.Time // past it, another builder may take a running build over
 	Cancel     bool      // a person asked for its end
+	Origin     BuildOrigin
+	Attempts   int // how often a builder began it and neither finished nor gave it back
+}
+
+// Source names what is built, for people: the file, the image or the address, without what may be secret in it.
+func (b Build) Source() string {
+	switch {
+	case b.ImageRef != "":
+		return b.ImageRef
+	case b.Filename == "" && b.Origin.URL != "":
+		return b.Origin.PublicURL()
+	}
+	return b.Filename
 }
 
 // Ended reports whether the build has come to an end.

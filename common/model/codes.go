@@ -56,6 +56,18 @@ const (
 	CodeSourceLimit  Code = "D179" // router: too many requests from one address
 )
 
+// The codes of sources, provenance and room.
+const (
+	CodeBadSource     Code = "D187" // the address may not be fetched from
+	CodeSourceFailed  Code = "D188" // what the address answered cannot be used
+	CodeDiskFull      Code = "D189" // no room for the work
+	CodeBuildKills    Code = "D190" // the build ended builder after builder
+	CodeBadProvenance Code = "D191" // the image is not what was signed
+	CodeBadRegistry   Code = "D192" // images of that registry are not taken
+	CodeRegression    Code = "D193" // a rebase stopped at an app that does not run on the new base
+	CodeImageGone     Code = "D194" // the image was removed to save space
+)
+
 var kinds = map[Code]Kind{
 	CodeInternal: Internal, CodeBadRequest: Invalid, CodeUnauthentic: Unauthentic, CodeDenied: Denied,
 	CodeNotFound: NotFound, CodeStale: Stale, CodeUnavailable: Unavailable, CodeTooMany: Unavailable,
@@ -70,6 +82,8 @@ var kinds = map[Code]Kind{
 	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable,
 	CodeBadRouting: Invalid, CodeTooBusy: Unavailable, CodeRateLimited: Unavailable, CodeNotFromHere: Denied,
 	CodeNeedsLogin: Unauthentic, CodeBodyTooLarge: TooLarge, CodeBadCert: Invalid, CodeACME: Failed, CodeSourceLimit: Unavailable,
+	CodeBadSource: Invalid, CodeSourceFailed: Failed, CodeDiskFull: Unavailable, CodeBuildKills: Failed,
+	CodeBadProvenance: Failed, CodeBadRegistry: Invalid, CodeRegression: Failed, CodeImageGone: Conflict,
 }
 
 func kindOf(c Code) Kind {

@@ -22,7 +22,7 @@ var files embed.FS
 // Apply brings the schema up to date. Several processes may call it at once:
 // on MySQL they take turns by a named lock, with SQLite there is one process.
 func Apply(ctx context.Context, db *sql.DB, mysql bool) error {
-	dialect, opts := goose.DialectSQLite3, []goose.ProviderOption{goose.WithVerbose(false)}
+	dialect, opts := goose.DialectSQLite3, []goose.ProviderOption{goose.WithVerbose(false), goose.WithAllowOutofOrder(true)}
 	if mysql {
 		dialect = goose.DialectMySQL
 		opts = append(opts, goose.WithSessionLocker(namedLock{}))

@@ -12,14 +12,14 @@ import (
 )
 
 const buildColumns = `id, app_id, app_name, artifact, filename, size, image_ref, runtime, status, step, image, error, deploy, release_id,
-	created_by, created_ms, started_ms, ended_ms, builder_id, lease_ms, cancel`
+	created_by, created_ms, started_ms, ended_ms, builder_id, lease_ms, cancel, origin, attempts`
 
 func scanBuild(r scanner) (model.Build, error) {
 	var b model.Build
-	var failure, deploy string
+	var failure, deploy, origin string
 	var created, started, ended, lease int64
 	err := r.Scan(&b.ID, &b.AppID, &b.AppName, &b.Artifact, &b.Filename, &b.Size, &b.ImageRef, &b.Runtime, &b.Status, &b.Step, &b.Image, &failure, &deploy, &b.ReleaseID,
-		&b.CreatedBy, &created, &started, &ended, &b.BuilderID, &lease, &b.Cancel)
+		&b.CreatedBy, &created, &started, &ended, &b.BuilderID, &lease, &b.Cancel, &origin, &b.Attempts)
 	if err != nil {
 		return b, err
 	}
@@ -28,6 +28,11 @@ func scanBuild(r scanner) (model.Build, error) {
 		b.Deploy = new(model.DeployRequest)
 		if err := json.Unmarshal([]byte(deploy), b.Deploy); err != nil {
 			return b, fmt.Errorf("build %s: deploy: %w", b.ID, err)
+		}
+	}
+	if origin != "" {
+		if err := json.Unmarshal([]byte(origin), &b.Origin); err != nil {
+			return b, fmt.Errorf("build %s: origin: %w", b.ID, err)
 		}
 	}
 	return b, decodeError(failure, &b.Error)
@@ -44,25 +49,40 @@ func (s *Store) CreateBuild(ctx context.Context, b model.Build, by model.Actor) 
 		}
 		deploy = string(d)
 	}
-	err := s.tx(ctx, func(t *tx) error {
+	origin, err := originText(b.Origin)
+	if err != nil {
+		return b, err
+	}
+	err = s.tx(ctx, func(t *tx) error {
 		app, err := t.lockApp(ctx, b.AppID, 0)
 		if err != nil {
 			return err
 		}
 		b.AppName, b.CreatedAt = app.Name, t.now
-		_, err = t.ExecContext(ctx, `INSERT INTO builds (`+buildColumns+`, build_key, claims) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'',0)`,
+		_, err = t.ExecContext(ctx, `INSERT INTO builds (`+buildColumns+`, build_key, claims) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'',0)`,
 			b.ID, b.AppID, b.AppName, b.Artifact, clip(b.Filename, 255), b.Size, clip(b.ImageRef, 500), b.Runtime, string(b.Status), "", "", "", deploy, "",
-			b.CreatedBy, ms(t.now), 0, 0, "", 0, 0)
+			b.CreatedBy, ms(t.now), 0, 0, "", 0, 0, origin, 0)
 		if err != nil {
 			return err
 		}
-		what := b.Filename
-		if b.ImageRef != "" {
-			what = b.ImageRef
-		}
-		return t.record(ctx, by, app, "build.create", b.ID, "build of "+what+" queued", map[string]any{"artifact": b.Artifact, "size": b.Size})
+		return t.record(ctx, by, app, "build.create", b.ID, "build of "+b.Source()+" queued", map[string]any{"artifact": b.Artifact, "size": b.Size})
 	})
 	return b, err
+}
+
+// maxOrigin is what the column takes; what does not fit is refused, because half a URL is another URL.
+const maxOrigin = 4000
+
+func originText(o model.BuildOrigin) (string, error) {
+	o.Job = clip(o.Job, 500)
+	if o == (model.BuildOrigin{}) {
+		return "", nil
+	}
+	text, err := json.Marshal(o)
+	if err == nil && len(text) > maxOrigin {
+		return "", model.E(model.CodeBadRequest, "the URL is %d characters long; at most about %d are kept", len(o.URL), maxOrigin-1000)
+	}
+	return string(text), err
 }
 
 // Build finds a build.
@@ -199,15 +219,14 @@ func (s *Store) BuildLog(ctx context.Context, id string, after int64, n int) ([]
 }
 
 // FindBuiltImage returns the image of an app's earlier build with the same key,
-// or "".
-func (s *Store) FindBuiltImage(ctx context.Context, appID, key string) (string, error) {
-	var image string
-	err := s.db.QueryRowContext(ctx, `SELECT image FROM builds WHERE app_id = ? AND build_key = ? AND status = ? ORDER BY created_ms DESC LIMIT 1`,
-		appID, key, string(model.BuildSucceeded)).Scan(&image)
+// and that build's ID; "" when there is none.
+func (s *Store) FindBuiltImage(ctx context.Context, appID, key string) (image, buildID string, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT image, id FROM builds WHERE app_id = ? AND build_key = ? AND status = ? ORDER BY created_ms DESC LIMIT 1`,
+		appID, key, string(model.BuildSucceeded)).Scan(&image, &buildID)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+		return "", "", nil
 	}
-	return image, err
+	return image, buildID, err
 }
 
 // BuildOutcome is how a build ended.
@@ -219,6 +238,9 @@ type BuildOutcome struct {
 	Key     string   // for FindBuiltImage
 	Err     *model.Error
 	Now     time.Time
+
+	Report     model.BuildReport
+	Provenance string // with BuildSucceeded: the signed statement, a DSSE envelope in JSON
 }
 
 // FinishBuild ends a build. One that succeeded and was asked to deploy makes
@@ -281,6 +303,9 @@ func (t *tx) endBuild(ctx context.Context, b model.Build, releaseID string, o Bu
 	}
 	if n != 1 {
 		return ErrLost
+	}
+	if err := t.saveReport(ctx, b.ID, o); err != nil {
+		return err
 	}
 	e := model.Event{Actor: by.Name, From: by.From, Verb: "build." + string(o.Status), AppID: b.AppID, AppName: b.AppName, Subject: b.ID, Message: "build " + string(o.Status)}
 	if o.Err != nil {

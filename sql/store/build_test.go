@@ -271,11 +271,11 @@ func TestBuilds_ListAndKeys(t *testing.T) {
 			t.Errorf("all %v, older %v", all, older)
 		}
 		for key, want := range map[string]string{"k1": anImage, "k2": ""} {
-			if got, err := s.FindBuiltImage(ctx, a.ID, key); err != nil || got != want {
+			if got, _, err := s.FindBuiltImage(ctx, a.ID, key); err != nil || got != want {
 				t.Errorf("key %s: got %q, %v", key, got, err)
 			}
 		}
-		if got, err := s.FindBuiltImage(ctx, other.ID, "k1"); err != nil || got != "" {
+		if got, _, err := s.FindBuiltImage(ctx, other.ID, "k1"); err != nil || got != "" {
 			t.Errorf("another app's image: %q, %v", got, err)
 		}
 	})

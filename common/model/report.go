@@ -1,0 +1,52 @@
+package model
+
+import (
+	"strings"
+	"time"
+)
+
+// BuildOrigin says where a build came from; it is written once, when the build is queued, except that the URL's query is
+// dropped after the download, because signed addresses carry their secret there.
+type BuildOrigin struct {
+	URL    string `json:"url,omitempty"`    // the artifact is fetched from there
+	SHA256 string `json:"sha256,omitempty"` // that the artifact must have, hex; "": whatever comes
+	From   string `json:"from,omitempty"`   // address of the client that asked for the build
+	Job    string `json:"job,omitempty"`    // of the CI system, as the client named it
+	Rebase string `json:"rebase,omitempty"` // id of the rebase that asked for it
+}
+
+// PublicURL is the URL without its query and fragment, which may hold the secret of a signed address.
+func (o BuildOrigin) PublicURL() string {
+	url, _, _ := strings.Cut(o.URL, "#")
+	url, _, _ = strings.Cut(url, "?")
+	return url
+}
+
+// BuildReport is what a builder tells of a build beside its outcome.
+type BuildReport struct {
+	Phases         []BuildPhase `json:"phases,omitempty"`
+	Base           string       `json:"base,omitempty"` // name of the base image
+	BaseDigest     string       `json:"base_digest,omitempty"`
+	RuntimeVersion string       `json:"runtime_version,omitempty"` // of the template
+	TemplateHash   string       `json:"template_hash,omitempty"`   // of the runtime's whole definition
+	Reused         string       `json:"reused,omitempty"`          // id of the build whose image was used again
+	Layers         int          `json:"layers,omitempty"`          // laid over the base
+	LayersReused   int          `json:"layers_reused,omitempty"`   // that the registry had already
+	BytesPushed    int64        `json:"bytes_pushed,omitempty"`
+	Components     int          `json:"components"` // packages found in the artifact
+	Warnings       []string     `json:"warnings,omitempty"`
+}
+
+// BuildPhase is one step of a build and how long it took.
+type BuildPhase struct {
+	Name string   `json:"name"`
+	Took Duration `json:"took"`
+}
+
+// Signer is a builder's public key. Keys stay known after the builder has gone, so that what it signed can be checked.
+type Signer struct {
+	KeyID     string    `json:"key_id"`     // SHA-256 of the public key, hex
+	PublicKey string    `json:"public_key"` // Ed25519, base64
+	Builder   string    `json:"builder"`
+	CreatedAt time.Time `json:"created_at"`
+}
