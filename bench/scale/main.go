@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,11 +29,23 @@ func main() {
 	}
 	only := flag.String("only", "", "measure the rows whose name this regular expression matches")
 	sizes := flag.String("nodes", "100,1000,10000", "measure at these numbers of nodes")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of the measuring to this file")
 	out := flag.String("o", "", "write the figures to this file as well, to be compared later")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	exit(measure(ctx, *only, *sizes, *out))
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			exit(err)
+		}
+	}
+	err := measure(ctx, *only, *sizes, *out)
+	pprof.StopCPUProfile()
+	exit(err)
 }
 
 func exit(err error) {

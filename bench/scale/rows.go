@@ -22,5 +22,8 @@ type goal struct {
 
 var rows = []row{
 	{"decisions", []goal{{unit: "decisions/s", atLeast: 1_000_000}, {unit: "%full", atLeast: 90}}, decisions},
+	{"one-change", []goal{{unit: "ms-median", atMost: 5}}, oneChange},
+	{"sweep", []goal{{unit: "ms", atMost: 1000}, {unit: "allocs/instance", atMost: 0.1, words: "none/instance"}}, sweep},
+	{"memory", []goal{{unit: "B/instance", atMost: 1024}}, memory},
 	{"refusal", []goal{{unit: "ms", atMost: 10}}, refusal},
 }

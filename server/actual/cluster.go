@@ -35,8 +35,15 @@ type Node struct {
 	Version     string
 	Docker      string
 
-	observed map[string]*model.Observed // by instance ID; kept when the node falls silent
-	sum      wire.Sum                   // of observed
+	seen map[string]*Seen // by instance ID; kept when the node falls silent
+	sum  wire.Sum         // of those that are known
+}
+
+// Seen is what a node's agent last said of an instance. It lives until the
+// instance is forgotten, and changes in place: pointers to it stay good.
+type Seen struct {
+	model.Observed
+	Known bool // the agent has spoken of it
 }
 
 // Limits say when silence means something.
@@ -57,7 +64,7 @@ func New(l Limits, now time.Time) *Cluster {
 func (c *Cluster) Node(id string) *Node {
 	n := c.Nodes[id]
 	if n == nil {
-		n = &Node{Node: model.Node{ID: id, Availability: model.Active}, Status: model.NodeUnknown, observed: map[string]*model.Observed{}}
+		n = &Node{Node: model.Node{ID: id, Availability: model.Active}, Status: model.NodeUnknown, seen: map[string]*Seen{}}
 		c.Nodes[id] = n
 		c.breaker.count("", n.Status, 1)
 	}
@@ -141,42 +148,45 @@ func later(a, b time.Time) time.Time {
 // has told everything. Less is asked for keeping what it has.
 func (n *Node) Placeable() bool { return n.Session != "" && n.Synced && n.DockerOK }
 
-// Observed is what a node's agent last said of an instance; nil when it has not
-// spoken of it. The value is not changed; a new word is a new value.
-func (n *Node) Observed(instanceID string) *model.Observed { return n.observed[instanceID] }
-
-// Phase is how far an instance has come on a node; assigned when its agent has
-// not spoken of it.
-func (n *Node) Phase(instanceID string) model.Phase {
-	if o := n.observed[instanceID]; o != nil {
-		return o.Phase
+// Seen returns what is known of an instance, made when it is new: not known.
+func (n *Node) Seen(instanceID string) *Seen {
+	s := n.seen[instanceID]
+	if s == nil {
+		s = &Seen{Observed: model.Observed{ID: instanceID}}
+		n.seen[instanceID] = s
 	}
-	return model.PhaseAssigned
+	return s
 }
 
 // Sync replaces all that is known of a node's instances.
 func (n *Node) Sync(all []model.Observed) {
-	n.observed, n.sum = make(map[string]*model.Observed, len(all)), wire.Sum{}
-	for _, o := range all {
-		n.set(&o)
+	for _, s := range n.seen {
+		*s = Seen{Observed: model.Observed{ID: s.ID}}
+	}
+	n.sum = wire.Sum{}
+	for i := range all {
+		n.set(&all[i])
 	}
 	n.Synced, n.EverSynced = true, true
 }
 
 // Report notes what changed. A phase never goes back: an older word is dropped.
 func (n *Node) Report(changed []model.Observed) {
-	for _, o := range changed {
-		if old := n.observed[o.ID]; old == nil || old.Phase <= o.Phase {
-			n.set(&o)
+	for i := range changed {
+		if s := n.Seen(changed[i].ID); !s.Known || s.Phase <= changed[i].Phase {
+			n.set(&changed[i])
 		}
 	}
 }
 
 func (n *Node) set(o *model.Observed) {
-	if old := n.observed[o.ID]; old != nil {
-		n.sum.Remove(*old)
+	s := n.Seen(o.ID)
+	if s.Known {
+		n.sum.Remove(s.Observed)
 	}
-	n.observed[o.ID] = o
+	id := s.ID
+	s.Observed, s.Known = *o, true
+	s.ID = id // one string for all that was ever said of it
 	n.sum.Add(*o)
 }
 
@@ -185,9 +195,11 @@ func (n *Node) Same(digest []byte) bool { return n.sum.Is(digest) }
 
 // Forget drops what is known of an instance that is no more.
 func (c *Cluster) Forget(n *Node, instanceID string) {
-	if o := n.observed[instanceID]; o != nil {
-		n.sum.Remove(*o)
-		delete(n.observed, instanceID)
+	if s := n.seen[instanceID]; s != nil {
+		if s.Known {
+			n.sum.Remove(s.Observed)
+		}
+		delete(n.seen, instanceID)
 	}
 	if v := c.verdicts[instanceID]; v != nil {
 		c.Sick.leave(v)

@@ -97,8 +97,8 @@ func TestReport_PhasesNeverGoBack(t *testing.T) {
 	_, n := pair()
 	n.Report([]model.Observed{{ID: "i", Phase: model.PhaseRunning}})
 	n.Report([]model.Observed{{ID: "i", Phase: model.PhasePulling}})
-	if n.Phase("i") != model.PhaseRunning {
-		t.Errorf("phase %s", n.Phase("i"))
+	if n.Seen("i").Phase != model.PhaseRunning {
+		t.Errorf("phase %s", n.Seen("i").Phase)
 	}
 }
 

@@ -1,6 +1,7 @@
 package actual
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -19,8 +20,8 @@ type Verdict struct {
 
 // vote is one monitor's last word.
 type vote struct {
-	monitor, evidence string
-	healthy           bool
+	monitor string
+	healthy bool
 }
 
 // Verdict returns the verdict on an instance, made when it is new: unhealthy,
@@ -39,15 +40,15 @@ func (c *Cluster) Verdict(instanceID string) *Verdict {
 // monitor says so: a monitor that is cut off sees everything dead.
 func (c *Cluster) Judge(monitor string, verdicts []model.Verdict, now time.Time, changed func(id string)) {
 	for _, v := range verdicts {
-		if c.Verdict(v.InstanceID).take(vote{monitor, v.Evidence, v.Healthy}, &c.Sick, now) {
+		if c.Verdict(v.InstanceID).take(vote{monitor, v.Healthy}, v.Evidence, &c.Sick, now) {
 			changed(v.InstanceID)
 		}
 	}
 }
 
-func (v *Verdict) take(one vote, sick *Sick, now time.Time) (changed bool) {
+func (v *Verdict) take(one vote, evidence string, sick *Sick, now time.Time) (changed bool) {
 	v.vote(one)
-	healthy, evidence := v.common(one)
+	healthy := one.healthy || slices.ContainsFunc(v.votes, func(w vote) bool { return w.healthy })
 	changed = !v.Judged || v.Healthy != healthy
 	sick.leave(v)
 	switch {
@@ -59,7 +60,9 @@ func (v *Verdict) take(one vote, sick *Sick, now time.Time) (changed bool) {
 	if healthy {
 		v.SickAt = time.Time{}
 	}
-	v.Healthy, v.Evidence, v.Judged = healthy, evidence, true
+	if v.Healthy, v.Judged = healthy, true; healthy == one.healthy {
+		v.Evidence = evidence
+	}
 	sick.enter(v)
 	return changed
 }
@@ -72,19 +75,6 @@ func (v *Verdict) vote(one vote) {
 		}
 	}
 	v.votes = append(v.votes, one)
-}
-
-// common is the verdict after one monitor spoke.
-func (v *Verdict) common(last vote) (healthy bool, evidence string) {
-	if last.healthy {
-		return true, last.evidence
-	}
-	for _, w := range v.votes {
-		if w.healthy {
-			return true, w.evidence
-		}
-	}
-	return false, last.evidence
 }
 
 // Assume gives an instance that routers serve the benefit of the doubt until a

@@ -99,7 +99,7 @@ func (c *Core) act(ctx context.Context, a *app, now time.Time) {
 		switch {
 		case r.Stopping:
 			c.sendStop(a, r, s)
-		case r.node.Observed(r.ID) == nil:
+		case !r.seen.Known:
 			c.sendStart(a, r, s)
 		}
 	}
@@ -171,7 +171,7 @@ func (c *Core) stopOrphan(ctx context.Context, id string, n *node) error {
 		c.reload = true
 		return nil
 	}
-	if n.session == nil || !n.Synced || n.Observed(id) == nil {
+	if n.session == nil || !n.Synced || !n.Seen(id).Known {
 		delete(c.orphans, id) // it will be seen again in the next sync, if it is still there
 		return nil
 	}

@@ -112,7 +112,6 @@ func (c *Core) synced(e dispatch.Synced, now time.Time) {
 		return
 	}
 	c.engine(n, e.DockerOK, e.DockerError, now)
-	c.share(e.Instances)
 	if e.DockerOK {
 		n.Sync(e.Instances)
 	} else {
@@ -137,22 +136,12 @@ func (c *Core) reported(e dispatch.Reported, now time.Time) {
 	if n == nil {
 		return
 	}
-	c.share(e.Instances)
 	n.Report(e.Instances)
 	c.unasked(n, e.Instances, now)
 	for _, o := range e.Instances {
 		if r := c.rows[o.ID]; r != nil {
 			c.countStarting(r)
 			c.dirty[r.AppID] = true
-		}
-	}
-}
-
-// share makes what was heard use the strings of the rows it is about.
-func (c *Core) share(all []model.Observed) {
-	for i := range all {
-		if r := c.rows[all[i].ID]; r != nil {
-			all[i].ID = r.ID
 		}
 	}
 }

@@ -208,7 +208,7 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 		r := &row{Instance: model.Instance{
 			ID: c.deps.NewID(), AppID: a.ID, ReleaseID: rel.ID, Slot: s.Slot, Role: s.Role,
 			NodeID: c.index.Node(at).ID, Epoch: c.lease.Epoch, CreatedAt: now.UTC(),
-		}, memory: rel.Spec.MemoryMiB, cpu: rel.Spec.CPUMilli}
+		}, memory: int32(rel.Spec.MemoryMiB), cpu: int32(rel.Spec.CPUMilli)}
 		c.addRow(r)
 		d.starts = append(d.starts, r)
 		batch.Insert = append(batch.Insert, r.Instance)
@@ -236,7 +236,7 @@ func (c *Core) lookFrom(d *decided, releaseID string) {
 			continue
 		}
 		v.Add(c.index, r.node.number, 1)
-		if r.ReleaseID == releaseID && r.node.Phase(r.ID) >= model.PhaseCreated {
+		if r.ReleaseID == releaseID && r.seen.Phase >= model.PhaseCreated {
 			v.Image(r.node.number)
 		}
 	}

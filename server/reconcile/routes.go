@@ -89,9 +89,7 @@ func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 	out := make([]routes.Instance, 0, len(a.rows))
 	for _, r := range a.rows {
 		i := routes.Instance{ID: r.ID, Release: c.releases[r.ReleaseID].Number, WasRouted: r.inRoutes}
-		if o := r.node.Observed(r.ID); o != nil {
-			i.Addr, i.Running = o.Addr, o.Phase == model.PhaseRunning && !r.Stopping
-		}
+		i.Addr, i.Running = r.seen.Addr, r.seen.Phase == model.PhaseRunning && !r.Stopping
 		i.Ready = i.Running && r.verdict.Healthy
 		switch {
 		case !r.prior || r.Stopping || r.node.EverSynced && (!i.Running || r.verdict.Judged || r.verdict.Healthy):
@@ -180,8 +178,8 @@ func (c *Core) toMonitors(m *pb.HealthTargets) {
 
 // target is what to probe of a row; nil if it does not run.
 func (c *Core) target(r *row) *pb.HealthTarget {
-	o := r.node.Observed(r.ID)
-	if r.Stopping || o == nil || o.Phase != model.PhaseRunning || o.Addr == "" {
+	o := r.seen
+	if r.Stopping || o.Phase != model.PhaseRunning || o.Addr == "" {
 		return nil
 	}
 	v := r.verdict

@@ -13,7 +13,8 @@ type row struct {
 	app     *app
 	node    *node
 	verdict *actual.Verdict
-	at      int // in node.rows
+	seen    *actual.Seen // on its node
+	at      int          // in node.rows
 
 	prior      bool // it is older than this term
 	freed      bool // a plan that is being written removes it: its room is given away
@@ -24,8 +25,8 @@ type row struct {
 	routeRev   uint64 // revision at which inRoutes took its value
 	told       uint64 // what the monitors were told of it; 0: nothing
 	sentTo     string // session ID that got its Start, or its Stop once stopping
-	memory     int64
-	cpu        int64
+	memory     int32  // MiB, in the ledger; 0: not known yet
+	cpu        int32  // thousandths of a core
 }
 
 // addRow enters a row everywhere. Its strings are shared with what it belongs
@@ -33,12 +34,13 @@ type row struct {
 func (c *Core) addRow(r *row) {
 	r.app, r.node = c.app(r.AppID), c.node(r.NodeID)
 	r.AppID, r.NodeID = r.app.ID, r.node.ID
-	r.verdict = c.cluster.Verdict(r.ID)
+	r.seen, r.verdict = r.node.Seen(r.ID), c.cluster.Verdict(r.ID)
+	r.ID = r.seen.ID
 	c.rows[r.ID] = r
 	r.app.add(r)
 	r.at = len(r.node.rows)
 	r.node.rows = append(r.node.rows, r)
-	c.index.Reserve(r.node.number, r.memory, r.cpu)
+	c.index.Reserve(r.node.number, int64(r.memory), int64(r.cpu))
 	c.countStarting(r)
 }
 
@@ -49,15 +51,15 @@ func (c *Core) reserve(r *row) {
 		return
 	}
 	r.ReleaseID = rel.ID
-	r.memory, r.cpu = rel.Spec.MemoryMiB, rel.Spec.CPUMilli
-	c.index.Reserve(r.node.number, r.memory, r.cpu)
+	r.memory, r.cpu = int32(rel.Spec.MemoryMiB), int32(rel.Spec.CPUMilli)
+	c.index.Reserve(r.node.number, int64(r.memory), int64(r.cpu))
 }
 
 // free gives a row's room away while its removal is being written.
 func (c *Core) free(r *row) {
 	if !r.freed {
 		r.freed = true
-		c.index.Release(r.node.number, r.memory, r.cpu)
+		c.index.Release(r.node.number, int64(r.memory), int64(r.cpu))
 	}
 }
 
@@ -65,13 +67,13 @@ func (c *Core) free(r *row) {
 func (c *Core) unfree(r *row) {
 	if r.freed {
 		r.freed = false
-		c.index.Reserve(r.node.number, r.memory, r.cpu)
+		c.index.Reserve(r.node.number, int64(r.memory), int64(r.cpu))
 	}
 }
 
 // countStarting keeps the index's count of what is being pulled or started.
 func (c *Core) countStarting(r *row) {
-	is := !r.Stopping && r.node.Phase(r.ID) < model.PhaseRunning
+	is := !r.Stopping && r.seen.Phase < model.PhaseRunning
 	if is == r.starting {
 		return
 	}
@@ -119,11 +121,13 @@ var phantom = &model.Observed{Phase: model.PhaseGone, Gone: model.GoneLost, Mess
 // observed is what is known of an instance; nil when its agent has not spoken of
 // it.
 func (r *row) observed() *model.Observed {
-	o := r.node.Observed(r.ID)
-	if o == nil && r.Role == model.Suspect && r.node.Synced {
+	switch {
+	case r.seen.Known:
+		return &r.seen.Observed
+	case r.Role == model.Suspect && r.node.Synced:
 		return phantom
 	}
-	return o
+	return nil
 }
 
 // view is one instance as the planner sees it.

@@ -63,7 +63,7 @@ func (c *Core) AppsReply() *pb.AppsReply {
 			if r.inRoutes {
 				counts.Ready++
 			}
-			if r.node.Phase(r.ID) == model.PhaseRunning {
+			if r.seen.Phase == model.PhaseRunning {
 				counts.Running++
 			}
 		}
