@@ -232,7 +232,7 @@ func (a *Agent) serveAdmin(ctx context.Context) error {
 func (a *Agent) hello() *pb.Hello {
 	epoch := a.journal.Epoch()
 	return &pb.Hello{
-		NodeId: a.NodeID(), BootId: a.bootID, Name: a.cfg.Name, Address: a.cfg.Address, Zone: a.cfg.Zone,
+		NodeId: a.NodeID(), BootId: a.bootID, Name: a.cfg.Name, Address: a.cfg.Address, Zone: a.cfg.Zone, Pool: a.cfg.Pool, Labels: a.cfg.Labels,
 		MemoryMib: a.cfg.MemoryMiB, CpuMilli: a.cfg.CPUMilli, MaxEpoch: epoch.Max, LeaderId: epoch.Leader,
 		Version: a.cfg.Version, DockerVersion: a.watch.Version(),
 	}

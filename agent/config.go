@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/dinp/dinp/agent/docker"
+	"github.com/dinp/dinp/common/model"
 )
 
 // Config is what an agent needs to be told; most of it has a good default.
@@ -18,6 +19,8 @@ type Config struct {
 	Address   string   `yaml:"address"`    // IP at which routers and monitors reach instances; "": the one used to reach the first server
 	PublishIP string   `yaml:"publish_ip"` // IP on which ports are published; "": 127.0.0.1 with a loopback address, else 0.0.0.0
 	Zone      string   `yaml:"zone"`       // failure zone of the host
+	Pool      string   `yaml:"pool"`       // nodes that are filled together; apps ask for it by pool==NAME; "": the default one
+	Labels    []string `yaml:"labels"`     // what apps can ask for by label==WORD, such as ssd or disk=ssd
 	MemoryMiB int64    `yaml:"memory_mib"` // what instances may reserve in all; 0: the host's, less a tenth
 	CPUMilli  int64    `yaml:"cpu_milli"`  // thousandths of a core; 0: the host's
 
@@ -73,6 +76,7 @@ func (c Config) Validate() error {
 	if c.MemoryMiB < 0 || c.CPUMilli < 0 {
 		bad("memory_mib is %d and cpu_milli %d; neither may be negative", c.MemoryMiB, c.CPUMilli)
 	}
+	checkLabels(bad, c)
 	if c.Registry == "" {
 		bad("registry: name its host:port")
 	}
@@ -89,6 +93,20 @@ func (c Config) Validate() error {
 func checkAddr(bad func(string, ...any), field, addr string) {
 	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
 		bad("%s: %q is not host:port", field, addr)
+	}
+}
+
+// checkLabels refuses words that no app could ask for.
+func checkLabels(bad func(string, ...any), c Config) {
+	for field, words := range map[string][]string{"zone": {c.Zone}, "pool": {c.Pool}, "labels": c.Labels} {
+		for _, w := range words {
+			if (w != "" || field == "labels") && !model.CheckLabel(w) {
+				bad("%s: %q is not a word of letters, digits and ._=/- of at most 63", field, w)
+			}
+		}
+	}
+	if len(c.Labels) > model.MaxLabels {
+		bad("labels: %d are too many; at most %d may be", len(c.Labels), model.MaxLabels)
 	}
 }
 

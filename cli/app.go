@@ -75,7 +75,7 @@ func (s *session) printApp(a api.App, in api.Instances) error {
 	err := facts(s.out, "app", a.Name, "state", a.State, "url", a.URL, "domains", strings.Join(a.Domains, " "), "team", a.Team,
 		"release", release, "runtime", a.Runtime, "instances", fmt.Sprintf("%d ready of %d wanted", a.Ready, a.Instances),
 		"size", memory(a.MemoryMiB)+", cpu "+cores(a.CPUMilli), "port", strconv.Itoa(a.Port), "health", a.Health,
-		"env", strings.Join(a.EnvNames, " "), "paused", ifTrue(a.Paused), "maintenance", ifTrue(a.Maintenance), "changed", when(a.UpdatedAt))
+		"env", strings.Join(a.EnvNames, " "), "paused", ifTrue(a.Paused), "maintenance", ifTrue(a.Maintenance), "singleton", ifTrue(a.Singleton), "placed on", strings.Join(a.Constraints, " "), "changed", when(a.UpdatedAt))
 	if err != nil || len(in.Items)+len(in.Pending) == 0 {
 		return err
 	}

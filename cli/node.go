@@ -19,9 +19,10 @@ var availabilities = map[string]model.Availability{"cordon": model.Cordoned, "un
 func (c *console) nodeCommands() []*cobra.Command {
 	return []*cobra.Command{
 		c.command(spec{use: "nodes", short: "List nodes and routers", example: "  dinp nodes", args: cobra.NoArgs, list: true, run: listNodes}),
-		c.command(spec{use: "node NODE [cordon|uncordon|drain]", short: "Show a node, or say what is wanted of it",
-			long:    "Show a node, or say what is wanted of it:\ncordon places nothing new there, drain also moves away what is there, uncordon takes either back.",
-			example: "  dinp node web3\n  dinp node web3 drain", args: cobra.RangeArgs(1, 2), complete: nodeThen("cordon", "uncordon", "drain"), list: true, run: node}),
+		c.command(spec{use: "node NODE [cordon|uncordon|drain|forget]", short: "Show a node, or say what is wanted of it",
+			long: "Show a node, or say what is wanted of it:\ncordon places nothing new there, drain also moves away what is there, uncordon takes either back;\n" +
+				"forget gives up a node that never returns: its instances count as gone.",
+			example: "  dinp node web3\n  dinp node web3 drain", args: cobra.RangeArgs(1, 2), complete: nodeThen("cordon", "uncordon", "drain", "forget"), list: true, run: node}),
 	}
 }
 
@@ -35,9 +36,9 @@ func listNodes(ctx context.Context, s *session, _ []string) error {
 	}
 	rows := make([][]string, len(n.Items))
 	for i, v := range n.Items {
-		rows[i] = []string{v.Name, v.Address, v.Zone, v.Status, v.Availability, strconv.Itoa(v.Instances), used(v), v.Message}
+		rows[i] = []string{v.Name, v.Address, v.Zone, v.Pool, strings.Join(v.Labels, " "), v.Status, v.Availability, strconv.Itoa(v.Instances), used(v), v.Message}
 	}
-	if err := table(s.out, []string{"NODE", "ADDRESS", "ZONE", "STATUS", "AVAILABILITY", "INSTANCES", "MEMORY RESERVED", "NOTE"}, rows); err != nil {
+	if err := table(s.out, []string{"NODE", "ADDRESS", "ZONE", "POOL", "LABELS", "STATUS", "AVAILABILITY", "INSTANCES", "MEMORY RESERVED", "NOTE"}, rows); err != nil {
 		return err
 	}
 	if len(n.Routers) > 0 {
@@ -63,14 +64,25 @@ func node(ctx context.Context, s *session, args []string) error {
 	if len(args) == 1 {
 		return s.printNode(n)
 	}
+	if args[1] == "forget" {
+		return s.forgetNode(ctx, n)
+	}
 	want, ok := availabilities[args[1]]
 	if !ok {
-		return usage(s.cmd, fmt.Errorf("say cordon, uncordon or drain, not %q", args[1]))
+		return usage(s.cmd, fmt.Errorf("say cordon, uncordon, drain or forget, not %q", args[1]))
 	}
 	if err := s.api.call(ctx, http.MethodPatch, at("nodes", n.ID), api.EditNode{Availability: string(want)}, nil); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.err, "node %s is %s\n", n.Name, want)
+	return nil
+}
+
+func (s *session) forgetNode(ctx context.Context, n api.Node) error {
+	if err := s.api.call(ctx, http.MethodDelete, at("nodes", n.ID), nil, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.err, "node %s is forgotten; its %d instances are replaced\n", n.Name, n.Instances)
 	return nil
 }
 
@@ -82,7 +94,7 @@ func (s *session) printNode(n api.Node) error {
 	if n.CPUReservedMilli == 0 {
 		cpu = "0"
 	}
-	return facts(s.out, "node", n.Name, "id", n.ID, "address", n.Address, "zone", n.Zone, "status", n.Status, "availability", n.Availability,
+	return facts(s.out, "node", n.Name, "id", n.ID, "address", n.Address, "zone", n.Zone, "pool", n.Pool, "labels", strings.Join(n.Labels, " "), "status", n.Status, "availability", n.Availability,
 		"instances", strconv.Itoa(n.Instances), "memory reserved", used(n), "cores reserved", cpu+" of "+cores(n.CPUMilli),
 		"heard", when(n.HeardAt), "docker", n.Docker, "version", n.Version, "note", n.Message)
 }

@@ -197,8 +197,12 @@ func TestRights_OfRolesOverTheAPI(t *testing.T) {
 		{"POST", "/apps/shop/scale", `{"instances":2}`, "NDD.."},
 		{"PATCH", "/apps/shop", `{"paused":true}`, "NDD.."},
 		{"POST", "/apps/shop/domains", `{"host":"a.example"}`, "NDD.."},
+		{"PATCH", "/apps/shop", `{"constraints":["zone==a"]}`, "NDD.."},
+		{"PATCH", "/apps/shop", `{"singleton":false}`, "NDD.."},
 		{"DELETE", "/apps/shop", nil, "NDDD."},
 		{"PATCH", "/nodes/n1", `{"availability":"cordoned"}`, "DDDDD"},
+		{"DELETE", "/nodes/n1", nil, "DDDDD"},
+		{"PUT", "/pools/default", `{"policy":"spread"}`, "DDDDD"},
 		{"GET", "/audit", nil, "DDDDD"},
 		{"POST", "/apps/gone/undelete", nil, "DDDDD"},
 	} {

@@ -212,11 +212,14 @@ func (h history) app() api.App {
 	a, r := h.of, h.releases[h.of.ReleaseID]
 	return api.App{
 		Name: a.Name, Release: h.version(a.ReleaseID), Serving: h.version(h.serving), Instances: a.Instances,
-		Paused: a.Paused, Maintenance: a.Maintenance, Generation: a.Generation,
+		Paused: a.Paused, Maintenance: a.Maintenance, Singleton: a.Singleton, Constraints: constraintsOut(a.Constraints), Generation: a.Generation,
 		Runtime: r.Spec.Runtime, MemoryMiB: r.Spec.MemoryMiB, CPUMilli: r.Spec.CPUMilli, Port: r.Spec.Port, Health: r.Spec.Health,
 		EnvNames: envNames(r.Spec), Deployment: h.deployment(a.ReleaseID), CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 }
+
+// constraintsOut is never nil, so that JSON has [].
+func constraintsOut(c model.Constraints) []string { return append([]string{}, c.List()...) }
 
 func envNames(s model.Spec) []string {
 	names := slices.Sorted(maps.Keys(s.Env))

@@ -39,6 +39,21 @@ func (d *Dash) patchNode(c *gin.Context) {
 	})
 }
 
+func (d *Dash) deleteNode(c *gin.Context) {
+	d.replyDone(c, d.ForgetNode(c.Request.Context(), actorOf(c), c.Param("node")))
+}
+
+func (d *Dash) getPools(c *gin.Context) {
+	v, err := d.Pools(c.Request.Context(), actorOf(c))
+	d.reply(c, http.StatusOK, v, err)
+}
+
+func (d *Dash) putPool(c *gin.Context) {
+	handleBody(d, c, http.StatusOK, func(in api.Pool) (api.Pool, error) {
+		return d.SetPool(c.Request.Context(), actorOf(c), c.Param("pool"), in.Policy)
+	})
+}
+
 func (d *Dash) getVersion(c *gin.Context) {
 	c.JSON(http.StatusOK, d.Version())
 }

@@ -132,3 +132,58 @@ func TestNodes_StoredAndObserved(t *testing.T) {
 	r.refused(model.CodeNotFound, "PATCH", "/nodes/n9", r.admin, api.EditNode{Availability: "active"})
 	r.refused(model.CodeConflict, "PATCH", "/nodes/twin", r.admin, api.EditNode{Availability: "active"})
 }
+
+func TestForgetNode_OnlyOneThatIsAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t))
+	if err := r.store.Apply(t.Context(), r.lease, store.Control{Nodes: []model.Node{{ID: "n1", Name: "web1"}, {ID: "n2", Name: "web2", Pool: "big", Labels: []string{"ssd"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	r.leads.set(func() {
+		r.leads.roster = &pb.NodesReply{Nodes: []*pb.NodeState{{Id: "n1", Status: "unknown", Connected: true}, {Id: "n2", Status: "lost"}}}
+	})
+	r.refused(model.CodeConflict, "DELETE", "/nodes/web1", r.admin, nil)
+	do[any](r, 204, "DELETE", "/nodes/web2", r.admin, nil)
+	if n := do[api.Node](r, 200, "GET", "/nodes/web2", r.admin, nil); n.Availability != "forgotten" || n.Pool != "big" || len(n.Labels) != 1 {
+		t.Errorf("forgotten: %+v", n)
+	}
+	if n := do[api.Node](r, 200, "GET", "/nodes/web1", r.admin, nil); n.Availability != "active" || n.Pool != "default" || !n.Connected {
+		t.Errorf("refused, and yet: %+v", n)
+	}
+	r.leads.set(func() { r.leads.follows = "not the leader; the leader is at " })
+	r.refused(model.CodeNoLeader, "DELETE", "/nodes/web1", r.admin, nil) // nobody can tell whether it is connected
+}
+
+func TestPools_AreThoseOfNodesAndPeople(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t))
+	if err := r.store.Apply(t.Context(), r.lease, store.Control{Nodes: []model.Node{{ID: "n1", Name: "web1"}, {ID: "n2", Name: "web2", Pool: "big"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if p := do[api.Pool](r, 200, "PUT", "/pools/big", r.admin, api.Pool{Policy: "binpack"}); p.Nodes != 1 || p.Policy != "binpack" {
+		t.Errorf("set: %+v", p)
+	}
+	r.refused(model.CodeBadRequest, "PUT", "/pools/big", r.admin, api.Pool{Policy: "random"})
+	all := do[api.Page[api.Pool]](r, 200, "GET", "/pools", r.user("vic", ""), nil)
+	if len(all.Items) != 2 || all.Items[0] != (api.Pool{Name: "big", Policy: "binpack", Nodes: 1}) || all.Items[1] != (api.Pool{Name: "default", Policy: "spread", Nodes: 1}) {
+		t.Errorf("pools: %+v", all)
+	}
+	if !strings.Contains(r.leads.nudges(), "nodes") {
+		t.Error("the leader was not told")
+	}
+}
+
+func TestPatchApp_ConstraintsAndSingleton(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t))
+	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
+	a := do[api.App](r, 200, "PATCH", "/apps/shop", r.admin, `{"constraints":["zone==a","label==ssd"],"singleton":true}`)
+	if len(a.Constraints) != 2 || a.Constraints[0] != "label==ssd" || !a.Singleton {
+		t.Errorf("patched: %+v", a)
+	}
+	r.refused(model.CodeBadConstraint, "PATCH", "/apps/shop", r.admin, `{"constraints":["colour==red"]}`)
+	r.refused(model.CodeBadSize, "POST", "/apps/shop/scale", r.admin, `{"instances":2}`)
+	if a = do[api.App](r, 200, "PATCH", "/apps/shop", r.admin, `{"constraints":[]}`); a.Constraints == nil || len(a.Constraints) != 0 {
+		t.Errorf("dropped: %+v", a.Constraints)
+	}
+}

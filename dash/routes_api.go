@@ -133,6 +133,9 @@ func (d *Dash) watchEndpoints() []endpoint {
 		{method: "GET", path: "/nodes", handle: d.getNodes, summary: "List nodes and routers", answer: api.Nodes{}},
 		{method: "GET", path: "/nodes/:node", handle: d.getNode, summary: "Tell a node, by name or ID", answer: api.Node{}},
 		{method: "PATCH", path: "/nodes/:node", handle: d.patchNode, summary: "Cordon, drain or activate a node", body: api.EditNode{}, answer: api.Node{}},
+		{method: "DELETE", path: "/nodes/:node", handle: d.deleteNode, summary: "Forget a node that never returns", status: 204},
+		{method: "GET", path: "/pools", handle: d.getPools, summary: "List the pools of nodes", answer: api.Page[api.Pool]{}},
+		{method: "PUT", path: "/pools/:pool", handle: d.putPool, summary: "Say how a pool is filled: spread or binpack", body: api.Pool{}, answer: api.Pool{}},
 		{method: "GET", path: "/version", handle: d.getVersion, summary: "Tell the version, and where apps answer", answer: api.Version{}, open: true},
 		{method: "GET", path: "/openapi.json", handle: d.getOpenAPI, summary: "Describe this API", answer: map[string]any{}, open: true},
 	}

@@ -112,8 +112,15 @@ func (d *Dash) EditApp(ctx context.Context, actor model.Actor, name string, in a
 	if err := checkRequest(req); err != nil {
 		return api.App{}, err // before the first of two transactions, not between them
 	}
-	if in.Instances != nil || in.Paused != nil || in.Maintenance != nil {
-		edit := store.AppEdit{Instances: in.Instances, Paused: in.Paused, Maintenance: in.Maintenance}
+	if hasEdit(in) {
+		edit := store.AppEdit{Instances: in.Instances, Paused: in.Paused, Maintenance: in.Maintenance, Singleton: in.Singleton}
+		if in.Constraints != nil {
+			c, err := model.ParseConstraints(*in.Constraints)
+			if err != nil {
+				return api.App{}, err
+			}
+			edit.Constraints = &c
+		}
 		if app, err = d.store.EditApp(ctx, app.ID, in.Generation, edit, actor); err != nil {
 			return api.App{}, err
 		}
@@ -132,6 +139,13 @@ func (d *Dash) EditApp(ctx context.Context, actor model.Actor, name string, in a
 	return d.describeApp(ctx, app)
 }
 
+// hasEdit reports whether something of the app itself is to be changed.
+func hasEdit(in api.EditApp) bool { return in.Instances != nil || configures(in) }
+
+func configures(in api.EditApp) bool {
+	return in.Paused != nil || in.Maintenance != nil || in.Singleton != nil || in.Constraints != nil
+}
+
 func hasSettings(in api.EditApp) bool {
 	return in.MemoryMiB != nil || in.CPUMilli != nil || in.Port != nil || in.Health != nil
 }
@@ -145,12 +159,12 @@ func (d *Dash) mayEdit(ctx context.Context, actor model.Actor, app model.App, in
 			return err
 		}
 	}
-	if hasSettings(in) || in.Paused != nil || in.Maintenance != nil {
+	if hasSettings(in) || configures(in) {
 		return d.may(ctx, actor, policy.Configure, app.TeamID, app)
 	}
 	if in.Instances == nil {
 		return model.E(model.CodeBadRequest, "nothing to change: the body names no setting").
-			WithNext("send one of instances, paused, maintenance, memory_mib, cpu_milli, port, health")
+			WithNext("send one of instances, paused, maintenance, singleton, constraints, memory_mib, cpu_milli, port, health")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package dash
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/dinp/dinp/common/api"
@@ -45,13 +46,13 @@ func (d *Dash) Nodes(ctx context.Context, actor model.Actor) (api.Nodes, error) 
 // latter nothing is concluded.
 func nodeOut(n model.Node, s *pb.NodeState) api.Node {
 	out := api.Node{
-		ID: n.ID, Name: n.Name, Address: n.Address, Zone: n.Zone, Status: string(model.NodeUnknown), Availability: string(n.Availability),
+		ID: n.ID, Name: n.Name, Address: n.Address, Zone: n.Zone, Pool: cmp.Or(n.Pool, model.DefaultPool), Labels: n.Labels, Status: string(model.NodeUnknown), Availability: string(n.Availability),
 		MemoryMiB: n.MemoryMiB, CPUMilli: n.CPUMilli, HeardAt: n.SeenAt, Message: liveUnavailable,
 	}
 	if s == nil {
 		return out
 	}
-	out.Status, out.Message = s.GetStatus(), s.GetMessage()
+	out.Status, out.Message, out.Connected = s.GetStatus(), s.GetMessage(), s.GetConnected()
 	out.MemoryMiB, out.CPUMilli = s.GetMemoryMib(), s.GetCpuMilli()
 	out.MemoryReservedMiB, out.CPUReservedMilli = s.GetMemoryReservedMib(), s.GetCpuReservedMilli()
 	out.Instances, out.HeardAt = int(s.GetInstances()), wire.Time(s.GetHeardMs())
@@ -103,4 +104,32 @@ func (d *Dash) EditNode(ctx context.Context, actor model.Actor, node string, in 
 	d.leader.nudge(ctx, true)
 	n.Availability = in.Availability
 	return n, nil
+}
+
+// ForgetNode gives up a node that never returns: its instances count as gone and
+// are replaced, its row goes, its agent is refused. One that is connected is
+// drained instead, and so is one that nobody can tell of.
+func (d *Dash) ForgetNode(ctx context.Context, actor model.Actor, node string) error {
+	if err := d.mayPlatform(ctx, actor, policy.EditNodes); err != nil {
+		return err
+	}
+	live, err := d.leader.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := d.Node(ctx, actor, node)
+	if err != nil {
+		return err
+	}
+	for _, s := range live.GetNodes() {
+		if s.GetId() == n.ID && s.GetConnected() {
+			return model.E(model.CodeConflict, "node %s is connected: only one that never returns is forgotten", n.Name).
+				WithNext("move its %d instances away first: dinp node %s drain; then stop its agent", n.Instances, n.Name)
+		}
+	}
+	if err := d.store.SetAvailability(ctx, n.ID, model.Forgotten, actor); err != nil {
+		return err
+	}
+	d.leader.nudge(ctx, true)
+	return nil
 }

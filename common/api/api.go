@@ -32,6 +32,8 @@ type App struct {
 	Ready       int         `json:"ready"`     // routed
 	Paused      bool        `json:"paused"`
 	Maintenance bool        `json:"maintenance"`
+	Singleton   bool        `json:"singleton"`   // at most one instance, at any time
+	Constraints []string    `json:"constraints"` // on nodes: zone==a, label==ssd, pool==big, per-node==1
 	Generation  int64       `json:"generation"`
 	State       string      `json:"state"` // one sentence
 	Domains     []string    `json:"domains"`
@@ -55,15 +57,17 @@ type CreateApp struct {
 // EditApp is the body of PATCH /apps/{app}; nil fields stay. Generation is the one
 // the caller saw; 0 takes any.
 type EditApp struct {
-	Generation  int64   `json:"generation,omitempty"`
-	Instances   *int    `json:"instances,omitempty"`
-	Paused      *bool   `json:"paused,omitempty"`
-	Maintenance *bool   `json:"maintenance,omitempty"`
-	MemoryMiB   *int64  `json:"memory_mib,omitempty"` // this and those below make a new release
-	CPUMilli    *int64  `json:"cpu_milli,omitempty"`
-	Port        *int    `json:"port,omitempty"`
-	Health      *string `json:"health,omitempty"`
-	Note        string  `json:"note,omitempty"`
+	Generation  int64     `json:"generation,omitempty"`
+	Instances   *int      `json:"instances,omitempty"`
+	Paused      *bool     `json:"paused,omitempty"`
+	Maintenance *bool     `json:"maintenance,omitempty"`
+	Singleton   *bool     `json:"singleton,omitempty"`
+	Constraints *[]string `json:"constraints,omitempty"` // all of them; [] drops them
+	MemoryMiB   *int64    `json:"memory_mib,omitempty"`  // this and those below make a new release
+	CPUMilli    *int64    `json:"cpu_milli,omitempty"`
+	Port        *int      `json:"port,omitempty"`
+	Health      *string   `json:"health,omitempty"`
+	Note        string    `json:"note,omitempty"`
 }
 
 // Scale is the body of POST /apps/{app}/scale. Instances is a pointer so that a
@@ -299,6 +303,9 @@ type Node struct {
 	Name              string    `json:"name"`
 	Address           string    `json:"address"`
 	Zone              string    `json:"zone,omitempty"`
+	Pool              string    `json:"pool,omitempty"`
+	Labels            []string  `json:"labels,omitempty"`
+	Connected         bool      `json:"connected"`
 	Status            string    `json:"status"`
 	Availability      string    `json:"availability"`
 	MemoryMiB         int64     `json:"memory_mib"`
@@ -315,6 +322,13 @@ type Node struct {
 // EditNode is the body of PATCH /nodes/{node}.
 type EditNode struct {
 	Availability string `json:"availability"` // active, cordoned, draining
+}
+
+// Pool is how nodes of one name are filled, and the body of PUT /pools/{pool}.
+type Pool struct {
+	Name   string `json:"name"`
+	Policy string `json:"policy"` // spread or binpack
+	Nodes  int    `json:"nodes"`
 }
 
 // Router is one router as it last reported.

@@ -16,6 +16,8 @@ type App struct {
 	Instances   int
 	Paused      bool // keep what runs as it is; plan nothing new
 	Maintenance bool // routers answer with the maintenance page
+	Singleton   bool // at most one instance, at any time (R11): also where a node is cut off
+	Constraints Constraints
 	Generation  int64
 	CreatedAt   time.Time
 	UpdatedAt   time.Time

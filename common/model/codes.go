@@ -56,6 +56,12 @@ const (
 	CodeSourceLimit  Code = "D179" // router: too many requests from one address
 )
 
+// The codes of where instances may run.
+const (
+	CodeBadConstraint Code = "D147" // a constraint cannot be read
+	CodeNoMatch       Code = "D148" // no node meets the app's constraints
+)
+
 // The codes of sources, provenance and room.
 const (
 	CodeBadSource     Code = "D187" // the address may not be fetched from
@@ -78,6 +84,7 @@ var kinds = map[Code]Kind{
 	CodeBuildFailed: Failed, CodeBuildStopped: Failed, CodeNoImage: Invalid, CodeRegistryAway: Unavailable,
 	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
 	CodeCrashed: Failed, CodePullFailed: Failed, CodeSuperseded: Failed, CodeStartFailed: Failed,
+	CodeBadConstraint: Invalid, CodeNoMatch: Failed,
 	CodeNoLeader: Unavailable, CodeNoSuchHost: NotFound, CodeNoReady: Unavailable, CodeBadGateway: Unavailable,
 	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable,
 	CodeBadRouting: Invalid, CodeTooBusy: Unavailable, CodeRateLimited: Unavailable, CodeNotFromHere: Denied,

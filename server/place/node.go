@@ -13,7 +13,7 @@ import (
 )
 
 // DefaultPool is the pool of nodes and apps that name none.
-const DefaultPool = "default"
+const DefaultPool = model.DefaultPool
 
 // Policy says how a pool is filled.
 type Policy uint8
@@ -63,7 +63,7 @@ type Request struct {
 }
 
 // MaxLabels is how many labels a request may ask for.
-const MaxLabels = 8
+const MaxLabels = model.MaxLabels
 
 // Seed is the FNV-1a hash of a name.
 func Seed(name string) uint64 {

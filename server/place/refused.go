@@ -193,10 +193,14 @@ func (r *Refused) Error() *model.Error {
 	return e.WithNext("%s", r.next())
 }
 
-// code tells want of room from want of nodes that may be used at all.
+// code tells want of room from nodes that do not match, and from want of nodes
+// that may be used at all.
 func (r *Refused) code() model.Code {
-	if r.Of("short of memory")+r.Of("short of CPU") > 0 {
+	switch {
+	case r.Of("short of memory")+r.Of("short of CPU") > 0:
 		return model.CodeNoMemory
+	case r.Of("in another zone")+r.Of("in another pool")+r.Of("without the label")+r.Of("full of this app") > 0:
+		return model.CodeNoMatch
 	}
 	return model.CodeNoNode
 }
@@ -214,9 +218,9 @@ func (r *Refused) next() string {
 	case alone["cordoned"] > 0:
 		return fmt.Sprintf("take a node back that would fit: dinp node %s uncordon", r.missing("cordoned"))
 	case alone["in another zone"]+alone["in another pool"]+alone["without the label"] > 0:
-		return "loosen the app's constraints (dinp scale APP N --constraint), or add a node that meets them"
+		return "loosen the app's constraints (dinp place APP any drops them), or add a node that meets them"
 	case alone["full of this app"] > 0:
-		return "allow more instances on one node, or add a node"
+		return "allow more instances on one node (dinp place APP per-node==N), or add a node"
 	case r.Of("short of memory")+r.Of("short of CPU") > 0:
 		return "ask for less memory (--memory), scale another app down, or add a node; dinp nodes shows what is reserved"
 	}

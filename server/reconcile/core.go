@@ -59,10 +59,11 @@ type Core struct {
 	awaiting map[string]bool // apps whose next step waits for routers
 	unrouted map[string]bool // apps whose routes are not known yet in this term
 
-	view0  place.View // reused
-	reload bool       // memory and database may differ: read it all again
-	swept  time.Time  // last successful sweep
-	open   bool       // the whole route table was handed to the publisher
+	view0  place.View      // reused
+	packed map[string]bool // pools that are packed, by name
+	reload bool            // memory and database may differ: read it all again
+	swept  time.Time       // last successful sweep
+	open   bool            // the whole route table was handed to the publisher
 }
 
 // orphan is an instance that a node has and nobody wants.

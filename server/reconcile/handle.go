@@ -62,6 +62,7 @@ func (c *Core) opened(s dispatch.Session, h *pb.Hello, now time.Time) {
 	n.session = s
 	is := n.Node.Node
 	is.Name, is.Address, is.Zone = h.GetName(), h.GetAddress(), h.GetZone()
+	is.Pool, is.Labels = h.GetPool(), h.GetLabels()
 	is.MemoryMiB, is.CPUMilli, is.SeenAt = h.GetMemoryMib(), h.GetCpuMilli(), now
 	c.cluster.Describe(n.Node, is)
 	n.Version, n.Docker, n.BootID = h.GetVersion(), h.GetDockerVersion(), h.GetBootId()

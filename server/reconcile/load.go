@@ -87,6 +87,7 @@ func (c *Core) takeWorld(w store.World) {
 // has no rows: it is dropped, with its routes.
 func (c *Core) takeWish(w store.Wish) {
 	c.want(w.Availabilities)
+	c.fill(w.Pools)
 	domains := map[string][]string{}
 	for _, d := range w.Domains {
 		domains[d.AppID] = append(domains[d.AppID], d.Host)

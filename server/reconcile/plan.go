@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
-	"github.com/dinp/dinp/server/place"
 	"github.com/dinp/dinp/server/plan"
 	"github.com/dinp/dinp/sql/store"
 )
@@ -194,7 +193,7 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 			c.swept = time.Time{} // it will be read in the next sweep
 			continue
 		}
-		req := place.Request{MemoryMiB: rel.Spec.MemoryMiB, CPUMilli: rel.Spec.CPUMilli, Avoid: s.Avoid, Seed: place.Seed(a.ID)}
+		req := request(a, rel.Spec, s.Avoid)
 		c.lookFrom(d, s.ReleaseID)
 		at, refused := c.index.Pick(&req, &c.view0)
 		if at < 0 {

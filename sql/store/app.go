@@ -10,12 +10,12 @@ import (
 	"github.com/dinp/dinp/common/model"
 )
 
-const appColumns = `id, name, team_id, release_id, instances, paused, maintenance, generation, created_ms, updated_ms, deleted_ms`
+const appColumns = `id, name, team_id, release_id, instances, paused, maintenance, singleton, placement, generation, created_ms, updated_ms, deleted_ms`
 
 func scanApp(r scanner) (model.App, error) {
 	var a model.App
 	var created, updated, deleted int64
-	err := r.Scan(&a.ID, &a.Name, &a.TeamID, &a.ReleaseID, &a.Instances, &a.Paused, &a.Maintenance, &a.Generation, &created, &updated, &deleted)
+	err := r.Scan(&a.ID, &a.Name, &a.TeamID, &a.ReleaseID, &a.Instances, &a.Paused, &a.Maintenance, &a.Singleton, &a.Constraints, &a.Generation, &created, &updated, &deleted)
 	a.CreatedAt, a.UpdatedAt, a.DeletedAt = fromMS(created), fromMS(updated), fromMS(deleted)
 	return a, err
 }
@@ -77,6 +77,8 @@ type AppEdit struct {
 	Instances   *int
 	Paused      *bool
 	Maintenance *bool
+	Singleton   *bool
+	Constraints *model.Constraints
 }
 
 // EditApp changes an app's desired state. generation is the one the caller saw,
@@ -100,6 +102,15 @@ func (s *Store) EditApp(ctx context.Context, appID string, generation int64, e A
 		if e.Maintenance != nil {
 			app.Maintenance = *e.Maintenance
 		}
+		if e.Singleton != nil {
+			app.Singleton = *e.Singleton
+		}
+		if e.Constraints != nil {
+			app.Constraints = *e.Constraints
+		}
+		if err := model.CheckSingleton(app.Singleton, app.Instances); err != nil {
+			return err
+		}
 		if app == before {
 			return nil
 		}
@@ -118,13 +129,24 @@ func describeEdit(a, b model.App) (verb, text string) {
 		return "app.scale", fmt.Sprintf("instances %d → %d", a.Instances, b.Instances)
 	case a.Maintenance != b.Maintenance:
 		return "app.maintenance", "maintenance " + onOff(b.Maintenance)
+	case a.Singleton != b.Singleton:
+		return "app.singleton", "singleton " + onOff(b.Singleton)
+	case a.Constraints != b.Constraints:
+		return "app.place", fmt.Sprintf("constraints %s → %s", orAny(a.Constraints), orAny(b.Constraints))
 	default:
 		return "app.pause", "paused " + onOff(b.Paused)
 	}
 }
 
 func desired(a model.App) map[string]any {
-	return map[string]any{"instances": a.Instances, "paused": a.Paused, "maintenance": a.Maintenance, "release_id": a.ReleaseID}
+	return map[string]any{"instances": a.Instances, "paused": a.Paused, "maintenance": a.Maintenance, "singleton": a.Singleton, "constraints": a.Constraints, "release_id": a.ReleaseID}
+}
+
+func orAny(c model.Constraints) string {
+	if c == "" {
+		return "none"
+	}
+	return string(c)
 }
 
 func onOff(b bool) string {
@@ -159,9 +181,9 @@ func stale(app model.App, saw int64) error {
 
 // saveApp writes the desired state back iff nobody else did since it was read.
 func (t *tx) saveApp(ctx context.Context, app *model.App) error {
-	n, err := exec(ctx, t, `UPDATE apps SET release_id = ?, instances = ?, paused = ?, maintenance = ?, generation = ?, updated_ms = ?
+	n, err := exec(ctx, t, `UPDATE apps SET release_id = ?, instances = ?, paused = ?, maintenance = ?, singleton = ?, placement = ?, generation = ?, updated_ms = ?
 		WHERE id = ? AND generation = ? AND live = 1`,
-		app.ReleaseID, app.Instances, b2i(app.Paused), b2i(app.Maintenance), app.Generation+1, ms(t.now), app.ID, app.Generation)
+		app.ReleaseID, app.Instances, b2i(app.Paused), b2i(app.Maintenance), b2i(app.Singleton), string(app.Constraints), app.Generation+1, ms(t.now), app.ID, app.Generation)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,7 @@ type Wish struct {
 	Apps           []model.App // living ones, and deleted ones that may have instances left
 	Domains        []model.Domain
 	Availabilities map[string]model.Availability // by node ID
+	Pools          []Pool                        // that have a policy of their own
 }
 
 // Wish reads the desired state of all apps. Releases are read apart, by ID:
@@ -68,6 +69,9 @@ func (s *Store) Wish(ctx context.Context) (Wish, error) {
 			return err
 		}
 		if w.Domains, err = list(ctx, t, scanDomain, `SELECT host, app_id, created_ms FROM domains ORDER BY host`); err != nil {
+			return err
+		}
+		if w.Pools, err = pools(ctx, t); err != nil {
 			return err
 		}
 		_, err = list(ctx, t, func(r scanner) (struct{}, error) {

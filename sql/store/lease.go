@@ -93,12 +93,13 @@ type Control struct {
 	Deployments []model.Deployment
 	Slots       []Slot // Failures 0 deletes
 	Nodes       []model.Node
+	Forget      []string // node IDs; their instances go with Delete
 	Events      []model.Event
 }
 
 // Empty reports whether there is nothing to write.
 func (c Control) Empty() bool {
-	return len(c.Stop)+len(c.Role)+len(c.Insert)+len(c.Delete)+len(c.Deployments)+len(c.Slots)+len(c.Nodes)+len(c.Events) == 0
+	return len(c.Stop)+len(c.Role)+len(c.Insert)+len(c.Delete)+len(c.Deployments)+len(c.Slots)+len(c.Nodes)+len(c.Forget)+len(c.Events) == 0
 }
 
 // Apply writes a batch, or nothing: its first statement is the lease, so that a
@@ -141,6 +142,11 @@ func (t *tx) control(ctx context.Context, c Control) error {
 	}
 	for _, n := range c.Nodes {
 		if err := t.putNode(ctx, n); err != nil {
+			return err
+		}
+	}
+	for _, id := range c.Forget {
+		if err := t.dropNode(ctx, id); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"github.com/dinp/dinp/common/model"
 )
@@ -11,10 +12,14 @@ func (s *Store) Nodes(ctx context.Context) ([]model.Node, error) {
 	return list(ctx, s.db, func(r scanner) (model.Node, error) {
 		var n model.Node
 		var created, seen int64
-		err := r.Scan(&n.ID, &n.Name, &n.Address, &n.Zone, &n.MemoryMiB, &n.CPUMilli, &created, &seen, &n.Availability)
+		var labels string
+		err := r.Scan(&n.ID, &n.Name, &n.Address, &n.Zone, &n.Pool, &labels, &n.MemoryMiB, &n.CPUMilli, &created, &seen, &n.Availability)
+		if labels != "" {
+			n.Labels = strings.Fields(labels)
+		}
 		n.CreatedAt, n.SeenAt = fromMS(created), fromMS(seen)
 		return n, err
-	}, `SELECT n.id, n.name, n.address, n.zone, n.memory_mib, n.cpu_milli, n.created_ms, n.seen_ms, COALESCE(a.availability, 'active')
+	}, `SELECT n.id, n.name, n.address, n.zone, n.pool, n.labels, n.memory_mib, n.cpu_milli, n.created_ms, n.seen_ms, COALESCE(a.availability, 'active')
 		FROM nodes n LEFT JOIN availabilities a ON a.node_id = n.id ORDER BY n.name, n.id`)
 }
 
@@ -35,12 +40,19 @@ func (s *Store) SetAvailability(ctx context.Context, nodeID string, a model.Avai
 }
 
 func (t *tx) putNode(ctx context.Context, n model.Node) error {
-	rows, err := exec(ctx, t, `UPDATE nodes SET name = ?, address = ?, zone = ?, memory_mib = ?, cpu_milli = ?, seen_ms = ? WHERE id = ?`,
-		n.Name, n.Address, n.Zone, n.MemoryMiB, n.CPUMilli, ms(n.SeenAt), n.ID)
+	rows, err := exec(ctx, t, `UPDATE nodes SET name = ?, address = ?, zone = ?, pool = ?, labels = ?, memory_mib = ?, cpu_milli = ?, seen_ms = ? WHERE id = ?`,
+		n.Name, n.Address, n.Zone, n.Pool, strings.Join(n.Labels, " "), n.MemoryMiB, n.CPUMilli, ms(n.SeenAt), n.ID)
 	if err != nil || rows > 0 {
 		return err
 	}
-	_, err = t.ExecContext(ctx, `INSERT INTO nodes (id, name, address, zone, memory_mib, cpu_milli, created_ms, seen_ms) VALUES (?,?,?,?,?,?,?,?)`,
-		n.ID, n.Name, n.Address, n.Zone, n.MemoryMiB, n.CPUMilli, ms(t.now), ms(n.SeenAt))
+	_, err = t.ExecContext(ctx, `INSERT INTO nodes (id, name, address, zone, pool, labels, memory_mib, cpu_milli, created_ms, seen_ms) VALUES (?,?,?,?,?,?,?,?,?,?)`,
+		n.ID, n.Name, n.Address, n.Zone, n.Pool, strings.Join(n.Labels, " "), n.MemoryMiB, n.CPUMilli, ms(t.now), ms(n.SeenAt))
+	return err
+}
+
+// dropNode removes what is stored of a node that was forgotten. What people want
+// of it stays: it says that the node is not to come back by itself.
+func (t *tx) dropNode(ctx context.Context, id string) error {
+	_, err := t.ExecContext(ctx, `DELETE FROM nodes WHERE id = ?`, id)
 	return err
 }

@@ -175,6 +175,8 @@ type Hello struct {
 	LeaderId      string                 `protobuf:"bytes,9,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`  // whose epoch that was
 	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`                   // of the agent's program
 	DockerVersion string                 `protobuf:"bytes,11,opt,name=docker_version,json=dockerVersion,proto3" json:"docker_version,omitempty"`
+	Pool          string                 `protobuf:"bytes,12,opt,name=pool,proto3" json:"pool,omitempty"`     // nodes that are filled together; "" is the default one
+	Labels        []string               `protobuf:"bytes,13,rep,name=labels,proto3" json:"labels,omitempty"` // such as "ssd" or "disk=ssd"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -284,6 +286,20 @@ func (x *Hello) GetDockerVersion() string {
 		return x.DockerVersion
 	}
 	return ""
+}
+
+func (x *Hello) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Hello) GetLabels() []string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 // Sync is all an agent knows: instances in every phase, gone ones included
@@ -1423,7 +1439,7 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\x06report\x18\x04 \x01(\v2\x0f.dinp.v1.ReportH\x00R\x06report\x122\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x12.dinp.v1.HeartbeatH\x00R\theartbeat\x120\n" +
 	"\tlog_chunk\x18\x06 \x01(\v2\x11.dinp.v1.LogChunkH\x00R\blogChunkB\x06\n" +
-	"\x04body\"\xb2\x02\n" +
+	"\x04body\"\xde\x02\n" +
 	"\x05Hello\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x12\n" +
@@ -1437,7 +1453,9 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\tleader_id\x18\t \x01(\tR\bleaderId\x12\x18\n" +
 	"\aversion\x18\n" +
 	" \x01(\tR\aversion\x12%\n" +
-	"\x0edocker_version\x18\v \x01(\tR\rdockerVersion\"}\n" +
+	"\x0edocker_version\x18\v \x01(\tR\rdockerVersion\x12\x12\n" +
+	"\x04pool\x18\f \x01(\tR\x04pool\x12\x16\n" +
+	"\x06labels\x18\r \x03(\tR\x06labels\"}\n" +
 	"\x04Sync\x125\n" +
 	"\tinstances\x18\x01 \x03(\v2\x17.dinp.v1.InstanceStatusR\tinstances\x12\x1b\n" +
 	"\tdocker_ok\x18\x02 \x01(\bR\bdockerOk\x12!\n" +

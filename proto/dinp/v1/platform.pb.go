@@ -750,6 +750,9 @@ type NodeState struct {
 	Message           string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`                 // what is wrong with it
 	Version           string                 `protobuf:"bytes,14,opt,name=version,proto3" json:"version,omitempty"`
 	DockerVersion     string                 `protobuf:"bytes,15,opt,name=docker_version,json=dockerVersion,proto3" json:"docker_version,omitempty"`
+	Connected         bool                   `protobuf:"varint,16,opt,name=connected,proto3" json:"connected,omitempty"` // its agent has a session
+	Pool              string                 `protobuf:"bytes,17,opt,name=pool,proto3" json:"pool,omitempty"`
+	Labels            []string               `protobuf:"bytes,18,rep,name=labels,proto3" json:"labels,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -887,6 +890,27 @@ func (x *NodeState) GetDockerVersion() string {
 		return x.DockerVersion
 	}
 	return ""
+}
+
+func (x *NodeState) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *NodeState) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *NodeState) GetLabels() []string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 type RouterState struct {
@@ -1118,7 +1142,7 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\x05nodes\x18\x01 \x03(\v2\x12.dinp.v1.NodeStateR\x05nodes\x12.\n" +
 	"\arouters\x18\x02 \x03(\v2\x14.dinp.v1.RouterStateR\arouters\x12\x1b\n" +
 	"\tleader_id\x18\x03 \x01(\tR\bleaderId\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\"\xc7\x03\n" +
+	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\"\x91\x04\n" +
 	"\tNodeState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -1136,7 +1160,10 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\bheard_ms\x18\f \x01(\x03R\aheardMs\x12\x18\n" +
 	"\amessage\x18\r \x01(\tR\amessage\x12\x18\n" +
 	"\aversion\x18\x0e \x01(\tR\aversion\x12%\n" +
-	"\x0edocker_version\x18\x0f \x01(\tR\rdockerVersion\"\xa6\x01\n" +
+	"\x0edocker_version\x18\x0f \x01(\tR\rdockerVersion\x12\x1c\n" +
+	"\tconnected\x18\x10 \x01(\bR\tconnected\x12\x12\n" +
+	"\x04pool\x18\x11 \x01(\tR\x04pool\x12\x16\n" +
+	"\x06labels\x18\x12 \x03(\tR\x06labels\"\xa6\x01\n" +
 	"\vRouterState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x16\n" +

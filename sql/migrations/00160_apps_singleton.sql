@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE apps ADD COLUMN singleton INTEGER NOT NULL DEFAULT 0;
