@@ -16,15 +16,14 @@ type Response struct {
 	Close  bool  // the app will not use the connection again
 	Date   bool  // it has a Date
 
-	reason   []byte // the status line behind the version, with its space
-	line     int    // length of the status line
-	drops    drops
-	lengths  int
-	codings  int
-	bare     bool // some line ends in a bare LF
-	named    bool // Connection names other fields
-	minor    byte
-	upgrades bool
+	reason  []byte // the status line behind the version, with its space
+	line    int    // length of the status line
+	drops   drops
+	lengths int
+	codings int
+	bare    bool // some line ends in a bare LF
+	named   bool // Connection names other fields
+	minor   byte
 }
 
 // Parse reads a response's head from the beginning of b, unfolding lines in
