@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed *.sql
@@ -22,15 +21,19 @@ var files embed.FS
 // Apply brings the schema up to date. Several processes may call it at once:
 // on MySQL they take turns by a named lock, with SQLite there is one process.
 func Apply(ctx context.Context, db *sql.DB, mysql bool) error {
-	dialect, opts := goose.DialectSQLite3, []goose.ProviderOption{goose.WithVerbose(false), goose.WithAllowOutofOrder(true)}
-	if mysql {
-		dialect = goose.DialectMySQL
-		opts = append(opts, goose.WithSessionLocker(namedLock{}))
+	if !mysql {
+		return up(ctx, db, goose.DialectSQLite3)
+	}
+	return locked(ctx, db, func() error {
 		if err := binaryCollation(ctx, db); err != nil {
 			return err
 		}
-	}
-	p, err := goose.NewProvider(dialect, db, files, opts...)
+		return up(ctx, db, goose.DialectMySQL)
+	})
+}
+
+func up(ctx context.Context, db *sql.DB, dialect goose.Dialect) error {
+	p, err := goose.NewProvider(dialect, db, files, goose.WithVerbose(false), goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -58,24 +61,31 @@ func binaryCollation(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// namedLock lets one process at a time migrate a MySQL database. GET_LOCK is
-// good enough here: a migration is short, and its holder's death frees it.
-type namedLock struct{}
+const (
+	lockName = `CONCAT('dinp.', LEFT(DATABASE(), 50))`
+	lockWait = 60 // seconds
+)
 
-var _ lock.SessionLocker = namedLock{}
-
-func (namedLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+// locked lets one process at a time migrate a MySQL database. GET_LOCK is good
+// enough here: a migration is short, and its holder's death frees it. It is not
+// goose's own session lock, because goose looks for pending steps, and makes its
+// table of versions for that, before it asks for the lock.
+func locked(ctx context.Context, db *sql.DB, migrate func() error) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("lock for migration: %w", err)
+	}
+	defer conn.Close()
 	var got sql.NullInt64
-	if err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(CONCAT('dinp.', LEFT(DATABASE(), 50)), 60)`).Scan(&got); err != nil {
+	if err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(`+lockName+`, ?)`, lockWait).Scan(&got); err != nil {
 		return fmt.Errorf("lock for migration: %w", err)
 	}
 	if got.Int64 != 1 {
-		return fmt.Errorf("lock for migration: held by another process for 60s")
+		return fmt.Errorf("lock for migration: held by another process for %d s", lockWait)
 	}
-	return nil
-}
-
-func (namedLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, `SELECT RELEASE_LOCK(CONCAT('dinp.', LEFT(DATABASE(), 50)))`)
+	err = migrate()
+	if _, e := conn.ExecContext(context.WithoutCancel(ctx), `SELECT RELEASE_LOCK(`+lockName+`)`); e != nil && err == nil {
+		err = fmt.Errorf("unlock after migration: %w", e)
+	}
 	return err
 }

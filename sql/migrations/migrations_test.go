@@ -3,12 +3,14 @@ package migrations_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
+	"time"
 
 	_ "github.com/go-sql-driver/mysql" // the drivers under test
 	_ "modernc.org/sqlite"
@@ -66,6 +68,44 @@ func TestApply_ManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// A process that finds the table of versions made but empty, because another is
+// just making it, waits instead of taking it for broken.
+func TestApply_LooksAtNothingBeforeItsTurn(t *testing.T) {
+	t.Parallel()
+	dsn := testenv.MariaDB(t)
+	db := connect(t, "mysql", dsn)
+	first, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	run := func(query string) {
+		t.Helper()
+		if _, err := first.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(`SELECT GET_LOCK(CONCAT('dinp.', LEFT(DATABASE(), 50)), 1)`)
+	run(`CREATE TABLE goose_db_version (id SERIAL, version_id BIGINT NOT NULL, is_applied BOOLEAN NOT NULL, tstamp TIMESTAMP DEFAULT NOW())`)
+
+	applied := make(chan error, 1)
+	go func() { applied <- migrations.Apply(t.Context(), db, true) }()
+	testenv.Eventually(t, 20*time.Second, func() error {
+		var waiting int
+		err := first.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM information_schema.processlist
+			WHERE db = DATABASE() AND state = 'User lock'`).Scan(&waiting)
+		if err == nil && waiting != 1 {
+			err = fmt.Errorf("%d processes wait for the lock, want 1", waiting)
+		}
+		return err
+	})
+	run(`DROP TABLE goose_db_version`)
+	run(`SELECT RELEASE_LOCK(CONCAT('dinp.', LEFT(DATABASE(), 50)))`)
+	if err := <-applied; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestApply_NewTablesCompareBytes(t *testing.T) {
