@@ -162,7 +162,7 @@ func (a *agent) session(addr string) error {
 	}
 	a.mu.Lock()
 	a.stream, a.seq = stream, 0
-	a.send(&pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: &pb.Hello{NodeId: a.id, Name: a.id, Address: "127.0.0.1", MemoryMib: 4096, CpuMilli: 4000}}})
+	a.send(&pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: &pb.Hello{NodeId: a.id, Name: a.id, Address: "127.0.0.1", Labels: []string{"on=" + a.id}, MemoryMib: 4096, CpuMilli: 4000}}})
 	a.mu.Unlock()
 	for {
 		m, err := stream.Recv()
@@ -432,20 +432,25 @@ func (r *rig) bind(name, domain string) {
 
 // ready is how many instances of an app the leader holds for ready.
 func (r *rig) ready(addr, name string) (n int, err error) {
-	app, err := r.store.App(r.t.Context(), name)
-	if err != nil {
-		return 0, err
-	}
-	conn, err := dial(addr)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	reply, err := pb.NewPlatformClient(conn).App(r.t.Context(), &pb.AppRequest{AppId: app.ID})
+	reply, err := r.live(addr, name)
 	for _, i := range reply.GetInstances() {
 		if i.GetReady() {
 			n++
 		}
 	}
 	return n, err
+}
+
+// live is what the leader says of an app.
+func (r *rig) live(addr, name string) (*pb.AppReply, error) {
+	app, err := r.store.App(r.t.Context(), name)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return pb.NewPlatformClient(conn).App(r.t.Context(), &pb.AppRequest{AppId: app.ID})
 }

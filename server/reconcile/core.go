@@ -53,11 +53,12 @@ type Core struct {
 	looks *alarms // nodes whose status may change by time
 	wakes *alarms // apps whose plan changes by time
 
-	newNodes map[string]bool // said hello; their rows are to be written
-	dirty    map[string]bool // apps to plan
-	waiting  map[string]bool // apps with slots that wait, perhaps for room
-	awaiting map[string]bool // apps whose next step waits for routers
-	unrouted map[string]bool // apps whose routes are not known yet in this term
+	forgotten map[string]bool // nodes that people have given up, gone ones too
+	newNodes  map[string]bool // said hello; their rows are to be written
+	dirty     map[string]bool // apps to plan
+	waiting   map[string]bool // apps with slots that wait, perhaps for room
+	awaiting  map[string]bool // apps whose next step waits for routers
+	unrouted  map[string]bool // apps whose routes are not known yet in this term
 
 	view0  place.View      // reused
 	packed map[string]bool // pools that are packed, by name
@@ -79,7 +80,7 @@ func New(cfg Config, lease store.Lease, deps Deps) *Core {
 		cfg: cfg, deps: deps, lease: lease, began: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
 		nodes: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
 		releases: map[string]model.Release{}, orphans: map[string]orphan{}, owners: map[string]*app{}, looks: newAlarms(), wakes: newAlarms(),
-		newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
+		forgotten: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
 		reload: true,
 	}
 }

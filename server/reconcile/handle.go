@@ -55,6 +55,10 @@ func RoutesServed() dispatch.Event { return routesServed{} }
 
 // opened begins a session. Its instances are believed only after a sync.
 func (c *Core) opened(s dispatch.Session, h *pb.Hello, now time.Time) {
+	if c.forgotten[s.NodeID()] {
+		s.Close(errForgotten)
+		return
+	}
 	n := c.node(s.NodeID())
 	if n.session != nil {
 		n.session.Close(errReplaced)

@@ -91,7 +91,12 @@ func (c *Core) dirtyWaiting() {
 
 // want takes in what people want of nodes.
 func (c *Core) want(wanted map[string]model.Availability) {
-	for id := range wanted {
+	clear(c.forgotten)
+	for id, w := range wanted {
+		if w == model.Forgotten {
+			c.forgotten[id] = true
+			continue // perhaps there is nothing left of it but that
+		}
 		c.node(id)
 	}
 	for id, n := range c.nodes {

@@ -35,7 +35,7 @@ func (c *Core) planDirty(ctx context.Context, now time.Time) error {
 		}
 		ids = ids[n:]
 	}
-	return nil
+	return c.dropForgotten(ctx)
 }
 
 // planLot plans apps until there is enough to write, and returns how many.
@@ -241,7 +241,9 @@ func (c *Core) lookFrom(d *decided, releaseID string) {
 	}
 	if a.failuresOf == releaseID {
 		for id, n := range a.failedOn {
-			v.Fail(c.node(id).number, n)
+			if on := c.nodes[id]; on != nil {
+				v.Fail(on.number, n)
+			}
 		}
 	}
 	for _, reap := range d.plan.Reap { // not in failedOn before the plan is committed

@@ -122,6 +122,8 @@ var phantom = &model.Observed{Phase: model.PhaseGone, Gone: model.GoneLost, Mess
 // it.
 func (r *row) observed() *model.Observed {
 	switch {
+	case r.node.given():
+		return left
 	case r.seen.Known:
 		return &r.seen.Observed
 	case r.Role == model.Suspect && r.node.Synced:
