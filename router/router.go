@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,7 +77,7 @@ func New(cfg Config, log *slog.Logger) *Router {
 	r.intake = intake.New(intake.Config{ProxyFrom: loadBalancers, Header: cfg.Timeouts.ReadHeader, Sources: r.sources}, log)
 	r.proxy = proxy.New(proxy.Config{
 		TrustedProxies: trusted, Dial: cfg.Timeouts.Dial, ResponseHeader: cfg.Timeouts.ResponseHeader,
-		BackendIdle: cfg.Timeouts.BackendIdle, Done: r.done, Limited: r.limited,
+		BackendIdle: cfg.Timeouts.BackendIdle, Done: r.done, Limited: r.limited, HTTPSPort: r.httpsPort,
 	}, r.set, log)
 	r.guard = guard.New(guard.Config{Stall: cfg.Timeouts.ClientStall, MinRate: cfg.Limits.MinBodyRate}, r.proxy)
 	r.source = source.New(source.Config{Redis: cfg.Redis, Snapshot: cfg.Snapshot}, log, r.swap)
@@ -223,6 +224,18 @@ func (r *Router) closeListeners() {
 
 // Addr returns the address that serves traffic, once Listen has bound it.
 func (r *Router) Addr() string { return addrOf(r.traffic) }
+
+// httpsPort is where visitors reach HTTPS: 443 wherever else it is ended.
+func (r *Router) httpsPort() string {
+	port := strconv.Itoa(r.cfg.TLS.PublicPort)
+	if r.cfg.TLS.PublicPort == 0 {
+		_, port, _ = net.SplitHostPort(r.TLSAddr())
+	}
+	if port == "443" {
+		return ""
+	}
+	return port
+}
 
 // TLSAddr returns the address that serves HTTPS, and "" without it.
 func (r *Router) TLSAddr() string { return addrOf(r.secure) }

@@ -21,6 +21,7 @@ type Set struct {
 	lanes     map[string]*Lane     // by app host
 	open      []func(*Endpoint) Conns
 	retired   []func(*Endpoint)
+	left      []func(host string)
 	since     time.Time // origin of Now
 }
 
@@ -46,6 +47,10 @@ func (s *Set) Attach(open func(*Endpoint) Conns) Slot {
 // marked as gone and its idle connections are closed, and before Swap returns.
 // f must not block and must not call the Set. Call it before the first Swap.
 func (s *Set) OnRetire(f func(*Endpoint)) { s.retired = append(s.retired, f) }
+
+// OnLeave has f called with the host of every app that leaves the table, before
+// Swap returns. The conditions of OnRetire hold.
+func (s *Set) OnLeave(f func(host string)) { s.left = append(s.left, f) }
 
 // Now returns the time since the Set was made, by a monotonic clock.
 func (s *Set) Now() time.Duration { return time.Since(s.since) }
@@ -170,6 +175,9 @@ func (s *Set) Swap(t *table.Table) (gone []string) {
 		if now == nil {
 			delete(s.lanes, b.Host)
 			gone = append(gone, b.App)
+			for _, f := range s.left {
+				f(b.Host)
+			}
 		}
 	}
 	return gone

@@ -19,6 +19,9 @@ type refusal struct {
 	status     int
 	why        string
 	retryAfter string // seconds
+	location   string // of a redirect, which has no code
+	challenge  string // of a 401
+	last       bool   // the connection ends with it: the request was not read
 }
 
 var (
@@ -46,8 +49,14 @@ func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	case errors.Is(err, errNoReady):
 		x.refuse(p.noEndpoint(x))
+	case f == failLarge:
+		x.refuse(bodyTooLarge)
 	case f == failTimeout:
-		x.refuse(gatewaySlow)
+		out := gatewaySlow
+		if cause := attempt.timeout; cause != nil {
+			out.why = cause.Error()
+		}
+		x.refuse(out)
 	default:
 		out := badGateway
 		out.why = string(f)

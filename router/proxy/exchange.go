@@ -2,14 +2,19 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/dinp/dinp/router/access"
 	"github.com/dinp/dinp/router/balance"
+	"github.com/dinp/dinp/router/gate"
+	"github.com/dinp/dinp/router/rules"
 )
 
 // Record is what is known of a request when it has ended, for the access log
@@ -35,6 +40,12 @@ type exchange struct {
 	start   time.Time
 	at      balance.Claimed     // zero when nothing is claimed
 	tried   []*balance.Endpoint // failed before
+
+	rules   *rules.Rules    // of the app; nil: none
+	gate    *gate.Gate      // of the app, once its limits were asked
+	entered bool            // the gate counts it in
+	timed   context.Context // ends at the app's time-outs; nil: there are none
+	clock   clock
 }
 
 func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
@@ -54,6 +65,10 @@ type response struct {
 	status  int
 	bytes   int64
 	closing *atomic.Bool
+	clock   *clock       // of the app's idle time-out, or nil
+	gzips   bool         // the app wants text compressed, and the client accepts it
+	gzip    *gzip.Writer // the body is compressed by it, or nil
+	head    bool         // the answer to HEAD, which has no body
 }
 
 // WriteHeader notes the final status; 1xx may come before it.
@@ -63,6 +78,9 @@ func (w *response) WriteHeader(code int) {
 		h := w.Header()
 		if w.closing.Load() {
 			h.Set("Connection", "close")
+		}
+		if w.gzips && compressible(code, h) {
+			w.compress(h)
 		}
 		if _, ok := h["Content-Type"]; !ok {
 			h["Content-Type"] = nil // net/http must not guess what the app left open
@@ -75,6 +93,10 @@ func (w *response) WriteHeader(code int) {
 func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
+	}
+	w.clock.tick()
+	if w.gzip != nil {
+		return w.gzip.Write(b)
 	}
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
@@ -90,5 +112,5 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return c, rw, err
 }
 
-// Unwrap lets http.ResponseController reach Flush and the deadlines.
+// Unwrap lets http.ResponseController reach the deadlines.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

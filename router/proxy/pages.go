@@ -17,22 +17,32 @@ type text struct{ title, message, next string }
 // texts has one entry a code the router answers with, in every language.
 var texts = map[string]map[model.Code]text{
 	"en": {
-		model.CodeBadRequest:  {"This method is not served here", "The router does not open tunnels: CONNECT is refused.", "Ask for the address directly."},
-		model.CodeSourceLimit: {"Too many requests", "More requests come from your address than are served in this time.", "Wait a few seconds, then try again."},
-		model.CodeNoSuchHost:  {"No app answers at this address", "Nothing is deployed under this host name.", "Check the address for typing errors. If the app is yours, look at its domains in the dashboard."},
-		model.CodeNoReady:     {"The app is not ready", "It exists, but no instance of it takes requests at the moment.", "Try again in a few seconds."},
-		model.CodeBadGateway:  {"The app broke the connection", "It was asked, but gave no usable answer.", "Try again. If the app is yours, its log says more."},
-		model.CodeGatewaySlow: {"The app did not answer in time", "It was asked, and is still silent.", "Try again later. What you sent may have been carried out."},
-		model.CodeMaintenance: {"Down for maintenance", "The owner of this app has taken it out of service for a while.", "Come back later."},
+		model.CodeBadRequest:   {"This method is not served here", "The router does not open tunnels: CONNECT is refused.", "Ask for the address directly."},
+		model.CodeSourceLimit:  {"Too many requests", "More requests come from your address than are served in this time.", "Wait a few seconds, then try again."},
+		model.CodeNoSuchHost:   {"No app answers at this address", "Nothing is deployed under this host name.", "Check the address for typing errors. If the app is yours, look at its domains in the dashboard."},
+		model.CodeNoReady:      {"The app is not ready", "It exists, but no instance of it takes requests at the moment.", "Try again in a few seconds."},
+		model.CodeBadGateway:   {"The app broke the connection", "It was asked, but gave no usable answer.", "Try again. If the app is yours, its log says more."},
+		model.CodeGatewaySlow:  {"The app did not answer in time", "It was asked, and is still silent.", "Try again later. What you sent may have been carried out."},
+		model.CodeMaintenance:  {"Down for maintenance", "The owner of this app has taken it out of service for a while.", "Come back later."},
+		model.CodeTooBusy:      {"The app is busy", "It serves as many requests as its owner allows.", "Try again in a second."},
+		model.CodeRateLimited:  {"Too many requests", "More requests came than the owner of this app allows in this time.", "Wait a few seconds, then try again."},
+		model.CodeNotFromHere:  {"This app is not open to your address", "Its owner has named the addresses that may use it.", "Use the network it is meant for, or ask its owner."},
+		model.CodeNeedsLogin:   {"A name and a password are needed", "The owner of this app lets in only those who have them.", "Reload the page to be asked again."},
+		model.CodeBodyTooLarge: {"What you sent is too large", "It is past the size that the owner of this app allows.", "Send less at a time."},
 	},
 	"zh": {
-		model.CodeBadRequest:  {"不支持该方法", "路由器不建立隧道：CONNECT 请求被拒绝。", "请直接访问该地址。"},
-		model.CodeSourceLimit: {"请求过多", "来自您的地址的请求超过了允许的速率。", "请稍等几秒再试。"},
-		model.CodeNoSuchHost:  {"该地址没有应用", "此主机名下没有部署任何应用。", "请检查地址是否有误。如果这是您的应用，请在控制台查看它的域名。"},
-		model.CodeNoReady:     {"应用尚未就绪", "应用存在，但目前没有实例可以处理请求。", "请过几秒再试。"},
-		model.CodeBadGateway:  {"应用中断了连接", "请求已转发，但没有得到可用的回应。", "请重试。如果这是您的应用，请查看它的日志。"},
-		model.CodeGatewaySlow: {"应用未及时响应", "请求已转发，但应用一直没有回应。", "请稍后再试。您提交的操作可能已经执行。"},
-		model.CodeMaintenance: {"维护中", "应用的所有者已将其暂时下线。", "请稍后再来。"},
+		model.CodeBadRequest:   {"不支持该方法", "路由器不建立隧道：CONNECT 请求被拒绝。", "请直接访问该地址。"},
+		model.CodeSourceLimit:  {"请求过多", "来自您的地址的请求超过了允许的速率。", "请稍等几秒再试。"},
+		model.CodeNoSuchHost:   {"该地址没有应用", "此主机名下没有部署任何应用。", "请检查地址是否有误。如果这是您的应用，请在控制台查看它的域名。"},
+		model.CodeNoReady:      {"应用尚未就绪", "应用存在，但目前没有实例可以处理请求。", "请过几秒再试。"},
+		model.CodeBadGateway:   {"应用中断了连接", "请求已转发，但没有得到可用的回应。", "请重试。如果这是您的应用，请查看它的日志。"},
+		model.CodeGatewaySlow:  {"应用未及时响应", "请求已转发，但应用一直没有回应。", "请稍后再试。您提交的操作可能已经执行。"},
+		model.CodeMaintenance:  {"维护中", "应用的所有者已将其暂时下线。", "请稍后再来。"},
+		model.CodeTooBusy:      {"应用繁忙", "正在处理的请求已达到应用所有者允许的上限。", "请稍后一秒再试。"},
+		model.CodeRateLimited:  {"请求过多", "请求超过了应用所有者允许的速率。", "请稍等几秒再试。"},
+		model.CodeNotFromHere:  {"此应用不对您的地址开放", "应用的所有者限定了可以访问的地址。", "请使用允许的网络，或联系应用的所有者。"},
+		model.CodeNeedsLogin:   {"需要用户名和密码", "应用的所有者只允许持有者访问。", "请刷新页面重新输入。"},
+		model.CodeBodyTooLarge: {"发送的内容过大", "超过了应用所有者允许的大小。", "请减少单次发送的内容。"},
 	},
 }
 
@@ -53,7 +63,17 @@ func (x *exchange) refuse(f refusal) {
 		x.p.errors.Add(1)
 	}
 	h := x.w.Header()
+	if f.location != "" {
+		x.redirect(f)
+		return
+	}
 	h.Set("Cache-Control", "no-store")
+	if f.challenge != "" {
+		h.Set("WWW-Authenticate", f.challenge)
+	}
+	if f.last {
+		h.Set("Connection", "close")
+	}
 	h.Set("Dinp-Error", string(f.code)) // tells our answers from the app's
 	h.Set(headerRequestID, x.RequestID)
 	if f.retryAfter != "" {
@@ -74,8 +94,12 @@ func (x *exchange) refuse(f refusal) {
 	var body []byte
 	if acceptsHTML(x.r.Header.Get("Accept")) {
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		body = p.html(t.message)
+		if own := x.page(p, t.message); own != "" {
+			body = []byte(own)
+		} else {
+			h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+			body = p.html(t.message)
+		}
 	} else {
 		h.Set("Content-Type", "application/json; charset=utf-8")
 		body = p.json()
@@ -88,6 +112,24 @@ func (x *exchange) refuse(f refusal) {
 	}
 }
 
+// redirect sends the client elsewhere.
+func (x *exchange) redirect(f refusal) {
+	h := x.w.Header()
+	h.Set("Location", f.location)
+	h.Set("Content-Length", "0")
+	h.Set(headerRequestID, x.RequestID)
+	x.w.WriteHeader(f.status)
+}
+
+// fillPage puts values, made harmless for HTML, in the places of an app's own page.
+func fillPage(own string, values map[string]string) string {
+	pairs := make([]string, 0, 2*len(values))
+	for name, v := range values {
+		pairs = append(pairs, name, template.HTMLEscapeString(v))
+	}
+	return strings.NewReplacer(pairs...).Replace(own)
+}
+
 // refuseGRPC answers in the form gRPC clients show to their users: 200 with the
 // status in the head.
 func (x *exchange) refuseGRPC(f refusal) {
@@ -97,7 +139,11 @@ func (x *exchange) refuseGRPC(f refusal) {
 		status = "12" // unimplemented
 	case model.CodeGatewaySlow:
 		status = "4" // deadline exceeded
-	case model.CodeSourceLimit:
+	case model.CodeNeedsLogin:
+		status = "16" // unauthenticated
+	case model.CodeNotFromHere:
+		status = "7" // permission denied
+	case model.CodeSourceLimit, model.CodeRateLimited, model.CodeBodyTooLarge:
 		status = "8" // resource exhausted
 	}
 	h := x.w.Header()

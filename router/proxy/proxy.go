@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/router/balance"
+	"github.com/dinp/dinp/router/gate"
 	"github.com/dinp/dinp/router/table"
 )
 
@@ -30,6 +31,9 @@ type Config struct {
 	BackendIdle    time.Duration  // an unused backend connection is kept for, 4 s
 	Done           func(Record)   // called once per request when it has ended; may be nil
 
+	// HTTPSPort returns the port at which visitors reach HTTPS, for redirects
+	// to it; "" or nil for 443.
+	HTTPSPort func() string
 	// Limited reports whether a request's source asks too much; may be nil.
 	Limited func(*http.Request) bool
 }
@@ -40,8 +44,10 @@ type Proxy struct {
 	log *slog.Logger
 	rp  *httputil.ReverseProxy
 
-	set  *balance.Set
-	slot balance.Slot
+	set       *balance.Set
+	slot      balance.Slot
+	gates     gate.Gates
+	passwords *gate.Passwords
 
 	requests, errors atomic.Uint64
 	inflight         atomic.Int64
@@ -52,18 +58,22 @@ type Proxy struct {
 
 // New returns a Proxy that serves the table of set.
 func New(cfg Config, set *balance.Set, log *slog.Logger) *Proxy {
+	if cfg.HTTPSPort == nil {
+		cfg.HTTPSPort = func() string { return "" }
+	}
 	setDefault(&cfg.Dial, 2*time.Second)
 	setDefault(&cfg.ResponseHeader, time.Minute)
 	// Below Node's 5 s: a connection that the app is about to close cannot be
 	// reused for a POST, which could not be retried.
 	setDefault(&cfg.BackendIdle, 4*time.Second)
 	p := &Proxy{
-		cfg: cfg, log: log, set: set,
+		cfg: cfg, log: log, set: set, passwords: gate.NewPasswords(),
 		idle: make(chan struct{}, 1), upgrades: upgrades{ends: map[*exchange]context.CancelCauseFunc{}},
 	}
 	p.slot = set.Attach(func(*balance.Endpoint) balance.Conns { return p.newTransport() })
+	set.OnLeave(p.gates.Forget)
 	p.rp = &httputil.ReverseProxy{
-		Rewrite: p.rewrite, Transport: roundTripper{p}, ErrorHandler: p.failed, BufferPool: newBuffers(),
+		Rewrite: p.rewrite, Transport: roundTripper{p}, ErrorHandler: p.failed, ModifyResponse: p.answered, BufferPool: newBuffers(),
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return p
@@ -90,6 +100,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(*f)
 		return
 	}
+	if x.rules != nil {
+		r = x.startClock(r)
+		x.w.gzips = x.rules.Compress && acceptsGzip(r)
+	}
 	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
 	if isUpgrade(r) {
 		var cancel context.CancelCauseFunc
@@ -104,7 +118,7 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	p.requests.Add(1)
 	p.inflight.Add(1)
 	x := &exchange{p: p, r: r, start: time.Now()}
-	x.w = &response{ResponseWriter: w, closing: &p.closing}
+	x.w = &response{ResponseWriter: w, closing: &p.closing, head: r.Method == http.MethodHead}
 	x.Method, x.Path, x.Proto = r.Method, r.URL.EscapedPath(), r.Proto
 	x.host, _ = table.Canon(r.Host)
 	x.Host, x.Referer, x.UserAgent = x.host, r.Referer(), r.UserAgent()
@@ -125,11 +139,27 @@ func (p *Proxy) admit(x *exchange, r *http.Request) *refusal {
 	if b == nil {
 		return &noSuchHost
 	}
-	x.App, x.appHost = b.App, b.Host
+	x.App, x.appHost, x.rules = b.App, b.Host, b.Rules
+	if f := p.byRules(x, r); f != nil {
+		return f
+	}
 	if b.Maintenance {
 		return &maintenance
 	}
 	dropH2C(r.Header)
+	return nil
+}
+
+// answered changes the app's response where the app's settings ask for it.
+func (p *Proxy) answered(resp *http.Response) error {
+	x := exchangeOf(resp.Request)
+	if x.rules == nil {
+		return nil
+	}
+	x.stick(resp)
+	if x.rules.Compress {
+		resp.Header.Add("Vary", "Accept-Encoding")
+	}
 	return nil
 }
 
@@ -142,9 +172,16 @@ func (p *Proxy) end(x *exchange) {
 		x.Why = whyBackendBroke
 		if x.r.Context().Err() != nil {
 			x.Why = whyClientGone
+		} else if x.timed != nil && timedOut(x.timed) != nil {
+			x.Why = timedOut(x.timed).Error()
 		}
 	}
+	x.clock.stop()
+	x.w.finish(cause == nil)
 	x.release()
+	if x.entered {
+		x.gate.Leave()
+	}
 	x.Status, x.Bytes, x.Duration = x.w.status, x.w.bytes, time.Since(x.start)
 	if x.Why == whyClientGone && x.Status == 0 {
 		x.Status = statusClientGone

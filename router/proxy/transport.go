@@ -24,6 +24,7 @@ const (
 	failDial    failure = "dial"     // nothing was sent
 	failDied    failure = "died"     // the connection ended before an answer
 	failTimeout failure = "timeout"  // no response head in time
+	failLarge   failure = "max_body" // the client sent more than the app allows
 	failOther   failure = "protocol" // an answer that is not HTTP
 	failClient  failure = whyClientGone
 )
@@ -66,7 +67,6 @@ func (p *Proxy) newTransport() *http.Transport {
 		DisableCompression:     true, // what the app sends is what the client gets
 		MaxIdleConnsPerHost:    512,
 		IdleConnTimeout:        p.cfg.BackendIdle,
-		ResponseHeaderTimeout:  p.cfg.ResponseHeader,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 	}
@@ -78,17 +78,19 @@ type roundTripper struct{ p *Proxy }
 // RoundTrip sends the request to an endpoint, and to others while that is safe.
 func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	x, body := exchangeOf(req), &replayBody{src: req.Body}
-	last := errNoReady
+	var last error = errNoReady
 	for x.Attempts < maxAttempts && t.p.claim(x) {
 		at := x.at
-		resp, err := at.Endpoint.Conns(t.p.slot).(*http.Transport).RoundTrip(body.attempt(req, at.Endpoint.Addr))
+		out, headCame := awaitHead(body.attempt(req, at.Endpoint.Addr), x.headerTimeout())
+		resp, err := at.Endpoint.Conns(t.p.slot).(*http.Transport).RoundTrip(out)
+		headCame()
 		if err == nil {
 			at.Answered(resp.StatusCode, t.p.set.Now())
 			return resp, nil
 		}
-		last = err
-		f := classify(req, body, err)
-		if f == failClient {
+		f := classify(out, body, err)
+		last = &attemptError{err: err, failure: f, timeout: timedOut(out.Context())}
+		if f == failClient || f == failLarge {
 			break
 		}
 		at.Failed(f.kind(), t.p.set.Now())
@@ -98,13 +100,14 @@ func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.tried = append(x.tried, at.Endpoint)
 		x.release()
 	}
-	return nil, &attemptError{err: last, failure: classify(req, body, last)}
+	return nil, last
 }
 
 // attemptError carries the class of the last failure to the error handler.
 type attemptError struct {
 	err error
 	failure
+	timeout error // which of ours, or nil
 }
 
 // Error returns the cause's text, for the log only.
@@ -113,9 +116,17 @@ func (e *attemptError) Error() string { return e.err.Error() }
 // Unwrap returns the cause.
 func (e *attemptError) Unwrap() error { return e.err }
 
+// headerTimeout is how long the app may take to begin its answer.
+func (x *exchange) headerTimeout() time.Duration {
+	if x.rules != nil && x.rules.HeaderTimeout > 0 {
+		return time.Duration(x.rules.HeaderTimeout)
+	}
+	return x.p.cfg.ResponseHeader
+}
+
 // claim takes an endpoint for the request, or reports that there is none.
 func (p *Proxy) claim(x *exchange) bool {
-	x.at = p.set.Claim(x.appHost, balance.Ask{}, x.tried, p.set.Now())
+	x.at = p.set.Claim(x.appHost, x.ask(), x.tried, p.set.Now())
 	e := x.at.Endpoint
 	if e == nil {
 		return false
@@ -129,6 +140,10 @@ func classify(req *http.Request, body *replayBody, err error) failure {
 	var dial dialError
 	var timeout net.Error
 	switch {
+	case body.large.Load():
+		return failLarge
+	case timedOut(req.Context()) != nil:
+		return failTimeout
 	case req.Context().Err() != nil || body.broken.Load():
 		return failClient
 	case errors.As(err, &dial):
@@ -169,6 +184,7 @@ type replayBody struct {
 	src    io.ReadCloser
 	read   atomic.Bool // a byte was asked for: it cannot be sent again
 	broken atomic.Bool // the client did not deliver what it announced
+	large  atomic.Bool // it delivered more than the app allows
 }
 
 // attempt returns the request as it goes to addr.
@@ -196,6 +212,7 @@ func (l *lentBody) Read(p []byte) (int, error) {
 	l.b.read.Store(true)
 	n, err := l.b.src.Read(p)
 	if err != nil && err != io.EOF {
+		l.b.large.Store(errors.Is(err, errBodyTooLarge))
 		l.b.broken.Store(true)
 	}
 	return n, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/rules"
 )
 
 // editor is a table being made. It shares every shard it does not touch.
@@ -57,7 +58,7 @@ func (e *editor) put(prev *Table, key, value string) error {
 func newBackend(host string, rb route.Backend) *Backend {
 	b := &Backend{Host: host, App: rb.App, Maintenance: rb.Maintenance, endpoints: pack(rb.Endpoints)}
 	if !rb.Settings.Zero() {
-		b.Settings = rb.Settings
+		b.Settings, b.Rules = rb.Settings, rules.Compile(rb.App, rb.Settings)
 	}
 	if strings.HasPrefix(host, b.App+".") { // one string less to keep
 		b.App = host[:len(b.App)]

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/rules"
 )
 
 // Backend is an app's set of endpoints under the host it answers for. It is
@@ -23,6 +24,7 @@ type Backend struct {
 	App         string
 	Maintenance bool
 	Settings    *model.Routing // nil: none
+	Rules       *rules.Rules   // the settings, compiled; nil: none
 	endpoints   packed
 }
 
