@@ -87,34 +87,39 @@ func text(b []byte, name, v string) []byte {
 
 const hex = "0123456789abcdef"
 
+// bare are the bytes that JSON takes as they are.
+var bare = func() (t [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // quote escapes for JSON. Bytes that are no UTF-8 become U+FFFD.
 func quote(b []byte, v string) []byte {
 	if len(v) > maxText {
 		v = v[:maxText]
 	}
-	plain := 0
-	for i := 0; i < len(v); {
-		c := v[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf && c != 0x7f {
-			i++
-			continue
+	for i := range len(v) {
+		if !bare[v[i]] {
+			return escape(append(b, v[:i]...), v[i:])
 		}
-		size := 1
-		b = append(b, v[plain:i]...)
+	}
+	return append(b, v...)
+}
+
+func escape(b []byte, v string) []byte {
+	for _, r := range v {
 		switch {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c < utf8.RuneSelf:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < ' ' || r == 0x7f:
+			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
 		default:
-			var r rune
-			r, size = utf8.DecodeRuneInString(v[i:])
 			b = utf8.AppendRune(b, r)
 		}
-		i += size
-		plain = i
 	}
-	return append(b, v[plain:]...)
+	return b
 }
 
 func appendCombined(b []byte, r *Record, now time.Time, s *stamp) []byte {
