@@ -25,7 +25,7 @@ func (w *waitFlags) add(cmd *cobra.Command) {
 }
 
 func (c *console) stateCommands() []*cobra.Command {
-	return []*cobra.Command{c.scaleCommand(), c.restartCommand(), c.domainsCommand(),
+	return []*cobra.Command{c.scaleCommand(), c.restartCommand(), c.domainsCommand(), c.certsCommand(),
 		c.command(spec{use: "maintenance APP on|off", short: "Show visitors the maintenance page, or the app again",
 			example: "  dinp maintenance shop on", args: cobra.ExactArgs(2), complete: appThen("on", "off"), run: maintenance})}
 }

@@ -29,7 +29,7 @@ var statuses = map[model.Kind]int{
 // statusOf is the HTTP status of an error: that of its kind, but 429 for too
 // many attempts.
 func statusOf(e *model.Error) int {
-	if e.Code == model.CodeTooMany {
+	if e.Code == model.CodeTooMany || e.Code == model.CodeSourceLimit {
 		return http.StatusTooManyRequests
 	}
 	if s, ok := statuses[e.Kind]; ok {

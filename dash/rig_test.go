@@ -19,7 +19,7 @@ import (
 	"github.com/dinp/dinp/test/testenv"
 )
 
-const testSecret = "cluster-secret"
+const testSecret = "the cluster's secret"
 
 // onBoth runs a test on the embedded database and on MariaDB.
 func onBoth(t *testing.T, f func(t *testing.T, url string)) {

@@ -51,7 +51,8 @@ type Router struct {
 	guard    *guard.Guard
 	source   *source.Source
 	reporter *source.Reporter
-	certs    *cert.Keeper // by Listen
+	certs    *cert.Keeper  // by Listen; nil without HTTPS
+	follow   *source.Certs // of Redis; nil without HTTPS
 	sources  *limit.Sources
 	intake   *intake.Intake
 	metrics  *metrics
@@ -172,6 +173,7 @@ func (r *Router) listenTraffic() (err error) {
 	}, r.log); err != nil {
 		return model.E(model.CodeBadConfig, "router: %v", err).WithNext("correct router.tls in the configuration, or the files it names")
 	}
+	r.follow = source.NewCerts(r.cfg.Redis, r.log, r.certs)
 	if r.secure, err = r.bind("tls.listen", r.cfg.TLS.Listen, r.cfg.ReusePort); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func (r *Router) serveTraffic(ctx context.Context, g *errgroup.Group, s *http.Se
 	accept(r.secure, func(c *intake.Conn) { r.private.Push(c) })
 	g.Go(func() error { return serve(s, tls.NewListener(r.private, r.certs.TLS())) })
 	g.Go(func() error { return r.certs.Run(ctx) })
+	g.Go(func() error { return r.follow.Run(ctx) })
 	return taking
 }
 
@@ -77,8 +78,12 @@ func (r *Router) trafficServer() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
+	var handler http.Handler = r.guard
+	if r.follow != nil {
+		handler = r.challenges(handler)
+	}
 	return &http.Server{
-		Handler: r.guard, ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
+		Handler: handler, ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
 		MaxHeaderBytes: maxHeaderBytes, Protocols: protocols, HTTP2: r.http2(), DisableGeneralOptionsHandler: true,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, sourceKey{}, intake.SourceOf(c))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/acme"
 	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/plan"
 )
@@ -22,6 +23,7 @@ type Config struct {
 	MinReady  time.Duration `yaml:"min_ready"` // before a new release takes a slot
 	LeaseTTL  time.Duration `yaml:"lease_ttl"`
 	Sweep     time.Duration `yaml:"sweep"`
+	ACME      acme.Config   `yaml:"acme"`    // the authority that issues certificates
 	Orphans   time.Duration `yaml:"orphans"` // instances that nobody wants are left alone so long
 }
 

@@ -148,6 +148,7 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	defer s.term.Store(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return pub.Run(ctx) })
+	g.Go(func() error { return s.keepCertificates(ctx, held.Epoch) })
 	g.Go(func() error {
 		err := loop.Run(ctx)
 		end(err)

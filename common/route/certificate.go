@@ -3,9 +3,6 @@ package route
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
-
-	"github.com/dinp/dinp/common/model"
 )
 
 // The keys of certificates and ACME challenges in Redis.
@@ -39,17 +36,6 @@ func DecodeCertificate(b []byte) (Certificate, error) {
 		return Certificate{}, fmt.Errorf("decode certificate: %w", err)
 	}
 	return c, nil
-}
-
-// CheckCertName returns the name of a certificate in canonical form, and
-// refuses what is neither a domain nor the wildcard of one.
-func CheckCertName(name string) (string, error) {
-	domain, wild := strings.CutPrefix(strings.TrimSpace(name), "*.")
-	domain, err := model.CheckDomain(domain, "")
-	if wild && err == nil {
-		domain = "*." + domain
-	}
-	return domain, err
 }
 
 // Limits of challenge tokens: base64url, at least 128 bits, says RFC 8555 §8.3.

@@ -33,6 +33,8 @@ const (
 	ViewAudit  Action = "read the audit log"
 	OwnTokens  Action = "manage one's own tokens"
 
+	EditCertificates Action = "change certificates of no app's own host"
+
 	// UndeleteApp takes back what an owner did, for whom a deleted app is out of sight.
 	UndeleteApp Action = "bring deleted apps back"
 )

@@ -29,6 +29,8 @@ var want = map[Action]string{
 	ViewAudit:  "-----A",
 
 	UndeleteApp: "-----A",
+
+	EditCertificates: "-----A",
 }
 
 func TestCan_EveryActionAndRole(t *testing.T) {
@@ -47,8 +49,8 @@ func TestCan_EveryActionAndRole(t *testing.T) {
 			}
 		}
 	}
-	if len(want) != len(needs)+len(everybody)+6 {
-		t.Errorf("the table has %d actions, the policy %d of teams and %d for everybody and 6 for admins", len(want), len(needs), len(everybody))
+	if len(want) != len(needs)+len(everybody)+7 {
+		t.Errorf("the table has %d actions, the policy %d of teams and %d for everybody and 7 for admins", len(want), len(needs), len(everybody))
 	}
 }
 
