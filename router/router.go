@@ -52,7 +52,7 @@ type Router struct {
 	source   *source.Source
 	reporter *source.Reporter
 	certs    *cert.Keeper  // by Listen; nil without HTTPS
-	follow   *source.Certs // of Redis; nil without HTTPS
+	follow   *source.Certs // of Redis: certificates with HTTPS, ACME challenges always
 	sources  *limit.Sources
 	intake   *intake.Intake
 	metrics  *metrics
@@ -166,6 +166,7 @@ func (r *Router) listenTraffic() (err error) {
 	}
 	r.clear = intake.NewQueue(r.traffic.Addr())
 	if r.cfg.TLS.Listen == "" {
+		r.follow = source.NewCerts(r.cfg.Redis, r.log, nil)
 		return nil
 	}
 	if r.certs, err = cert.New(cert.Config{

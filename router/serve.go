@@ -28,13 +28,13 @@ func (r *Router) serveTraffic(ctx context.Context, g *errgroup.Group, s *http.Se
 	}
 	accept(r.traffic, func(c *intake.Conn) { r.clear.Push(c) })
 	g.Go(func() error { return serve(s, r.clear) })
+	g.Go(func() error { return r.follow.Run(ctx) })
 	if r.secure == nil {
 		return taking
 	}
 	accept(r.secure, func(c *intake.Conn) { r.private.Push(c) })
 	g.Go(func() error { return serve(s, tls.NewListener(r.private, r.certs.TLS())) })
 	g.Go(func() error { return r.certs.Run(ctx) })
-	g.Go(func() error { return r.follow.Run(ctx) })
 	return taking
 }
 
@@ -78,12 +78,8 @@ func (r *Router) trafficServer() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	var handler http.Handler = r.guard
-	if r.follow != nil {
-		handler = r.challenges(handler)
-	}
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
+		Handler: r.challenges(r.guard), ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
 		MaxHeaderBytes: maxHeaderBytes, Protocols: protocols, HTTP2: r.http2(), DisableGeneralOptionsHandler: true,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, sourceKey{}, intake.SourceOf(c))

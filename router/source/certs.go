@@ -33,7 +33,8 @@ type Certs struct {
 	quiet bool // the last round failed, and that was said
 }
 
-// NewCerts returns a Certs that gives what it reads to to.
+// NewCerts returns a Certs that gives what it reads to to. With nil for to it
+// looks up challenges alone, as a router without HTTPS does.
 func NewCerts(cfg RedisConfig, log *slog.Logger, to Taker) *Certs {
 	return &Certs{redis: cfg, log: log, to: to, every: certsEvery, asks: make(chan ask)}
 }
@@ -77,6 +78,9 @@ var errMovedCerts = errors.New("the certificates changed while they were read")
 
 // round reads all certificates when their version is new to us.
 func (s *Certs) round(ctx context.Context, c *redis.Client) error {
+	if s.to == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
 	defer cancel()
 	v, count, err := certsVersion(ctx, c)
