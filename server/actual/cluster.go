@@ -170,6 +170,15 @@ func (n *Node) Sync(all []model.Observed) {
 	n.Synced, n.EverSynced = true, true
 }
 
+// Assume takes an instance to run at an address because the leader before routed
+// to it there, until its node speaks for itself: a node that is silent when
+// leaders change loses no route by that.
+func (n *Node) Assume(instanceID, addr string) {
+	if !n.EverSynced && !n.Seen(instanceID).Known {
+		n.set(&model.Observed{ID: instanceID, Phase: model.PhaseRunning, Addr: addr})
+	}
+}
+
 // Report notes what changed. A phase never goes back: an older word is dropped.
 func (n *Node) Report(changed []model.Observed) {
 	for i := range changed {

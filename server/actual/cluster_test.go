@@ -263,3 +263,17 @@ func TestBreaker_ThawCountsTheLossTimeAnew(t *testing.T) { // R9
 		t.Errorf("60 s after the thaw: %s", s)
 	}
 }
+
+func TestNode_AssumedInstanceRunsUntilItsNodeSpeaks(t *testing.T) {
+	t.Parallel()
+	n := New(Limits{}, time.Unix(0, 0)).Node("n1")
+	n.Assume("i1", "10.0.0.1:1")
+	if o := n.Seen("i1"); !o.Known || o.Phase != model.PhaseRunning || o.Addr != "10.0.0.1:1" {
+		t.Fatalf("assumed as %+v", o)
+	}
+	n.Sync(nil)
+	n.Assume("i1", "10.0.0.1:1")
+	if o := n.Seen("i1"); o.Known {
+		t.Errorf("its node does not have it, and yet it is %+v", o)
+	}
+}

@@ -60,11 +60,12 @@ type Core struct {
 	awaiting  map[string]bool // apps whose next step waits for routers
 	unrouted  map[string]bool // apps whose routes are not known yet in this term
 
-	view0  place.View      // reused
-	packed map[string]bool // pools that are packed, by name
-	reload bool            // memory and database may differ: read it all again
-	swept  time.Time       // last successful sweep
-	open   bool            // the whole route table was handed to the publisher
+	view0   place.View        // reused
+	packed  map[string]bool   // pools that are packed, by name
+	inForce map[string]string // address by instance, as routed when the term began; nil when that could not be read
+	reload  bool              // memory and database may differ: read it all again
+	swept   time.Time         // last successful sweep
+	open    bool              // the whole route table was handed to the publisher
 }
 
 // orphan is an instance that a node has and nobody wants.
@@ -88,14 +89,15 @@ func New(cfg Config, lease store.Lease, deps Deps) *Core {
 func (c *Core) log() *slog.Logger { return c.deps.Log }
 
 // Begin reads the routes in force, so that what serves is not taken off before
-// the monitors have spoken again. On an error the term goes on all the same:
-// routers serve from their own tables.
+// agents and monitors have spoken again. On an error the term goes on all the
+// same: routers serve from their own tables.
 func (c *Core) Begin(ctx context.Context) error {
 	table, _, err := c.deps.Routes.Current(ctx)
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}
-	for _, id := range endpointIDs(table) {
+	c.inForce = endpointsOf(table)
+	for id := range c.inForce {
 		c.cluster.Assume(id, c.deps.Now())
 	}
 	return nil

@@ -66,6 +66,9 @@ func (c *Core) takeWorld(w store.World) {
 			}
 			delete(old, i.ID)
 		}
+		if addr, routed := c.inForce[i.ID]; routed && first && !i.Stopping {
+			c.node(i.NodeID).Assume(i.ID, addr)
+		}
 		c.addRow(r)
 	}
 	for _, r := range old {

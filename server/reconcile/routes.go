@@ -88,13 +88,15 @@ func (c *Core) unpublish(a *app) {
 func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 	out := make([]routes.Instance, 0, len(a.rows))
 	for _, r := range a.rows {
-		i := routes.Instance{ID: r.ID, Release: c.releases[r.ReleaseID].Number, WasRouted: r.inRoutes}
+		i := routes.Instance{ID: r.ID, Release: c.releases[r.ReleaseID].Number, WasRouted: r.inRoutes || r.routeRev == 0 && c.inForce[r.ID] != ""}
 		i.Addr, i.Running = r.seen.Addr, r.seen.Phase == model.PhaseRunning && !r.Stopping
 		i.Ready = i.Running && r.verdict.Healthy
 		switch {
 		case !r.prior || r.Stopping || r.node.EverSynced && (!i.Running || r.verdict.Judged || r.verdict.Healthy):
 			i.Assured = true
-		case r.node.Status == model.NodeLost, now.Sub(c.began) >= c.cfg.RouteGrace:
+		case r.node.Status == model.NodeLost, c.inForce != nil && now.Sub(c.began) >= c.cfg.RouteGrace:
+			// Not without the routes in force: an instance that was routed would be
+			// withdrawn only because its node is silent.
 			i.Assured = true
 		}
 		out = append(out, i)
@@ -133,16 +135,16 @@ func awaitsRoutes(a *app) bool {
 	return false
 }
 
-// endpointIDs lists the instances that a table routes to.
-func endpointIDs(table map[string]string) []string {
-	var out []string
+// endpointsOf lists the instances that a table routes to, with their addresses.
+func endpointsOf(table map[string]string) map[string]string {
+	out := map[string]string{}
 	for k, v := range table {
 		if !strings.HasPrefix(k, route.BackendPrefix) {
 			continue
 		}
 		if b, err := route.DecodeBackend(v); err == nil {
 			for _, e := range b.Endpoints {
-				out = append(out, e.Instance)
+				out[e.Instance] = e.Addr
 			}
 		}
 	}
