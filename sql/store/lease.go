@@ -119,13 +119,13 @@ func (t *tx) control(ctx context.Context, c Control) error {
 			return err
 		}
 	}
+	if err := t.deleteInstances(ctx, c.Delete); err != nil { // before roles: who is gone may still hold one
+		return err
+	}
 	for _, i := range c.Role {
 		if _, err := t.ExecContext(ctx, `UPDATE instances SET role = ? WHERE id = ?`, string(i.Role), i.ID); err != nil {
 			return err
 		}
-	}
-	if err := t.deleteInstances(ctx, c.Delete); err != nil {
-		return err
 	}
 	if err := t.insertInstances(ctx, c.Insert); err != nil {
 		return err

@@ -205,6 +205,21 @@ func TestApply_OneLiveInstancePerSlotAndRole(t *testing.T) {
 	})
 }
 
+// A primary ends by itself at the moment when its surge instance is ready: its
+// row goes and its role is taken in one batch.
+func TestApply_SurgeTakesTheRoleOfAPrimaryThatIsGone(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		l := lead(t, s, "a")
+		check(t, s.Apply(t.Context(), l, Control{Insert: []model.Instance{placed(1, "app1", 0, model.Primary), placed(2, "app1", 0, model.Surge)}}))
+		check(t, s.Apply(t.Context(), l, Control{Delete: []string{"i001"}, Role: []model.Instance{placed(2, "app1", 0, model.Primary)}}))
+		got, err := s.Instances(t.Context(), "app1")
+		check(t, err)
+		if d := cmp.Diff([]model.Instance{placed(2, "app1", 0, model.Primary)}, got); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
 func TestApply_LargeBatches(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *Store) {
 		l := lead(t, s, "a")
