@@ -17,6 +17,9 @@ check: ## format, vet, staticcheck, generated code, shell scripts
 race: ## the tests alone, with the race detector, on what is installed and running
 	go test -race $(go_flags) -timeout 20m ./...
 
+sim: ## simulate the cluster: SEEDS=300 seeds from FIRST=1 on, or SEED=n step by step
+	scripts/sim.sh
+
 base-images: ## make the base images of the runtimes from Debian packages, into the cache
 	scripts/base-images.sh
 
@@ -38,4 +41,4 @@ bench-deploy: ## time a deploy against docker build, run and curl by hand
 bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
 	scripts/bench-scale.sh
 
-.PHONY: help build test check race base-images proto demo demo-stop demo-clean bench-deploy bench-scale
+.PHONY: help build test check race sim base-images proto demo demo-stop demo-clean bench-deploy bench-scale

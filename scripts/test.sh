@@ -30,9 +30,13 @@ packages() {
 # Two packages at a time: each starts servers of its own.
 tests() { go test -race -tags nomsgpack -timeout 20m -p 2 ./...; }
 
+# All seeds of the simulator, without the race detector: a run is one goroutine.
+simulator() { go test -tags nomsgpack -timeout 10m ./test/sim; }
+
 step "packages" packages
 step "docker" scripts/docker.sh ensure "$scratch/docker"
 step "base images" scripts/base-images.sh
 step "samples" examples/pack.sh "${XDG_CACHE_HOME:-$HOME/.cache}/dinp/examples"
 step "check" scripts/check.sh
+step "simulator" simulator
 step "tests" tests

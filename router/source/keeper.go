@@ -23,8 +23,8 @@ const (
 	gap       verdict = "gap"              // batches are missing: list again
 )
 
-// outcome is a verdict with its facts for the log.
-type outcome struct {
+// Outcome is a verdict with its facts for the log.
+type Outcome struct {
 	verdict
 	gone, of int // of a withdrawal
 	bad      []table.Bad
@@ -35,36 +35,47 @@ func Reasons() []string {
 	return []string{string(held), string(refused), string(versionNo), string(doubted), string(gap)}
 }
 
-func (o outcome) fine() bool {
+// Gap reports whether batches are missing: all is to be listed.
+func (o Outcome) Gap() bool { return o.verdict == gap }
+
+func (o Outcome) fine() bool {
 	return o.verdict == accepted || o.verdict == unchanged || o.verdict == repeated
 }
 
-// keeper decides which of the things read from Redis are served. It has no
+// Keeper decides which of the things read from Redis are served. It has no
 // I/O, so that every decision is a plain test.
-type keeper struct {
+type Keeper struct {
 	wanted *table.Table // Redis as last followed; its version is the cursor
 	served *table.Table // wanted, plus what is held; its version is acknowledged
 	doubt  route.Version
 }
 
-func newKeeper() *keeper { return &keeper{wanted: table.Empty(), served: table.Empty()} }
+// NewKeeper has an empty table.
+func NewKeeper() *Keeper { return &Keeper{wanted: table.Empty(), served: table.Empty()} }
 
-// restore starts from a table that was served before.
-func (k *keeper) restore(t *table.Table) { k.wanted, k.served = t, t }
+// Restore starts from a table that was served before.
+func (k *Keeper) Restore(t *table.Table) { k.wanted, k.served = t, t }
 
-// list judges the whole content of Redis. A zero version means that there is
+// Served is the table to be served now, and Wanted what Redis held when it was
+// last followed; they differ while a withdrawal is held back.
+func (k *Keeper) Served() *table.Table { return k.served }
+
+// Wanted is Redis as last followed.
+func (k *Keeper) Wanted() *table.Table { return k.wanted }
+
+// List judges the whole content of Redis. A zero version means that there is
 // none. meant is asked, only when it matters, for the batches in Redis that
 // said that their withdrawals are on purpose.
-func (k *keeper) list(v route.Version, entries map[string]string, meant func() []route.Batch) outcome {
+func (k *Keeper) List(v route.Version, entries map[string]string, meant func() []route.Batch) Outcome {
 	switch {
 	case v == route.Version{}:
-		return outcome{verdict: versionNo}
+		return Outcome{verdict: versionNo}
 	case v.Less(k.wanted.Version()):
-		return outcome{verdict: refused}
+		return Outcome{verdict: refused}
 	}
 	next, bad := table.Build(v, entries, k.wanted)
 	if v == k.wanted.Version() && !k.convinced(next) {
-		return outcome{verdict: k.sameVersion(next), bad: bad}
+		return Outcome{verdict: k.sameVersion(next), bad: bad}
 	}
 	k.doubt = route.Version{}
 	out := k.judge(next, meant)
@@ -76,11 +87,11 @@ func (k *keeper) list(v route.Version, entries map[string]string, meant func() [
 // be believed. At first it is not: a replica that lost writes and then got the
 // next one looks the same, and the leader heals it within its re-publish time.
 // If Redis still differs after later writes, it is we who are wrong.
-func (k *keeper) convinced(next *table.Table) bool {
+func (k *Keeper) convinced(next *table.Table) bool {
 	return k.doubt != route.Version{} && k.doubt.Less(next.Version()) && !table.Equal(next, k.wanted)
 }
 
-func (k *keeper) sameVersion(next *table.Table) verdict {
+func (k *Keeper) sameVersion(next *table.Table) verdict {
 	switch {
 	case !table.Equal(next, k.wanted):
 		if k.doubt == (route.Version{}) {
@@ -95,14 +106,14 @@ func (k *keeper) sameVersion(next *table.Table) verdict {
 	return unchanged
 }
 
-// batch judges one entry of the stream.
-func (k *keeper) batch(b route.Batch) outcome {
+// Batch judges one entry of the stream.
+func (k *Keeper) Batch(b route.Batch) Outcome {
 	at := k.wanted.Version()
 	switch {
 	case !at.Less(b.Version):
-		return outcome{verdict: repeated}
+		return Outcome{verdict: repeated}
 	case b.Epoch != at.Epoch || b.Seq != at.Seq+1:
-		return outcome{verdict: gap}
+		return Outcome{verdict: gap}
 	}
 	next, bad := k.wanted.Apply(b)
 	out := k.judge(next, func() []route.Batch {
@@ -119,7 +130,7 @@ func (k *keeper) batch(b route.Batch) outcome {
 // nobody said that this is meant. Then the withdrawn routes stay, the rest is
 // taken, and the version served stays behind: the leader must not believe that
 // an un-route was done.
-func (k *keeper) judge(next *table.Table, meant func() []route.Batch) outcome {
+func (k *Keeper) judge(next *table.Table, meant func() []route.Batch) Outcome {
 	k.wanted = next
 	base := k.served
 	gone, of := table.Withdrawn(base, next)
@@ -132,10 +143,10 @@ func (k *keeper) judge(next *table.Table, meant func() []route.Batch) outcome {
 	}
 	if suspicious(gone, of) {
 		k.served = table.Hold(base, next)
-		return outcome{verdict: held, gone: gone, of: of}
+		return Outcome{verdict: held, gone: gone, of: of}
 	}
 	k.served = next
-	return outcome{verdict: accepted}
+	return Outcome{verdict: accepted}
 }
 
 func suspicious(gone, of int) bool { return of >= guardedFrom && gone*2 > of }

@@ -31,10 +31,10 @@ func apps(n int) map[string]string {
 	return out
 }
 
-func keeperWith(t *testing.T, v route.Version, entries map[string]string) *keeper {
+func keeperWith(t *testing.T, v route.Version, entries map[string]string) *Keeper {
 	t.Helper()
-	k := newKeeper()
-	if out := k.list(v, entries, noneMeant); out.verdict != accepted {
+	k := NewKeeper()
+	if out := k.List(v, entries, noneMeant); out.verdict != accepted {
 		t.Fatalf("first list: %v", out)
 	}
 	return k
@@ -43,7 +43,7 @@ func keeperWith(t *testing.T, v route.Version, entries map[string]string) *keepe
 func TestKeeper_FlushedRedisIsNotNoRoutes(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 5), apps(3))
-	if out := k.list(route.Version{}, nil, noneMeant); out.verdict != versionNo {
+	if out := k.List(route.Version{}, nil, noneMeant); out.verdict != versionNo {
 		t.Errorf("verdict %q, want %q", out.verdict, versionNo)
 	}
 	if hosts, _ := k.served.Len(); hosts != 3 {
@@ -55,10 +55,10 @@ func TestKeeper_OlderIsRefusedWhateverItHolds(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(2, 5), apps(3))
 	for _, v := range []route.Version{ver(2, 4), ver(1, 99)} {
-		if out := k.list(v, apps(4), noneMeant); out.verdict != refused {
+		if out := k.List(v, apps(4), noneMeant); out.verdict != refused {
 			t.Errorf("list %v: %q", v, out.verdict)
 		}
-		if out := k.batch(batch(v, del("/rs/a0.x"))); out.verdict != repeated {
+		if out := k.Batch(batch(v, del("/rs/a0.x"))); out.verdict != repeated {
 			t.Errorf("batch %v: %q", v, out.verdict)
 		}
 	}
@@ -71,11 +71,11 @@ func TestKeeper_MissingSeqAndNewEpochAskForAList(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 5), apps(3))
 	for _, v := range []route.Version{ver(1, 7), ver(2, 1), ver(2, 6)} {
-		if out := k.batch(batch(v)); out.verdict != gap {
+		if out := k.Batch(batch(v)); out.verdict != gap {
 			t.Errorf("batch %v after 1.5: %q, want gap", v, out.verdict)
 		}
 	}
-	if out := k.batch(batch(ver(1, 6), del("/rs/a0.x"))); out.verdict != accepted || k.served.Lookup("a0.x", "/") != nil {
+	if out := k.Batch(batch(ver(1, 6), del("/rs/a0.x"))); out.verdict != accepted || k.served.Lookup("a0.x", "/") != nil {
 		t.Errorf("next batch: %q", out.verdict)
 	}
 }
@@ -83,7 +83,7 @@ func TestKeeper_MissingSeqAndNewEpochAskForAList(t *testing.T) {
 func TestKeeper_MassWithdrawalIsHeldAndTheRestIsTaken(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 1), apps(6))
-	out := k.batch(batch(ver(1, 2), del("/rs/a0.x"), del("/rs/a1.x"), del("/rs/a2.x"), del("/rs/a3.x"), set("/rs/new.x", backend("new", "10.0.0.2:1"))))
+	out := k.Batch(batch(ver(1, 2), del("/rs/a0.x"), del("/rs/a1.x"), del("/rs/a2.x"), del("/rs/a3.x"), set("/rs/new.x", backend("new", "10.0.0.2:1"))))
 	if out.verdict != held || out.gone != 4 || out.of != 6 {
 		t.Fatalf("outcome %+v, want 4 of 6 held", out)
 	}
@@ -94,14 +94,14 @@ func TestKeeper_MassWithdrawalIsHeldAndTheRestIsTaken(t *testing.T) {
 		t.Errorf("serves %v: acknowledges a withdrawal it did not do", k.served.Version())
 	}
 	// The stream goes on: no gap, and still held when looked at again.
-	if out := k.batch(batch(ver(1, 3), set("/rs/a4.x", backend("a", "10.0.0.9:1")))); out.verdict != held {
+	if out := k.Batch(batch(ver(1, 3), set("/rs/a4.x", backend("a", "10.0.0.9:1")))); out.verdict != held {
 		t.Errorf("next batch: %q", out.verdict)
 	}
 	if got := k.served.Lookup("a4.x", "/").Endpoints()[0].Addr; got != "10.0.0.9:1" {
 		t.Errorf("a4.x is at %s: changes must go on while others are held", got)
 	}
 	// They come back: nothing is suspicious any more.
-	if out := k.batch(batch(ver(1, 4), set("/rs/a0.x", backend("a", "10.0.0.3:1")), set("/rs/a1.x", backend("a", "10.0.0.3:2")))); out.verdict != accepted {
+	if out := k.Batch(batch(ver(1, 4), set("/rs/a0.x", backend("a", "10.0.0.3:1")), set("/rs/a1.x", backend("a", "10.0.0.3:2")))); out.verdict != accepted {
 		t.Errorf("after two returned: %q", out.verdict)
 	}
 	if k.served.Version() != ver(1, 4) || k.served.Lookup("a2.x", "/") != nil {
@@ -114,12 +114,12 @@ func TestKeeper_MeantWithdrawalIsDone(t *testing.T) {
 	all := batch(ver(1, 2), del("/rs/a0.x"), del("/rs/a1.x"), del("/rs/a2.x"), del("/rs/a3.x"), del("/rs/a4.x"))
 	all.Meant = true
 	k := keeperWith(t, ver(1, 1), apps(6))
-	if out := k.batch(all); out.verdict != accepted || k.served.Lookup("a0.x", "/") != nil {
+	if out := k.Batch(all); out.verdict != accepted || k.served.Lookup("a0.x", "/") != nil {
 		t.Errorf("by batch: %q", out.verdict)
 	}
 	k = keeperWith(t, ver(1, 1), apps(6))
 	left := map[string]string{"/rs/a5.x": apps(6)["/rs/a5.x"]}
-	if out := k.list(ver(1, 3), left, func() []route.Batch { return []route.Batch{all} }); out.verdict != accepted {
+	if out := k.List(ver(1, 3), left, func() []route.Batch { return []route.Batch{all} }); out.verdict != accepted {
 		t.Errorf("by list, having missed the batch: %q", out.verdict)
 	}
 }
@@ -127,10 +127,10 @@ func TestKeeper_MeantWithdrawalIsDone(t *testing.T) {
 func TestKeeper_MeantCoversOnlyItsOwnBatch(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 1), apps(9))
-	k.batch(batch(ver(1, 2), del("/rs/a0.x"), del("/rs/a1.x"), del("/rs/a2.x"), del("/rs/a3.x"), del("/rs/a4.x"), del("/rs/a5.x"), del("/rs/a6.x")))
+	k.Batch(batch(ver(1, 2), del("/rs/a0.x"), del("/rs/a1.x"), del("/rs/a2.x"), del("/rs/a3.x"), del("/rs/a4.x"), del("/rs/a5.x"), del("/rs/a6.x")))
 	meant := batch(ver(1, 3), del("/rs/a7.x"))
 	meant.Meant = true
-	if out := k.batch(meant); out.verdict != held || k.served.Lookup("a7.x", "/") != nil || k.served.Lookup("a0.x", "/") == nil {
+	if out := k.Batch(meant); out.verdict != held || k.served.Lookup("a7.x", "/") != nil || k.served.Lookup("a0.x", "/") == nil {
 		t.Errorf("%+v: a7.x must go and a0.x must stay", out)
 	}
 	if k.served.Version() != ver(1, 1) {
@@ -141,7 +141,7 @@ func TestKeeper_MeantCoversOnlyItsOwnBatch(t *testing.T) {
 func TestKeeper_SmallTablesMayLoseAnything(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 1), apps(4))
-	if out := k.list(ver(1, 2), nil, noneMeant); out.verdict != accepted {
+	if out := k.List(ver(1, 2), nil, noneMeant); out.verdict != accepted {
 		t.Errorf("4 of 4 routes withdrawn: %q, want accepted", out.verdict)
 	}
 }
@@ -149,18 +149,18 @@ func TestKeeper_SmallTablesMayLoseAnything(t *testing.T) {
 func TestKeeper_SameVersionOtherContentIsBelievedOnlyLater(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 5), apps(3))
-	if out := k.list(ver(1, 5), apps(2), noneMeant); out.verdict != doubted || k.served.Lookup("a2.x", "/") == nil {
+	if out := k.List(ver(1, 5), apps(2), noneMeant); out.verdict != doubted || k.served.Lookup("a2.x", "/") == nil {
 		t.Errorf("first time: %q", out.verdict)
 	}
-	if out := k.list(ver(1, 5), apps(2), noneMeant); out.verdict != doubted {
+	if out := k.List(ver(1, 5), apps(2), noneMeant); out.verdict != doubted {
 		t.Errorf("without a later write: %q", out.verdict)
 	}
-	k.batch(batch(ver(1, 6)))
-	if out := k.list(ver(1, 6), apps(2), noneMeant); out.verdict != accepted || k.served.Lookup("a2.x", "/") != nil {
+	k.Batch(batch(ver(1, 6)))
+	if out := k.List(ver(1, 6), apps(2), noneMeant); out.verdict != accepted || k.served.Lookup("a2.x", "/") != nil {
 		t.Errorf("after a later write: %q", out.verdict)
 	}
-	k.batch(batch(ver(1, 7)))
-	if out := k.list(ver(1, 7), apps(2), noneMeant); out.verdict != unchanged {
+	k.Batch(batch(ver(1, 7)))
+	if out := k.List(ver(1, 7), apps(2), noneMeant); out.verdict != unchanged {
 		t.Errorf("agreeing: %q", out.verdict)
 	}
 }
@@ -170,18 +170,18 @@ func TestKeeper_SameVersionOtherContentIsBelievedOnlyLater(t *testing.T) {
 func TestKeeper_NeverGoesBackAndNeverLosesMostAtOnce(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		k := newKeeper()
+		k := NewKeeper()
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			before := k.served
 			v := ver(int64(rapid.IntRange(0, 2).Draw(t, "epoch")), int64(rapid.IntRange(0, 12).Draw(t, "seq")))
 			if rapid.Bool().Draw(t, "list") {
-				k.list(v, apps(rapid.IntRange(0, 12).Draw(t, "apps")), noneMeant)
+				k.List(v, apps(rapid.IntRange(0, 12).Draw(t, "apps")), noneMeant)
 			} else {
 				b := batch(v)
 				for range rapid.IntRange(0, 8).Draw(t, "changes") {
 					b.Changes = append(b.Changes, del(fmt.Sprintf("/rs/a%d.x", rapid.IntRange(0, 12).Draw(t, "app"))))
 				}
-				k.batch(b)
+				k.Batch(b)
 			}
 			if k.served.Version().Less(before.Version()) || k.wanted.Version().Less(k.served.Version()) {
 				t.Fatalf("served %v → %v, wanted %v", before.Version(), k.served.Version(), k.wanted.Version())

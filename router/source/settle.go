@@ -6,7 +6,7 @@ import (
 )
 
 // settle acts on a verdict: serve the table, count, and say it once.
-func (s *Source) settle(out outcome, what string, v route.Version) {
+func (s *Source) settle(out Outcome, what string, v route.Version) {
 	s.reportBad(out.bad)
 	if out.verdict == accepted || out.verdict == held {
 		s.serve()
@@ -37,7 +37,7 @@ func (s *Source) serve() {
 
 // say logs a verdict: trouble once until it changes, a held withdrawal each
 // time it is looked at, since someone must look.
-func (s *Source) say(out outcome, what string, v route.Version) {
+func (s *Source) say(out Outcome, what string, v route.Version) {
 	attrs := []any{"by", what, "version", v.String(), "serves", s.keep.served.Version().String()}
 	switch out.verdict {
 	case accepted, unchanged:

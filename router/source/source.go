@@ -57,7 +57,7 @@ type Source struct {
 	swap func(*table.Table)
 	save *saver
 
-	keep   *keeper // touched by Load, and after it by Run's goroutine only
+	keep   *Keeper // touched by Load, and after it by Run's goroutine only
 	cursor string
 	listAt time.Time     // when the next listing is due
 	listed time.Time     // when the last one was read
@@ -77,7 +77,7 @@ func New(cfg Config, log *slog.Logger, swap func(*table.Table)) *Source {
 	setDefault(&cfg.Idle, 5*time.Second)
 	setDefault(&cfg.Debounce, time.Second)
 	return &Source{
-		cfg: cfg, log: log, swap: swap, keep: newKeeper(), save: newSaver(cfg.Snapshot, cfg.Debounce, log),
+		cfg: cfg, log: log, swap: swap, keep: NewKeeper(), save: newSaver(cfg.Snapshot, cfg.Debounce, log),
 		cursor: streamStart, status: Status{Refusals: map[string]uint64{}},
 	}
 }
@@ -112,7 +112,7 @@ func (s *Source) Load() bool {
 	if t == nil {
 		return false
 	}
-	s.keep.restore(t)
+	s.keep.Restore(t)
 	s.serve()
 	hosts, domains := t.Len()
 	s.log.Info("route snapshot loaded", "version", t.Version().String(), "hosts", hosts, "domains", domains)
@@ -189,7 +189,7 @@ func (s *Source) list(ctx context.Context, c *redis.Client) error {
 	s.listAt = s.listed.Add(time.Duration((0.9 + rand.Float64()/5) * float64(s.cfg.Relist)))
 	s.cursor = l.cursor
 	s.foundRedis()
-	out := s.keep.list(l.version, l.entries, func() []route.Batch {
+	out := s.keep.List(l.version, l.entries, func() []route.Batch {
 		meant, err := readMeant(ctx, c, s.keep.served.Version())
 		if err != nil { // unknown is not meant; the next listing asks again
 			s.log.Warn("stream unreadable", "err", err)
@@ -218,9 +218,9 @@ func (s *Source) follow(ctx context.Context, c *redis.Client) error {
 	for _, m := range streams[0].Messages {
 		s.cursor = m.ID
 		b, err := decodeMessage(m)
-		out := outcome{verdict: gap} // an unreadable batch is a lost one
+		out := Outcome{verdict: gap} // an unreadable batch is a lost one
 		if err == nil {
-			out = s.keep.batch(b)
+			out = s.keep.Batch(b)
 		}
 		s.settle(out, "batch", b.Version)
 		if out.verdict == gap {
@@ -240,9 +240,9 @@ func (s *Source) checkVersion(ctx context.Context, c *redis.Client) error {
 	at := s.keep.wanted.Version()
 	switch {
 	case v == route.Version{}:
-		s.settle(outcome{verdict: versionNo}, "check", v)
+		s.settle(Outcome{verdict: versionNo}, "check", v)
 	case v.Less(at):
-		s.settle(outcome{verdict: refused}, "check", v)
+		s.settle(Outcome{verdict: refused}, "check", v)
 	case at.Less(v) && s.ahead == (route.Version{}):
 		// Its batch may have come since the read. Once more, then: a list of a
 		// replica that lost writes is worse than the batch alone.

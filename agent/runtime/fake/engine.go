@@ -22,6 +22,9 @@ type Engine struct {
 	Images func(image string) error
 	// Clock gives the time; nil: time.Now.
 	Clock func() time.Time
+	// Told is called with each event, besides the subscribers; it must not call
+	// back. Set it before the first container is made.
+	Told func(node, instanceID string)
 
 	mu         sync.Mutex
 	containers map[string]*container // by instance
@@ -148,6 +151,30 @@ func (e *Engine) Count(nodeID string) (running, all int) {
 	return running, all
 }
 
+// At returns the container that answers at an address; ok is false when none
+// runs there.
+func (e *Engine) At(addr string) (c runtime.Container, s runtime.Spec, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.containers {
+		if c.State == runtime.Running && c.Addr == addr {
+			return c.Container, c.spec, true
+		}
+	}
+	return c, s, false
+}
+
+// All returns every container, sorted by instance, with its spec; those that are
+// not ours have none.
+func (e *Engine) All() (cs []runtime.Container, specs []runtime.Spec) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(e.containers)) {
+		cs, specs = append(cs, e.containers[id].Container), append(specs, e.containers[id].spec)
+	}
+	return cs, specs
+}
+
 // Made returns how many containers were ever made, and Pulled how often an image was.
 func (e *Engine) Made() int {
 	e.mu.Lock()
@@ -182,6 +209,9 @@ func (e *Engine) print(c *container, text string) {
 }
 
 func (e *Engine) tell(c *container) {
+	if e.Told != nil {
+		e.Told(c.node, c.InstanceID)
+	}
 	for l := range e.listeners {
 		if l.node != c.node {
 			continue

@@ -1,0 +1,392 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store"
+)
+
+// database is the model of the one database: serialisable, with a network
+// before it. It can stall, lose answers of commits that it made or did not make,
+// and fail over to a replica that has not got the last ones.
+type database struct {
+	w *World
+	tables
+	past []tables // after each of the last commits, oldest first
+
+	failedOver   time.Time // last
+	downUntil    time.Time
+	stalledUntil time.Time
+	unknown      int // of 100 commits, how many answer with an error all the same
+
+	// What the invariants need of the past, failovers included.
+	everRows  map[string]model.Instance // every row ever committed, as last seen
+	goneRows  map[string]time.Time      // when a row was deleted
+	lostRows  map[string]bool           // touched by commits that a failover lost
+	committed func(l store.Lease, c store.Control, before, after tables)
+}
+
+// tables are all that is stored; values are replaced, never changed.
+type tables struct {
+	lease       store.Lease
+	apps        map[string]model.App
+	releases    map[string]model.Release
+	domains     map[string]model.Domain
+	avail       map[string]model.Availability
+	instances   map[string]model.Instance
+	deployments map[string]model.Deployment // by release
+	slots       map[string]store.Slot
+	nodes       map[string]model.Node
+}
+
+func (t tables) clone() tables {
+	return tables{t.lease, maps.Clone(t.apps), maps.Clone(t.releases), maps.Clone(t.domains), maps.Clone(t.avail), maps.Clone(t.instances), maps.Clone(t.deployments), maps.Clone(t.slots), maps.Clone(t.nodes)}
+}
+
+func newDatabase(w *World) *database {
+	return &database{
+		w: w, everRows: map[string]model.Instance{}, goneRows: map[string]time.Time{}, lostRows: map[string]bool{},
+		tables: tables{
+			lease: store.Lease{Name: "leader"}, apps: map[string]model.App{}, releases: map[string]model.Release{}, domains: map[string]model.Domain{}, avail: map[string]model.Availability{},
+			instances: map[string]model.Instance{}, deployments: map[string]model.Deployment{}, slots: map[string]store.Slot{}, nodes: map[string]model.Node{},
+		},
+	}
+}
+
+var (
+	errDatabaseAway = errors.New("the database does not answer")
+	errUnknown      = errors.New("the connection broke during the commit")
+)
+
+// client is a process's connection to the database; its calls wait in the
+// thread that makes them.
+type dbClient struct {
+	db *database
+	p  *process
+}
+
+const dbTimeout = 10 * time.Second
+
+// exchange carries a question there, lets do happen, and carries the answer back.
+func (c dbClient) exchange(ctx context.Context, do func() error) error {
+	t, net := c.p.s.cur, c.db.w.net
+	wait := func(d time.Duration) error {
+		t.sleep(d)
+		return ctx.Err()
+	}
+	begin := c.p.s.now
+	if err := wait(net.latency(c.p.name, "db")); err != nil {
+		return err
+	}
+	for net.cut(c.p.name, "db") || c.p.s.now.Before(c.db.stalledUntil) {
+		if c.p.s.now.Sub(begin) > dbTimeout {
+			return errDatabaseAway
+		}
+		if err := wait(50 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if c.p.s.now.Before(c.db.downUntil) {
+		return errDatabaseAway
+	}
+	err := do()
+	if e := wait(net.latency("db", c.p.name)); e != nil {
+		return e
+	}
+	for net.cut("db", c.p.name) {
+		if c.p.s.now.Sub(begin) > dbTimeout {
+			return errDatabaseAway
+		}
+		if err := wait(50 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// commit carries a transaction: f works on a copy, which is in force if it
+// returns nil. The answer may be lost either way.
+func (c dbClient) commit(ctx context.Context, f func(t *tables) error) error {
+	return c.exchange(ctx, func() error {
+		lost := c.db.unknown > 0 && c.db.w.chance("db/unknown", c.db.unknown)
+		if lost && c.db.w.chance("db/unknown", 50) {
+			return errUnknown // and it was not made
+		}
+		if err := c.db.write(f); err != nil {
+			return err
+		}
+		if lost {
+			c.db.w.say("db", "committed, and the answer is lost")
+			return errUnknown
+		}
+		return nil
+	})
+}
+
+const keptCommits = 12
+
+func (d *database) write(f func(t *tables) error) error {
+	next := d.clone()
+	if err := f(&next); err != nil {
+		return err
+	}
+	d.past = append(d.past, d.tables)
+	if len(d.past) > keptCommits {
+		d.past = d.past[1:]
+	}
+	d.tables = next
+	return nil
+}
+
+// failover loses the last n commits of anybody; connections break for a while.
+func (d *database) failover(n int, away time.Duration) {
+	d.downUntil = d.w.now.Add(away)
+	if n = min(n, len(d.past)); n == 0 {
+		return
+	}
+	was := d.tables
+	d.failedOver = d.w.now
+	d.tables = d.past[len(d.past)-n].clone()
+	d.past = d.past[:len(d.past)-n]
+	for id, i := range was.instances {
+		if j, ok := d.instances[id]; !ok || j != i {
+			d.lostRows[id] = true
+		}
+	}
+	for id := range d.instances {
+		if _, ok := was.instances[id]; !ok {
+			d.lostRows[id] = true
+		}
+	}
+	for id, a := range was.apps {
+		if b, ok := d.apps[id]; !ok || a.Generation != b.Generation {
+			d.w.people.lost(id, ok)
+		}
+	}
+}
+
+// Lease reads the lease.
+func (c dbClient) Lease(ctx context.Context) (l store.Lease, err error) {
+	err = c.exchange(ctx, func() error { l = c.db.lease; return nil })
+	return l, err
+}
+
+// TakeLease does what store.TakeLease does.
+func (c dbClient) TakeLease(ctx context.Context, seen store.Lease, owner string, floor int64) (next store.Lease, err error) {
+	next = store.Lease{Name: seen.Name, Owner: owner, Address: owner, Epoch: max(seen.Epoch+1, floor), Beat: seen.Beat + 1}
+	err = c.commit(ctx, func(t *tables) error {
+		if t.lease != seen {
+			return store.ErrLost
+		}
+		t.lease = next
+		return nil
+	})
+	return next, err
+}
+
+func (t *tables) beat(l store.Lease) error {
+	if t.lease.Owner != l.Owner || t.lease.Epoch != l.Epoch {
+		return store.ErrLost
+	}
+	t.lease.Beat++
+	return nil
+}
+
+// RenewLease does what store.RenewLease does.
+func (c dbClient) RenewLease(ctx context.Context, l store.Lease) error {
+	return c.commit(ctx, func(t *tables) error { return t.beat(l) })
+}
+
+// ReleaseLease does what store.ReleaseLease does.
+func (c dbClient) ReleaseLease(ctx context.Context, l store.Lease) error {
+	return c.commit(ctx, func(t *tables) error {
+		if t.beat(l) == nil {
+			t.lease.Owner = ""
+		}
+		return nil
+	})
+}
+
+// Wish implements reconcile.Store.
+func (c dbClient) Wish(ctx context.Context) (out store.Wish, err error) {
+	err = c.exchange(ctx, func() error {
+		out = store.Wish{Availabilities: maps.Clone(c.db.avail)}
+		used := map[string]bool{}
+		for _, i := range c.db.instances {
+			used[i.AppID] = true
+		}
+		for _, a := range sorted(c.db.apps) {
+			if a.DeletedAt.IsZero() || used[a.ID] {
+				out.Apps = append(out.Apps, a)
+			}
+		}
+		out.Domains = sorted(c.db.domains)
+		return nil
+	})
+	return out, err
+}
+
+// World implements reconcile.Store.
+func (c dbClient) World(ctx context.Context) (out store.World, err error) {
+	err = c.exchange(ctx, func() error {
+		out = store.World{Instances: sorted(c.db.instances), Deployments: sorted(c.db.deployments), Slots: sorted(c.db.slots), Nodes: sorted(c.db.nodes)}
+		slices.SortFunc(out.Deployments, func(a, b model.Deployment) int {
+			return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ReleaseID, b.ReleaseID))
+		})
+		return nil
+	})
+	return out, err
+}
+
+func sorted[T any](m map[string]T) []T {
+	out := make([]T, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, m[k])
+	}
+	return out
+}
+
+// ReleasesByID implements reconcile.Store.
+func (c dbClient) ReleasesByID(ctx context.Context, ids []string) (map[string]model.Release, error) {
+	out := map[string]model.Release{}
+	err := c.exchange(ctx, func() error {
+		for _, id := range ids {
+			if r, ok := c.db.releases[id]; ok {
+				out[id] = r
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// AppByID implements reconcile.Store.
+func (c dbClient) AppByID(ctx context.Context, id string) (out model.App, err error) {
+	err = c.exchange(ctx, func() error {
+		a, ok := c.db.apps[id]
+		if !ok {
+			return model.E(model.CodeNotFound, "there is no app %q", id)
+		}
+		out = a
+		return nil
+	})
+	return out, err
+}
+
+// Domains implements reconcile.Store.
+func (c dbClient) Domains(ctx context.Context, appID string) (out []model.Domain, err error) {
+	err = c.exchange(ctx, func() error {
+		for _, d := range sorted(c.db.domains) {
+			if d.AppID == appID {
+				out = append(out, d)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// HasInstance implements reconcile.Store.
+func (c dbClient) HasInstance(ctx context.Context, id string) (has bool, err error) {
+	err = c.exchange(ctx, func() error { _, has = c.db.instances[id]; return nil })
+	return has, err
+}
+
+// Apply implements reconcile.Store as store.Apply does it.
+func (c dbClient) Apply(ctx context.Context, l store.Lease, ctl store.Control) error {
+	return c.commit(ctx, func(t *tables) error {
+		if err := t.beat(l); err != nil {
+			return err
+		}
+		if err := t.control(ctl); err != nil {
+			return err
+		}
+		c.db.note(ctl, *t)
+		c.db.committed(l, ctl, c.db.tables, *t)
+		return nil
+	})
+}
+
+// control is store's control over maps.
+func (t *tables) control(c store.Control) error {
+	for _, i := range c.Stop {
+		if old, ok := t.instances[i.ID]; ok {
+			old.Stopping, old.Reason, old.StoppedAt = true, i.Reason, i.StoppedAt
+			t.instances[i.ID] = old
+		}
+	}
+	for _, id := range c.Delete {
+		delete(t.instances, id)
+	}
+	for _, i := range c.Role {
+		if old, ok := t.instances[i.ID]; ok {
+			old.Role = i.Role
+			t.instances[i.ID] = old
+			if err := t.unique(old); err != nil {
+				return err
+			}
+		}
+	}
+	for _, i := range c.Insert {
+		if _, ok := t.instances[i.ID]; ok {
+			return fmt.Errorf("duplicate instance %s", i.ID)
+		}
+		t.instances[i.ID] = i
+		if err := t.unique(i); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.Deployments {
+		if old, ok := t.deployments[d.ReleaseID]; ok {
+			old.Status, old.Error, old.Deadline, old.EndedAt = d.Status, d.Error, d.Deadline, d.EndedAt
+			d = old
+		}
+		t.deployments[d.ReleaseID] = d
+	}
+	for _, v := range c.Slots {
+		key := fmt.Sprintf("%s/%04d", v.AppID, v.Slot)
+		if delete(t.slots, key); v.Failures > 0 {
+			t.slots[key] = v
+		}
+	}
+	for _, n := range c.Nodes {
+		t.nodes[n.ID] = n
+	}
+	return nil
+}
+
+var errDuplicate = errors.New("a slot has one live instance of a role at most")
+
+// unique is the UNIQUE(app_id, slot, role, live) of the table.
+func (t *tables) unique(i model.Instance) error {
+	for id, j := range t.instances {
+		if id != i.ID && !i.Stopping && !j.Stopping && j.AppID == i.AppID && j.Slot == i.Slot && j.Role == i.Role {
+			return fmt.Errorf("%w: %s and %s", errDuplicate, i.ID, id)
+		}
+	}
+	return nil
+}
+
+// note keeps what invariants ask about the past.
+func (d *database) note(c store.Control, t tables) {
+	for _, i := range c.Insert {
+		d.everRows[i.ID] = i
+	}
+	for _, i := range c.Stop {
+		if row, ok := t.instances[i.ID]; ok {
+			d.everRows[i.ID] = row
+		}
+	}
+	for _, id := range c.Delete {
+		d.goneRows[id] = d.w.now
+	}
+}
+
+func sortedKeys[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
