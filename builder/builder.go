@@ -24,6 +24,7 @@ import (
 
 	"github.com/dinp/dinp/builder/image"
 	"github.com/dinp/dinp/builder/recipe"
+	"github.com/dinp/dinp/builder/source"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
 )
@@ -35,6 +36,7 @@ type Builder struct {
 	log      *slog.Logger
 	runtimes recipe.Catalog
 	registry *image.Registry
+	fetcher  *source.Fetcher
 	metrics  *metrics
 	nudger   *nudger
 
@@ -64,8 +66,18 @@ func New(cfg Config, st *store.Store, runtimes fs.FS, log *slog.Logger) (*Builde
 	if err != nil {
 		return nil, model.E(model.CodeBadConfig, "builder: %v", err)
 	}
+	guard, err := source.NewGuard(cfg.Sources.Allow)
+	if err != nil {
+		return nil, model.E(model.CodeBadConfig, "builder: sources.allow: %v", err)
+	}
+	registry.SetImports(cfg.Import, guard)
+	fetcher, err := source.NewFetcher(cfg.Sources)
+	if err != nil {
+		return nil, model.E(model.CodeBadConfig, "builder: %v", err)
+	}
 	return &Builder{
-		cfg: cfg, store: st, log: log, runtimes: catalog, registry: registry, metrics: newMetrics(),
+		fetcher: fetcher,
+		cfg:     cfg, store: st, log: log, runtimes: catalog, registry: registry, metrics: newMetrics(),
 		nudger: newNudger(cfg.Servers, cfg.Secret, log), claimErr: errors.New("the queue was not looked at yet"),
 	}, nil
 }

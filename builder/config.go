@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/dinp/dinp/builder/archive"
 	"github.com/dinp/dinp/builder/image"
+	"github.com/dinp/dinp/builder/source"
 	"github.com/dinp/dinp/common/model"
 )
 
@@ -36,6 +38,9 @@ type Config struct {
 	Lease        time.Duration  `yaml:"lease"` // after it another builder takes the builds of a dead one over
 	Limits       archive.Limits `yaml:"limits"`
 	Dockerfile   image.Limits   `yaml:"dockerfile"`
+	Sources      source.Config  `yaml:"sources"`     // of artifacts by URL
+	Import       image.Imports  `yaml:"import"`      // of images by reference
+	ReserveMiB   int64          `yaml:"reserve_mib"` // that must stay free in work_dir beside four times the artifact's size
 }
 
 // Default returns the defaults of a cluster.
@@ -44,6 +49,7 @@ func Default() Config {
 		Admin: "127.0.0.1:1974", Registry: "127.0.0.1:5080", DockerHost: image.DefaultDockerHost, WorkDir: "/var/lib/dinp/builder",
 		Concurrency: 2, BuildTimeout: 15 * time.Minute, Poll: 200 * time.Millisecond, Lease: 30 * time.Second,
 		Limits: archive.DefaultLimits(), Dockerfile: image.DefaultLimits(),
+		Sources: source.DefaultConfig(), Import: image.DefaultImports(), ReserveMiB: 256,
 	}
 }
 
@@ -66,7 +72,8 @@ func (c Config) Validate() error {
 	between("build_timeout", c.BuildTimeout, time.Second, 24*time.Hour)
 	between("poll", c.Poll, 10*time.Millisecond, time.Minute)
 	between("lease", c.Lease, time.Second, 10*time.Minute)
-	for _, p := range append(c.Limits.Problems(), c.Dockerfile.Problems()...) {
+	bad(c.ReserveMiB < 0, "reserve_mib is %d; it must be at least 0", c.ReserveMiB)
+	for _, p := range slices.Concat(c.Limits.Problems(), c.Dockerfile.Problems(), c.Sources.Problems(), c.Import.Problems()) {
 		bad(true, "%s", p)
 	}
 	return errors.Join(all...)

@@ -55,6 +55,23 @@ func (f *workFolder) make(build string) (string, error) {
 	return dir, errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, "tree"), 0o700))
 }
 
+// room refuses work for which the disk has no room: the artifact, the files in it, their layer, and as much again for
+// archives that pack well; an archive that packs better still is stopped by the limits of unpacking. Better an error now
+// than in the middle.
+func (f *workFolder) room(artifact, reserve int64) error {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(f.builds, &fs); err != nil {
+		return err
+	}
+	free, need := int64(fs.Bavail)*int64(fs.Bsize), 4*artifact+reserve
+	if free >= need {
+		return nil
+	}
+	return model.E(model.CodeDiskFull, "the builder's disk has %s free; this build may need %s", size(free), size(need)).
+		WithStill("nothing was changed; other builders may have room").
+		WithNext("free space where the builder's work_dir is, then deploy again: what was uploaded is kept")
+}
+
 // empty removes the folders of all builds.
 func (f *workFolder) empty() error {
 	return errors.Join(os.RemoveAll(f.builds), os.MkdirAll(f.builds, 0o700))

@@ -91,6 +91,14 @@ func (j *job) copyImage(ctx context.Context) (name string, err error) {
 }
 
 func (j *job) buildArtifact(ctx context.Context) (store.BuildOutcome, error) {
+	if err := j.b.folder.room(j.build.Size, j.b.cfg.ReserveMiB<<20); err != nil {
+		return store.BuildOutcome{}, err
+	}
+	if j.build.Artifact == "" {
+		if err := j.download(ctx); err != nil {
+			return store.BuildOutcome{}, err
+		}
+	}
 	contents, err := j.unpack(ctx)
 	if err != nil {
 		return store.BuildOutcome{}, err

@@ -109,7 +109,7 @@ func (j *job) statement(o store.BuildOutcome) provenance.Statement {
 				BuildType: provenance.BuildType,
 				ExternalParameters: provenance.External{
 					App: b.AppName, Filename: b.Filename, URL: b.Origin.PublicURL(), ImageRef: b.ImageRef, Runtime: b.Runtime,
-					Actor: b.CreatedBy, From: b.Origin.From, Job: b.Origin.Job, Rebase: b.Origin.Rebase,
+					Actor: b.CreatedBy, From: b.Origin.From, Job: b.Origin.Job,
 				},
 				InternalParameters: provenance.Internal{
 					Runtime: o.Runtime, RuntimeVersion: r.RuntimeVersion, TemplateHash: r.TemplateHash, ReusedBuild: r.Reused,

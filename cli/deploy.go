@@ -22,7 +22,7 @@ type deployFlags struct {
 	memory, cpu, health, strategy, note string
 	instances, port                     int
 	env                                 []string
-	drain, deadline, job                string
+	drain, deadline, job, sha256        string
 	noWait                              bool
 	changed                             func(name string) bool
 }
@@ -32,6 +32,7 @@ func (f *deployFlags) add(cmd *cobra.Command) {
 	v.StringVar(&f.image, "image", "", "deploy an existing image instead of a file")
 	v.StringVar(&f.runtime, "runtime", "", "what to lay under the artifact: static, binary, tomcat, dockerfile (default: as detected)")
 	v.StringVar(&f.filename, "filename", "", "name of the artifact, when it comes from standard input")
+	v.StringVar(&f.sha256, "sha256", "", "SHA-256 that the file at the address must have")
 	v.StringVar(&f.team, "team", "", "team that owns the app, when it is new")
 	v.IntVar(&f.instances, "instances", 1, "how many instances run")
 	v.StringVar(&f.memory, "memory", "", "memory of one instance, as 256M or 2G")
@@ -54,9 +55,10 @@ func (c *console) deployCommands() []*cobra.Command {
 		use:   "deploy APP [PATH]",
 		short: "Deploy an artifact or an image and wait until it serves",
 		long: "Deploy a .war, .jar, .tar.gz or .zip, or an existing image, and wait until it serves.\n" +
+			"An artifact may be a file, - for standard input, or an address that the platform fetches it from.\n" +
 			"The app is created if it is new. The URL is printed on standard output.\n" +
 			"The exit code is 0 only when the release serves.",
-		example:  "  dinp deploy shop shop.war\n  dinp deploy shop site.tar.gz --memory 128M --env GREETING=hello\n  dinp deploy shop --image nginx:1.27",
+		example:  "  dinp deploy shop shop.war\n  dinp deploy shop site.tar.gz --memory 128M --env GREETING=hello\n  dinp deploy shop https://ci.example.org/shop.war --sha256 9f86…\n  dinp deploy shop --image nginx:1.27",
 		args:     cobra.RangeArgs(1, 2),
 		complete: appThenFile,
 		run: func(ctx context.Context, s *session, args []string) error {
@@ -80,10 +82,15 @@ func (s *session) deploy(ctx context.Context, f deployFlags, args []string) erro
 		want.Job = ciJob(s.getenv)
 	}
 	if (len(args) == 2) == (f.image != "") {
-		return usage(s.cmd, fmt.Errorf("give either a file or --image"))
+		return usage(s.cmd, fmt.Errorf("give either a file, an address or --image"))
 	}
 	var a artifact
-	if f.image == "" {
+	if len(args) == 2 && isURL(args[1]) {
+		want.URL, want.SHA256, want.Filename = args[1], f.sha256, f.filename
+	} else if f.sha256 != "" {
+		return usage(s.cmd, fmt.Errorf("--sha256 is for an address; the file at hand is checked anyway"))
+	}
+	if f.image == "" && want.URL == "" {
 		if a, err = s.source(ctx, app, args[1], f.filename); err != nil {
 			return err
 		}
@@ -92,7 +99,7 @@ func (s *session) deploy(ctx context.Context, f deployFlags, args []string) erro
 	if err := s.ensureApp(ctx, app, f.team); err != nil {
 		return err
 	}
-	if f.image == "" {
+	if f.image == "" && want.URL == "" {
 		if err := s.bring(ctx, &a); err != nil {
 			return err
 		}
@@ -103,6 +110,11 @@ func (s *session) deploy(ctx context.Context, f deployFlags, args []string) erro
 		return err
 	}
 	return s.finish(ctx, d, f.noWait)
+}
+
+// isURL tells an address from a file.
+func isURL(path string) bool {
+	return strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://")
 }
 
 // release turns the flags into the request, without what is known only later.
@@ -168,10 +180,6 @@ func pairs(words []string) (map[string]string, error) {
 
 // source opens what is to be deployed.
 func (s *session) source(ctx context.Context, app, path, filename string) (artifact, error) {
-	if strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://") {
-		return artifact{}, model.E(model.CodeBadRequest, "the platform does not fetch artifacts from addresses itself").
-			WithNext("curl -fsSL '%s' | dinp deploy %s - --filename NAME", path, app)
-	}
 	if path == "-" {
 		return s.spool(ctx, filename)
 	}

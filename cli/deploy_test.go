@@ -168,6 +168,20 @@ func TestDeploy_InterruptSaysThatItGoesOn(t *testing.T) {
 	want(t, r, ExitInterrupted, "", "the deploy of shop goes on", "watch it:  dinp build follow b1", "cancel it: dinp cancel b1", "interrupted\n")
 }
 
+func TestDeploy_AnAddressIsFetchedByThePlatform(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	run(t, f, "deploy", "shop", "https://example.com/shop.war", "--sha256", "ab", "--job", "ci/7", "--no-wait")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	body := f.bodies["POST /apps/shop/releases"]
+	for _, part := range []string{`"url":"https://example.com/shop.war"`, `"sha256":"ab"`, `"job":"ci/7"`} {
+		if !strings.Contains(body, part) {
+			t.Errorf("%s is not in %s", part, body)
+		}
+	}
+}
+
 func TestDeploy_Refusals(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -175,12 +189,12 @@ func TestDeploy_Refusals(t *testing.T) {
 		code int
 		err  string
 	}{
-		"address":        {[]string{"shop", "https://example.com/shop.war"}, 1, "next: curl -fsSL 'https://example.com/shop.war' | dinp deploy shop - --filename NAME"},
+		"sum of a file":  {[]string{"shop", "x.zip", "--sha256", "ab"}, 2, "--sha256 is for an address"},
 		"bad name":       {[]string{"Shop_1", "x.zip"}, 1, `next: use a name such as "shop-1"`},
 		"path as name":   {[]string{"../x", "x.zip"}, 1, "error D120"},
 		"no file":        {[]string{"shop", "/nowhere/x.zip"}, 1, "no such file"},
 		"folder":         {[]string{"shop", "testdata"}, 1, "next: pack it: tar -czf shop.tar.gz -C testdata ."},
-		"both":           {[]string{"shop", "x.zip", "--image", "nginx"}, 2, "give either a file or --image"},
+		"both":           {[]string{"shop", "x.zip", "--image", "nginx"}, 2, "give either a file, an address or --image"},
 		"neither":        {[]string{"shop"}, 2, "next: dinp deploy --help"},
 		"bad memory":     {[]string{"shop", "x.zip", "--memory", "lots"}, 1, "error D123"},
 		"bad drain":      {[]string{"shop", "x.zip", "--drain", "soon"}, 1, "next: write it as 30s or 5m"},

@@ -22,7 +22,7 @@ import (
 
 func (c *console) provenanceCommands() []*cobra.Command {
 	return []*cobra.Command{
-		c.command(spec{use: "show ID", short: "Show a build: phases, layers, origin", example: "  dinp build show 0b5e", args: cobra.ExactArgs(1), list: true, run: showBuild}),
+		c.command(spec{use: "show ID", short: "Show a build: phases, origin, packages", example: "  dinp build show 0b5e", args: cobra.ExactArgs(1), list: true, run: showBuild}),
 		c.verifyCommand(),
 		c.command(spec{use: "provenance ID", short: "Print a build's signed statement", long: "Print a build's signed statement of provenance: a DSSE envelope with an in-toto statement (SLSA v1).",
 			example: "  dinp build provenance 0b5e > shop.intoto.json", args: cobra.ExactArgs(1), run: printRaw("provenance")}),
@@ -93,7 +93,7 @@ func showBuild(ctx context.Context, s *session, args []string) error {
 		"runtime", strings.TrimSpace(b.Runtime + " " + r.RuntimeVersion), "base", baseText(r), "image", b.Image, "by", b.CreatedBy, "from", b.From, "job", b.Job, "at", when(b.CreatedAt),
 	}
 	if b.Report != nil {
-		rows = append(rows, "phases", phaseText(r.Phases), "layers", layerText(r), "packages", fmt.Sprint(r.Components))
+		rows = append(rows, "phases", phaseText(r.Phases), "image of build", r.Reused, "packages", fmt.Sprint(r.Components))
 	}
 	for _, w := range r.Warnings {
 		rows = append(rows, "warning", w)
@@ -109,16 +109,6 @@ func baseText(r model.BuildReport) string {
 		return r.Base
 	}
 	return r.Base + "@" + r.BaseDigest
-}
-
-func layerText(r model.BuildReport) string {
-	switch {
-	case r.Reused != "":
-		return "the image of build " + r.Reused + " was used again"
-	case r.Layers == 0:
-		return ""
-	}
-	return fmt.Sprintf("%d, of which the registry had %d; %s sent", r.Layers, r.LayersReused, size(r.BytesPushed))
 }
 
 func phaseText(phases []model.BuildPhase) string {

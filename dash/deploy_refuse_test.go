@@ -105,6 +105,47 @@ func TestReleases_DeployByImageAndByArtifact(t *testing.T) {
 	}
 }
 
+func TestReleases_DeployByURL(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t))
+	d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"url":"https://ci.example.org/a/shop.war?sig=hunter2","job":"ci/7"}`)
+	if d.Build.URL != "https://ci.example.org/a/shop.war" || d.Build.Artifact != "" || d.Build.Job != "ci/7" {
+		t.Errorf("by URL: %+v", d.Build)
+	}
+	if b := r.claim(); !strings.Contains(b.Origin.URL, "sig=hunter2") || b.Artifact != "" {
+		t.Errorf("the builder gets %+v", b.Origin)
+	}
+	body := site(t, "hello", 10)
+	if _, err := r.Upload(t.Context(), mustActor(t, r, "admin"), bytes.NewReader(body), "s.tar.gz", -1); err != nil {
+		t.Fatal(err)
+	}
+	known := fmt.Sprintf(`{"url":"https://ci.example.org/s.tar.gz","sha256":%q}`, strings.ToUpper(shaOf(body)))
+	if d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, known); d.Build.Artifact != shaOf(body) || d.Build.Size != int64(len(body)) || d.Build.Filename != "s.tar.gz" {
+		t.Errorf("an artifact that is here: %+v", d.Build)
+	}
+	for body, code := range map[string]model.Code{
+		`{"url":"file:///etc/passwd"}`: model.CodeBadSource, `{"url":"shop.war"}`: model.CodeBadSource, `{"url":"http://a:b@host/x"}`: model.CodeBadSource,
+		`{"url":"http://host/x","image":"a"}`: model.CodeBadRequest, `{"url":"http://host/x","sha256":"ab"}`: model.CodeBadRequest, `{"image":"a","sha256":"ab"}`: model.CodeBadRequest,
+	} {
+		r.refused(code, "POST", "/apps/shop/releases", r.admin, body)
+	}
+}
+
+// With sha256= the body of what the platform has is not read: curl -T, which asks first, does not send it.
+func TestPut_AnArtifactThatIsHereIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t))
+	body := site(t, "hello", 10)
+	to := "/apps/shop/deploy?filename=s.tar.gz&sha256="
+	r.refused(model.CodeBadRequest, "PUT", to+strings.Repeat("0", 64), r.admin, bytes.NewReader(body))
+	do[api.Deploy](r, 202, "PUT", to+shaOf(body), r.admin, bytes.NewReader(body))
+	r.settle(r.finish(r.claim(), nil), model.DeploymentSucceeded, nil)
+	unread := strings.NewReader("another body, which nobody reads")
+	if d := do[api.Deploy](r, 200, "PUT", to+shaOf(body), r.admin, unread); !d.Unchanged {
+		t.Errorf("the same again: %+v", d)
+	}
+}
+
 // TestDeploy_SettingsNeedTheirOwnRights: who may deploy cannot scale by deploying.
 func TestDeploy_SettingsNeedTheirOwnRights(t *testing.T) {
 	t.Parallel()

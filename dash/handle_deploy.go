@@ -46,9 +46,33 @@ func (d *Dash) readArtifact(c *gin.Context, in *DeployInput) error {
 	if _, err := d.deployTarget(ctx, actor, c.Param("app"), *in); err != nil {
 		return err
 	}
+	if has, err := d.announced(c, in); err != nil || has {
+		return err
+	}
 	artifact, err := d.Upload(ctx, actor, newPatientBody(c), in.Filename, c.Request.ContentLength)
 	in.Artifact = artifact.SHA256
+	if err == nil && in.SHA256 != "" && in.SHA256 != in.Artifact {
+		return model.E(model.CodeBadRequest, "the upload was damaged on its way: its sha256 is %s, announced was %s", in.Artifact, in.SHA256).WithNext("send it again")
+	}
+	in.SHA256 = ""
 	return err
+}
+
+// announced reports whether the platform has the artifact that sha256= announces: then the body is not read, and a client
+// that asked first (Expect: 100-continue, as curl -T does) does not send it.
+func (d *Dash) announced(c *gin.Context, in *DeployInput) (bool, error) {
+	if in.SHA256 == "" {
+		return false, nil
+	}
+	_, err := d.artifacts.size(c.Request.Context(), in.SHA256)
+	if model.IsKind(err, model.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	in.Artifact, in.SHA256 = in.SHA256, ""
+	return true, nil
 }
 
 // deployQuery reads a deploy's settings from the URL; wait is 0 for not waiting.
@@ -56,7 +80,7 @@ func deployQuery(c *gin.Context) (in DeployInput, wait time.Duration, err error)
 	if err := knownQuery(c, deployParams); err != nil {
 		return in, 0, err
 	}
-	in = DeployInput{Filename: c.Query("filename"), Runtime: c.Query("runtime"), Team: c.Query("team"), Job: c.Query("job")}
+	in = DeployInput{Filename: c.Query("filename"), Runtime: c.Query("runtime"), Team: c.Query("team"), Job: c.Query("job"), SHA256: strings.ToLower(c.Query("sha256"))}
 	in.Note, in.Strategy = c.Query("note"), c.Query("strategy")
 	err = errors.Join(
 		optional(c, "instances", &in.Instances, strconv.Atoi),
@@ -151,7 +175,7 @@ func (d *Dash) postReleases(c *gin.Context) {
 		d.fail(c, err)
 		return
 	}
-	in := DeployInput{Artifact: body.Artifact, Image: body.Image, Filename: body.Filename, Runtime: body.Runtime, Job: body.Job, DeployRequest: body.DeployRequest}
+	in := DeployInput{Artifact: body.Artifact, Image: body.Image, Filename: body.Filename, Runtime: body.Runtime, Job: body.Job, URL: body.URL, SHA256: strings.ToLower(body.SHA256), DeployRequest: body.DeployRequest}
 	out, err := d.StartDeploy(c.Request.Context(), actorOf(c), c.Param("app"), in)
 	d.replyDeploy(c, out, wait, err)
 }

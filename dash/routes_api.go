@@ -99,7 +99,7 @@ func (d *Dash) appEndpoints() []endpoint {
 func (d *Dash) deployEndpoints() []endpoint {
 	return []endpoint{
 		{method: "PUT", path: "/apps/:app/deploy", handle: d.putDeploy, summary: "Deploy the artifact in the body; creates the app if it is new", query: deployParams, rawBody: true, media: "application/octet-stream", answer: api.Deploy{}, status: 202},
-		{method: "POST", path: "/apps/:app/releases", handle: d.postReleases, summary: "Deploy an existing image, or an artifact by its sha256", query: waiting, body: api.NewRelease{}, answer: api.Deploy{}, status: 202},
+		{method: "POST", path: "/apps/:app/releases", handle: d.postReleases, summary: "Deploy an existing image, an artifact by its sha256, or one that is fetched from a URL", query: waiting, body: api.NewRelease{}, answer: api.Deploy{}, status: 202},
 		{method: "GET", path: "/apps/:app/builds", handle: d.getBuilds, summary: "List an app's builds, newest first", query: backward, answer: api.Page[api.Build]{}},
 		{method: "GET", path: "/builds", handle: d.getBuilds, summary: "List builds, newest first", query: append([]param{{"app", "string", "only of this app"}}, backward...), answer: api.Page[api.Build]{}},
 		{method: "GET", path: "/builds/:id", handle: d.getBuild, summary: "Tell a build", answer: api.Build{}},
@@ -165,7 +165,7 @@ var (
 		{"team", "string", "of an app that is new"}, {"instances", "integer", ""}, {"memory", "string", "as 256M"}, {"cpu", "string", "cores, as 0.5"},
 		{"port", "integer", "the app listens on"}, {"health", "string", "path that is probed"}, {"env", "string", "K=V; may be given more than once"},
 		{"deadline", "string", "for the release to become ready, as 5m"}, {"drain", "string", "as 10s"}, {"grace", "string", "as 30s"},
-		{"strategy", "string", model.StrategyRolling}, {"note", "string", "why"}, {"job", "string", "of CI: a name or address, for the statement of provenance"},
+		{"strategy", "string", model.StrategyRolling}, {"note", "string", "why"}, {"sha256", "string", "of the body; if the platform has it, the body is not read"}, {"job", "string", "of CI: a name or address, for the statement of provenance"},
 	}, waiting...)
 	logParams = []param{
 		{"tail", "integer", "last lines, 200 if left out"}, {"since", "string", "a duration, as 10m, or a time"}, {"follow", "boolean", "go on as lines come"},

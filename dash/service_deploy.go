@@ -3,6 +3,7 @@ package dash
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type DeployInput struct {
 	Runtime  string // with Artifact: "" lets the builder tell
 	Team     string // of an app that is new; "" as in CreateApp
 	Job      string // of CI, for the statement of provenance
+	URL      string // instead of Artifact: the builder fetches it from there
+	SHA256   string // with URL: that the file must have, hex; "": whatever comes
 	model.DeployRequest
 }
 
@@ -38,11 +41,14 @@ func (d *Dash) StartDeploy(ctx context.Context, actor model.Actor, name string, 
 	if err := d.mayImage(ctx, actor, in.Image); err != nil {
 		return api.Deploy{}, err
 	}
+	if in, err = d.alreadyHere(ctx, in); err != nil {
+		return api.Deploy{}, err
+	}
 	b := model.Build{Artifact: in.Artifact, ImageRef: in.Image, Filename: cleanFilename(in.Filename), Runtime: in.Runtime, Deploy: &in.DeployRequest,
-		Origin: model.BuildOrigin{From: actor.From, Job: in.Job}}
+		Origin: model.BuildOrigin{From: actor.From, Job: in.Job, URL: in.URL, SHA256: in.SHA256}}
 	if in.Image != "" {
 		b.Runtime = model.RuntimeImage
-	} else if b.Size, err = d.artifacts.size(ctx, in.Artifact); err != nil {
+	} else if b.Size, err = d.artifactSize(ctx, in); err != nil {
 		return api.Deploy{}, err
 	}
 	if app.ID == "" {
@@ -60,19 +66,67 @@ func (d *Dash) StartDeploy(ctx context.Context, actor model.Actor, name string, 
 	return d.describeDeploy(ctx, app, b)
 }
 
+// alreadyHere makes a deploy by URL and checksum one of an artifact, if the platform has the artifact: nothing is fetched.
+func (d *Dash) alreadyHere(ctx context.Context, in DeployInput) (DeployInput, error) {
+	if in.URL == "" || in.SHA256 == "" {
+		return in, nil
+	}
+	_, err := d.artifacts.size(ctx, in.SHA256)
+	if model.IsKind(err, model.NotFound) {
+		return in, nil
+	}
+	if in.Filename == "" {
+		in.Filename = model.BuildOrigin{URL: in.URL}.FileName()
+	}
+	in.Artifact = in.SHA256
+	return in, err
+}
+
+// artifactSize is 0 for what is still to be fetched.
+func (d *Dash) artifactSize(ctx context.Context, in DeployInput) (int64, error) {
+	if in.Artifact == "" {
+		return 0, nil
+	}
+	return d.artifacts.size(ctx, in.Artifact)
+}
+
+// checkURL refuses addresses that no builder would fetch from. Where the name leads to is found out by the builder.
+func checkURL(in DeployInput) error {
+	u, err := url.Parse(in.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || len(in.URL) > 2000:
+		return model.E(model.CodeBadSource, "%q is no address of a file", clip(model.BuildOrigin{URL: in.URL}.PublicURL(), 120)).WithNext("write it as https://host/path/shop.war")
+	case u.User != nil:
+		return model.E(model.CodeBadSource, "the address has a user or password in it, which would be kept with the build").
+			WithNext("use a signed address, or download the file yourself and deploy it")
+	case in.SHA256 != "" && !sha256hex.MatchString(in.SHA256):
+		return model.E(model.CodeBadRequest, "the sha256 is not 64 hex digits")
+	}
+	return nil
+}
+
 // checkDeploy refuses what cannot be right whatever the app is.
 func checkDeploy(in DeployInput) error {
 	switch {
-	case in.Artifact == "" && in.Image == "":
-		return model.E(model.CodeBadRequest, "nothing to deploy: neither an artifact nor an image is named").WithNext("name an image, or the sha256 of an artifact")
+	case in.Artifact == "" && in.Image == "" && in.URL == "":
+		return model.E(model.CodeBadRequest, "nothing to deploy: neither an artifact nor an image is named").WithNext("name an image, the sha256 of an artifact, or a URL")
 	case in.Artifact != "" && in.Image != "":
 		return model.E(model.CodeBadRequest, "both an artifact and an image are named; deploy one of them")
+	case in.URL != "" && (in.Artifact != "" || in.Image != ""):
+		return model.E(model.CodeBadRequest, "a URL is named beside an artifact or an image; deploy one of them")
+	case in.SHA256 != "" && in.URL == "":
+		return model.E(model.CodeBadRequest, "sha256 belongs to a URL; an artifact that is here is named by artifact")
 	case in.Image != "" && in.Runtime != "" && in.Runtime != model.RuntimeImage:
 		return model.E(model.CodeBadRuntime, "an image is deployed as it is, without the runtime %q", clip(in.Runtime, 40)).WithNext("leave the runtime out")
 	case len(in.Image) > 500 || strings.ContainsAny(in.Image, " \t\r\n"):
 		return model.E(model.CodeNoImage, "%q is not an image reference", clip(in.Image, 80)).WithNext("write it as registry.example/name:tag or name@sha256:…")
 	case len(in.Runtime) > 64:
 		return model.E(model.CodeBadRuntime, "runtime %q is not known", clip(in.Runtime, 40))
+	}
+	if in.URL != "" {
+		if err := checkURL(in); err != nil {
+			return err
+		}
 	}
 	return checkRequest(in.DeployRequest)
 }
@@ -156,7 +210,7 @@ func (d *Dash) maySettings(ctx context.Context, actor model.Actor, app model.App
 // succeeded, and no build is on its way to replace it. An image by tag may have
 // moved; only a digest says that it is the same.
 func (d *Dash) unchanged(ctx context.Context, app model.App, in DeployInput) (bool, error) {
-	if app.ReleaseID == "" || in.Instances != nil && *in.Instances != app.Instances {
+	if app.ReleaseID == "" || in.Artifact == "" && in.Image == "" || in.Instances != nil && *in.Instances != app.Instances {
 		return false, nil
 	}
 	r, err := d.store.ReleaseByID(ctx, app.ReleaseID)

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/dinp/dinp/builder/source"
 	"github.com/dinp/dinp/common/model"
 )
 
@@ -29,12 +30,14 @@ type Registry struct {
 	address string
 	auth    authn.AuthConfig
 	names   []name.Option
+	imports Imports
+	guard   source.Guard // of connections to other registries
 }
 
 // NewRegistry returns the registry at address, host:port. Plain HTTP is spoken to loopback addresses, and to others if
 // insecure is set. authFile, if not "", holds user:password.
 func NewRegistry(address string, insecure bool, authFile string) (*Registry, error) {
-	r := &Registry{address: address}
+	r := &Registry{address: address, imports: DefaultImports()}
 	if insecure {
 		r.names = append(r.names, name.Insecure)
 	}

@@ -3,11 +3,7 @@ package image
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/http"
-	"net/netip"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -42,7 +38,10 @@ func (r *Registry) Import(ctx context.Context, e *Engine, reference, app, tag st
 		return "", model.E(model.CodeNoImage, "%.200q is no image reference", reference).
 			WithNext("write it as registry.example.org/team/app:tag").WithCause(err)
 	}
-	img, err := foreign(ctx, ref)
+	if err := r.mayImport(ref); err != nil {
+		return "", err
+	}
+	img, err := r.foreign(ctx, ref)
 	if err == nil {
 		return r.importForeign(ctx, img, ref, app, tag, say)
 	}
@@ -112,39 +111,6 @@ func (r *Registry) importAny(ctx context.Context, img v1.Image, where, app, tag 
 	}
 	say(fmt.Sprintf("found %s in %s", digest, where))
 	return r.Push(ctx, img, app, tag)
-}
-
-// foreign finds an image in any other registry.
-func foreign(ctx context.Context, ref name.Reference) (v1.Image, error) {
-	options := []remote.Option{remote.WithPlatform(platform()), remote.WithUserAgent("dinp-builder"), remote.WithTransport(outside)}
-	head, cancel := context.WithTimeout(ctx, headTimeout)
-	defer cancel()
-	// Some registries do not answer HEAD; the manifest itself is small.
-	d, err := remote.Get(ref, append(options, remote.WithContext(head))...)
-	if err != nil {
-		return nil, err
-	}
-	return remote.Image(ref.Context().Digest(d.Digest.String()), append(options, remote.WithContext(ctx))...)
-}
-
-// outside reaches registries that users name. Link-local addresses are refused: no registry is there, but the metadata
-// service of a cloud is.
-var outside = func() http.RoundTripper {
-	t := remote.DefaultTransport.(*http.Transport).Clone()
-	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: refuseLinkLocal}
-	t.DialContext = d.DialContext
-	return t
-}()
-
-func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
-	a, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
-	}
-	if ip := a.Addr().Unmap(); ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() {
-		return fmt.Errorf("address %s may not be asked for images", ip)
-	}
-	return nil
 }
 
 // brief is the first line of an error, short: registries answer with whole pages.

@@ -3,6 +3,8 @@ package image
 import (
 	"bytes"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/dinp/dinp/builder/source"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/test/testenv"
 )
@@ -48,6 +51,7 @@ func TestImport_FromThePlatformsRegistry(t *testing.T) {
 func TestImport_FromAnotherRegistry(t *testing.T) {
 	t.Parallel()
 	r, far := newRegistry(t), newRegistry(t)
+	r.SetImports(Imports{Registries: []string{far.address}}, source.Guard{})
 	img := pushBase(t, far, "team/tool:1", types.DockerManifestSchema2)
 	ref, err := far.ref("team/both:1")
 	must(t, err)
@@ -78,6 +82,7 @@ func exists(r *Registry, name string) error {
 func TestImport_NoneNamesWhatWasTried(t *testing.T) {
 	t.Parallel()
 	r, far := newRegistry(t), newRegistry(t)
+	r.SetImports(Imports{Registries: []string{far.address}}, source.Guard{})
 	_, err := r.Import(t.Context(), noEngine(t, r), far.address+"/none:1", "shop", "t", quiet)
 	e := wantRefusal(t, err, model.CodeNoImage, "no image")
 	if len(e.Evidence) != 2 || !strings.Contains(e.Evidence[0], far.address) || !strings.Contains(e.Evidence[1], "local Docker engine") {
@@ -108,13 +113,57 @@ func TestImport_OtherPlatform(t *testing.T) {
 	wantRefusal(t, err, model.CodeNoImage, "linux/riscv64")
 }
 
-func TestImport_RefusesLinkLocalAddresses(t *testing.T) {
+func TestImport_RefusesRegistriesThatAreNotListed(t *testing.T) {
+	t.Parallel()
+	r, far := newRegistry(t), newRegistry(t)
+	pushBase(t, far, "team/tool:1", types.OCIManifestSchema1)
+	for _, ref := range []string{far.address + "/team/tool:1", "169.254.169.254/latest/meta-data:1", "registry.internal/x"} {
+		_, err := r.Import(t.Context(), noEngine(t, r), ref, "shop", "t", quiet)
+		e := wantRefusal(t, err, model.CodeBadRegistry, "are not taken here")
+		if !strings.Contains(e.Evidence[0], "docker.io") || !strings.Contains(e.Next, "import.registries") {
+			t.Errorf("refusal: %q, %q", e.Evidence, e.Next)
+		}
+	}
+}
+
+// "*" means any public registry: what lies in the network of the house must be named.
+func TestImport_RefusesInnerAddressesThatAreNotNamed(t *testing.T) {
+	t.Parallel()
+	r, far := newRegistry(t), newRegistry(t)
+	pushBase(t, far, "team/tool:1", types.OCIManifestSchema1)
+	r.SetImports(Imports{Registries: []string{"*", "169.254.169.254"}}, source.Guard{})
+	for ref, says := range map[string]string{far.address + "/team/tool:1": "this machine", "169.254.169.254/latest/meta-data:1": "link-local"} {
+		_, err := r.Import(t.Context(), noEngine(t, r), ref, "shop", "t", quiet)
+		if e := wantRefusal(t, err, model.CodeNoImage, "no image"); !strings.Contains(e.Evidence[0], says) {
+			t.Errorf("evidence: %q", e.Evidence)
+		}
+	}
+}
+
+// A registry that is listed cannot lead the builder to what is not.
+func TestImport_ARegistryThatRedirectsInwardsIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	_, err := r.Import(t.Context(), noEngine(t, r), "169.254.169.254/latest/meta-data:1", "shop", "t", quiet)
-	e := wantRefusal(t, err, model.CodeNoImage, "no image")
-	if !strings.Contains(e.Evidence[0], "may not be asked") {
-		t.Errorf("evidence: %q", e.Evidence)
+	asked := make(chan string, 10)
+	inner := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { asked <- q.URL.Path }))
+	defer inner.Close()
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/v2/" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="`+inner.URL+`/token",service="x"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		http.Redirect(w, q, inner.URL+q.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer far.Close()
+	host := strings.TrimPrefix(far.URL, "http://")
+	r.SetImports(Imports{Registries: []string{host}}, source.Guard{})
+	_, err := r.Import(t.Context(), noEngine(t, r), host+"/team/tool:1", "shop", "t", quiet)
+	wantRefusal(t, err, model.CodeNoImage, "no image")
+	select {
+	case path := <-asked:
+		t.Errorf("the inner server was asked for %s", path)
+	default:
 	}
 }
 
@@ -123,6 +172,7 @@ func TestImport_FromTheLocalEngine(t *testing.T) {
 	r := newRegistry(t)
 	e, err := NewEngine(host, r.address, r, DefaultLimits(), "test")
 	must(t, err)
+	r.SetImports(Imports{Registries: []string{"localhost:1"}}, source.Guard{})
 	img := pushBase(t, r, "seed:1", types.DockerManifestSchema2)
 	local := fmt.Sprintf("localhost:1/dinp-test-import-%d:1", testID())
 	loadIntoEngine(t, host, local, img)

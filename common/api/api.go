@@ -109,13 +109,15 @@ type Deployment struct {
 }
 
 // NewRelease is the body of POST /apps/{app}/releases: an existing image (which
-// is copied in by a build) or an artifact the platform has.
+// is copied in by a build), an artifact the platform has, or one to be fetched.
 type NewRelease struct {
 	Image    string `json:"image,omitempty"`
 	Artifact string `json:"artifact,omitempty"` // sha256
 	Filename string `json:"filename,omitempty"` // with Artifact
 	Runtime  string `json:"runtime,omitempty"`
-	Job      string `json:"job,omitempty"` // of CI: a name or address; it goes into the statement of provenance
+	URL      string `json:"url,omitempty"`    // the builder fetches the artifact from there
+	SHA256   string `json:"sha256,omitempty"` // with URL: what the file must have; if the platform has it, nothing is fetched
+	Job      string `json:"job,omitempty"`    // of CI: a name or address; it goes into the statement of provenance
 	model.DeployRequest
 }
 

@@ -70,8 +70,6 @@ const (
 	CodeBuildKills    Code = "D190" // the build ended builder after builder
 	CodeBadProvenance Code = "D191" // the image is not what was signed
 	CodeBadRegistry   Code = "D192" // images of that registry are not taken
-	CodeRegression    Code = "D193" // a rebase stopped at an app that does not run on the new base
-	CodeImageGone     Code = "D194" // the image was removed to save space
 )
 
 var kinds = map[Code]Kind{
@@ -90,7 +88,7 @@ var kinds = map[Code]Kind{
 	CodeBadRouting: Invalid, CodeTooBusy: Unavailable, CodeRateLimited: Unavailable, CodeNotFromHere: Denied,
 	CodeNeedsLogin: Unauthentic, CodeBodyTooLarge: TooLarge, CodeBadCert: Invalid, CodeACME: Failed, CodeSourceLimit: Unavailable,
 	CodeBadSource: Invalid, CodeSourceFailed: Failed, CodeDiskFull: Unavailable, CodeBuildKills: Failed,
-	CodeBadProvenance: Failed, CodeBadRegistry: Invalid, CodeRegression: Failed, CodeImageGone: Conflict,
+	CodeBadProvenance: Failed, CodeBadRegistry: Invalid,
 }
 
 func kindOf(c Code) Kind {

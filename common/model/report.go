@@ -12,7 +12,6 @@ type BuildOrigin struct {
 	SHA256 string `json:"sha256,omitempty"` // that the artifact must have, hex; "": whatever comes
 	From   string `json:"from,omitempty"`   // address of the client that asked for the build
 	Job    string `json:"job,omitempty"`    // of the CI system, as the client named it
-	Rebase string `json:"rebase,omitempty"` // id of the rebase that asked for it
 }
 
 // PublicURL is the URL without its query and fragment, which may hold the secret of a signed address.
@@ -20,6 +19,16 @@ func (o BuildOrigin) PublicURL() string {
 	url, _, _ := strings.Cut(o.URL, "#")
 	url, _, _ = strings.Cut(url, "?")
 	return url
+}
+
+// FileName is the last word of the URL's path; "" when that is none.
+func (o BuildOrigin) FileName() string {
+	_, path, _ := strings.Cut(o.PublicURL(), "://")
+	_, path, ok := strings.Cut(path, "/")
+	if !ok {
+		return ""
+	}
+	return path[strings.LastIndex(path, "/")+1:]
 }
 
 // BuildReport is what a builder tells of a build beside its outcome.
@@ -30,10 +39,7 @@ type BuildReport struct {
 	RuntimeVersion string       `json:"runtime_version,omitempty"` // of the template
 	TemplateHash   string       `json:"template_hash,omitempty"`   // of the runtime's whole definition
 	Reused         string       `json:"reused,omitempty"`          // id of the build whose image was used again
-	Layers         int          `json:"layers,omitempty"`          // laid over the base
-	LayersReused   int          `json:"layers_reused,omitempty"`   // that the registry had already
-	BytesPushed    int64        `json:"bytes_pushed,omitempty"`
-	Components     int          `json:"components"` // packages found in the artifact
+	Components     int          `json:"components"`                // packages found in the artifact
 	Warnings       []string     `json:"warnings,omitempty"`
 }
 

@@ -65,7 +65,6 @@ type External struct {
 	Actor    string `json:"actor"`              // user name
 	From     string `json:"from,omitempty"`     // address of the client
 	Job      string `json:"job,omitempty"`      // of CI, as the client named it: dinp did not check it
-	Rebase   string `json:"rebase,omitempty"`
 }
 
 // Internal is what the platform decided.

@@ -1,0 +1,121 @@
+package builder
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/provenance"
+)
+
+// site serves artifacts; each answer to /changing is another one.
+func site(t *testing.T, asked *atomic.Int32, content []byte) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := asked.Add(1)
+		switch r.URL.Path {
+		case "/metadata":
+			http.Redirect(w, r, "http://169.254.169.254/latest/meta-data/", http.StatusFound)
+		case "/changing.tar.gz":
+			w.Write(tarGz(t, "index.html", fmt.Sprint("answer ", n)))
+		default:
+			w.Write(content)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func TestDownload_AnAddressBecomesAReleaseAndIsKept(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	content := tarGz(t, "index.html", "from afar")
+	u := site(t, &asked, content)
+	r := newRig(t)
+	r.cfg.Sources.Allow = []string{"127.0.0.1"}
+	r.start()
+	b := r.wait(r.create(model.Build{Origin: model.BuildOrigin{URL: u + "/a/site.tar.gz?signature=hunter2"}}).ID)
+	if b.Status != model.BuildSucceeded || b.Filename != "site.tar.gz" || b.Size != int64(len(content)) || b.Runtime != "static" || b.ReleaseID == "" {
+		t.Fatalf("build %+v, error %+v", b, b.Error)
+	}
+	r.wantLog(b.ID, "downloading "+u+"/a/site.tar.gz", `downloaded "site.tar.gz"`, "detected static")
+	if strings.Contains(r.log(b.ID), "hunter2") || strings.Contains(b.Origin.URL, "hunter2") {
+		t.Errorf("the signed address's secret is kept: %s", b.Origin.URL)
+	}
+	s, _ := r.statement(b.ID)
+	if p := s.Predicate.BuildDefinition; p.ExternalParameters.URL != u+"/a/site.tar.gz" || s.Dependency(provenance.Artifact) != b.Artifact {
+		t.Errorf("statement %+v", p)
+	}
+	again := r.wait(r.create(model.Build{Origin: model.BuildOrigin{URL: u + "/a/site.tar.gz", SHA256: b.Artifact}}).ID)
+	if again.Image != b.Image || again.Filename != "site.tar.gz" || asked.Load() != 1 {
+		t.Errorf("the same again: %+v after %d requests", again, asked.Load())
+	}
+	r.wantLog(again.ID, "nothing is downloaded", "its image is used again")
+	r.wantNothingLeft()
+}
+
+func TestDownload_RefusesInnerAddressesAndWrongBytes(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	u := site(t, &asked, tarGz(t, "index.html", "x"))
+	r := newRig(t)
+	_, stop := r.start()
+	inner := r.wait(r.create(model.Build{Origin: model.BuildOrigin{URL: u + "/a.tar.gz"}}).ID)
+	if inner.Error == nil || inner.Error.Code != model.CodeBadSource || asked.Load() != 0 {
+		t.Errorf("this machine: %+v after %d requests", inner.Error, asked.Load())
+	}
+	stop()
+	r.cfg.Sources.Allow, r.cfg.WorkDir = []string{"127.0.0.1"}, t.TempDir()
+	r.start()
+	for path, code := range map[string]model.Code{"/metadata": model.CodeBadSource, "/a.tar.gz": model.CodeSourceFailed} {
+		b := r.wait(r.create(model.Build{Origin: model.BuildOrigin{URL: u + path, SHA256: strings.Repeat("0", 64)}}).ID)
+		if b.Error == nil || b.Error.Code != code || b.ReleaseID != "" || b.Artifact != "" {
+			t.Errorf("%s: %+v, error %+v", path, b, b.Error)
+		}
+	}
+	r.wantNothingLeft()
+}
+
+// A builder that takes a build over builds what the first one downloaded, whatever the address gives by then.
+func TestDownload_ATakenOverBuildBuildsTheSameBytes(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	u := site(t, &asked, nil)
+	r := newRig(t)
+	r.cfg.Sources.Allow, r.cfg.Lease = []string{"127.0.0.1"}, 10*time.Minute
+	direct := r.registry
+	stopped, _ := r.gate(func(q *http.Request) bool { // at the first thing after the download is written down
+		return strings.Contains(q.URL.Path, "/dinp/base/static/")
+	})
+	_, stop := r.start()
+	b := r.create(model.Build{Origin: model.BuildOrigin{URL: u + "/changing.tar.gz"}})
+	<-stopped
+	stop()
+	r.cfg.ID, r.cfg.Registry, r.cfg.WorkDir = "b2", direct, t.TempDir()
+	r.start()
+	got := r.wait(b.ID)
+	if got.Status != model.BuildSucceeded || got.BuilderID != "b2" || asked.Load() != 1 {
+		t.Errorf("build %+v, error %+v, after %d downloads", got, got.Error, asked.Load())
+	}
+}
+
+func TestRoom_AFullDiskIsAnErrorBeforeTheBuild(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.ReserveMiB = math.MaxInt64 >> 21
+	r.start()
+	b := r.wait(r.queue("a.zip", zipped(t, "index.html", "x"), "").ID)
+	if b.Error == nil || b.Error.Code != model.CodeDiskFull || b.Error.Next == "" {
+		t.Errorf("error %+v", b.Error)
+	}
+	if bytes.Contains([]byte(r.log(b.ID)), []byte("fetched")) {
+		t.Error("it began all the same")
+	}
+}
