@@ -197,7 +197,7 @@ func (b *Builder) keepLease(ctx context.Context, id string, cancel context.Cance
 func (b *Builder) giveBack(ctx context.Context, build model.Build) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if _, err := b.store.RenewBuild(ctx, build.ID, b.cfg.ID, time.Now().Add(-time.Millisecond)); err != nil {
+	if err := b.store.GiveBackBuild(ctx, build.ID, b.cfg.ID, time.Now()); err != nil {
 		b.log.Warn("build not given back", "build", build.ID, "err", err)
 	}
 }

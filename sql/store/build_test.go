@@ -145,6 +145,38 @@ func TestClaimBuild_TakesOverWhatALeaseLeft(t *testing.T) {
 	})
 }
 
+// A build that kills whoever takes it must not go round for ever.
+func TestClaimBuild_GivesUpOnWhatEndsItsBuilders(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		b := newBuild(t, s, newApp(t, s, "shop").ID, &model.DeployRequest{})
+		now := t0
+		for i := range 5 { // builders that stop in good order do not count
+			if got := claim(t, s, "polite", now); got == nil || got.Attempts != 1 {
+				t.Fatalf("claim %d: %+v", i, got)
+			}
+			check(t, s.GiveBackBuild(ctx, b.ID, "polite", now))
+		}
+		for i := range MaxAttempts {
+			if got := claim(t, s, fmt.Sprint("victim", i), now); got == nil || got.ID != b.ID {
+				t.Fatalf("attempt %d: %+v", i+1, got)
+			}
+			now = now.Add(2 * time.Minute)
+		}
+		if got := claim(t, s, "next", now); got != nil {
+			t.Fatalf("begun a %dth time: %+v", MaxAttempts+1, got)
+		}
+		got, err := s.Build(ctx, b.ID)
+		check(t, err)
+		if got.Status != model.BuildFailed || got.Error == nil || got.Error.Code != model.CodeBuildKills || !strings.Contains(got.Error.Message, "victim2") || got.ReleaseID != "" || got.EndedAt.IsZero() {
+			t.Errorf("build %+v, error %+v", got, got.Error)
+		}
+		if err := s.GiveBackBuild(ctx, b.ID, "victim2", now); !errors.Is(err, ErrLost) {
+			t.Errorf("given back after its end: %v", err)
+		}
+	})
+}
+
 func second(_ bool, err error) error { return err }
 
 // An expired build that several find at once goes to one of them, and one that
