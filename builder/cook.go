@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/dinp/dinp/builder/image"
 	"github.com/dinp/dinp/builder/recipe"
@@ -84,7 +85,7 @@ func (j *job) dockerfile(ctx context.Context, t image.Tree, c recipe.Choice) (fu
 		return nil, nil, err
 	}
 	j.based(bases)
-	d := image.Docked{Build: j.build.ID, App: j.build.AppName, Tag: j.tag(), Dockerfile: text, Labels: j.labels(c, "")}
+	d := image.Docked{Build: filepath.Base(j.dir), App: j.build.AppName, Tag: j.tag(), Dockerfile: text, Labels: j.labels(c, "")}
 	identity := []string{fmt.Sprint(bases), text}
 	if j.b.cfg.Dockerfile.Network {
 		identity = nil // what it downloads may be another thing today

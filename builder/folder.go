@@ -49,10 +49,14 @@ func keptID(path string) (string, error) {
 	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
 }
 
-// make makes the folder of a build, afresh.
+// make makes a folder for one attempt at a build. A builder may lose a build and claim it again before the first attempt
+// has noticed: the first one's end must not remove what the second one works in.
 func (f *workFolder) make(build string) (string, error) {
-	dir := filepath.Join(f.builds, filepath.Base(build))
-	return dir, errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, "tree"), 0o700))
+	dir, err := os.MkdirTemp(f.builds, filepath.Base(build)+"-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Mkdir(filepath.Join(dir, "tree"), 0o700)
 }
 
 // room refuses work for which the disk has no room: the artifact, the files in it, their layer, and as much again for

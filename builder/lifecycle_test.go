@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -82,8 +83,10 @@ func TestWork_CancelStopsAnEndlessDockerfile(t *testing.T) {
 	if got := r.wait(b.ID); got.Status != model.BuildCancelled {
 		t.Errorf("build %+v, error %+v", got, got.Error)
 	}
+	owner, err := os.ReadFile(filepath.Join(r.cfg.WorkDir, "id"))
+	must(t, err)
 	for _, list := range [][]string{{"ps", "-aq"}, {"images", "-aq"}} {
-		out, err := exec.Command("docker", append([]string{"-H", host}, append(list, "--filter", "label=dinp.build="+b.ID)...)...).Output()
+		out, err := exec.Command("docker", append([]string{"-H", host}, append(list, "--filter", "label=dinp.builder="+strings.TrimSpace(string(owner)))...)...).Output()
 		if err != nil || len(out) != 0 {
 			t.Errorf("docker %v: %q, %v", list, out, err)
 		}
@@ -164,6 +167,22 @@ func TestWork_ALostBuildIsLeftAlone(t *testing.T) {
 	got, err := r.store.Build(context.Background(), b.ID)
 	if err != nil || got.Status != model.BuildRunning || got.BuilderID != "thief" {
 		t.Errorf("build %+v, %v", got, err)
+	}
+}
+
+// A builder that loses a build by being slow may claim the same build again while its first attempt still goes on.
+func TestWork_ABuildClaimedAgainByTheSameBuilderHasItsOwnFolder(t *testing.T) {
+	t.Parallel()
+	f, err := openWorkFolder(t.TempDir())
+	must(t, err)
+	defer f.close()
+	first, err := f.make("b1")
+	must(t, err)
+	second, err := f.make("b1")
+	must(t, err)
+	must(t, os.RemoveAll(first))
+	if _, err := os.Stat(filepath.Join(second, "tree")); err != nil {
+		t.Errorf("the second attempt's folder: %v", err)
 	}
 }
 

@@ -129,7 +129,7 @@ func (b *Builder) attempt(parent context.Context, build model.Build, lines *buil
 	switch {
 	case err == nil:
 		return outcome, nil // done is done, also if the deadline or a cancel came a moment later
-	case errors.Is(err, store.ErrLost):
+	case errors.Is(err, store.ErrLost), errors.Is(cause, errLost):
 		return outcome, errLost
 	case parent.Err() != nil:
 		return outcome, cause

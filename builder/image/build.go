@@ -18,7 +18,7 @@ import (
 
 // Docked is an image to be built by the engine from a Dockerfile.
 type Docked struct {
-	Build      string // id of the build
+	Build      string // name of this attempt at a build, unlike any other
 	App        string
 	Tag        string
 	Dockerfile string // as it came
