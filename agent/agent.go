@@ -31,7 +31,7 @@ import (
 	"github.com/dinp/dinp/agent/session"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // Agent is one node's agent. Make it with New, then Listen, then Run.
@@ -84,6 +84,10 @@ func (a *Agent) open() (err error) {
 	if a.journal, err = journal.Open(a.cfg.Data, uuid.NewString(), a.log); err != nil {
 		return fmt.Errorf("agent data: %w", err)
 	}
+	if id := (pki.Identity{Role: pki.RoleAgent, Name: a.NodeID()}); a.cfg.Identity.Identity() != id {
+		return model.E(model.CodeWrongIdentity, "the certificate is of %s, but the data folder %s of %s", a.cfg.Identity.Identity(), a.cfg.Data, id).
+			WithNext("give each node its own data folder, and let it join by itself: dinp join SERVER --token TOKEN")
+	}
 	if a.rt, err = a.engine(a.cfg, a.NodeID()); err != nil {
 		return err
 	}
@@ -96,7 +100,7 @@ func (a *Agent) open() (err error) {
 		return err
 	}
 	a.watch = newWatch(a.rt, a.set, a.log)
-	a.client = session.New(session.Config{Servers: a.cfg.Servers, Secret: wire.Credential(a.cfg.Secret)}, session.Node{
+	a.client = session.New(session.Config{Servers: a.cfg.Servers, Identity: a.cfg.Identity}, session.Node{
 		Set: a.set, Journal: a.journal, Logs: a.logs, Outbox: out,
 		Hello: a.hello, Docker: a.watch.Docker, Refresh: a.watch.Refresh,
 	}, a.log)
@@ -148,6 +152,13 @@ func (a *Agent) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// NodeID returns the id of the node whose agent has a data folder, which is made
+// when there is none yet: a certificate needs it before the agent first runs.
+func NodeID(data string) (string, error) { return journal.NodeID(data, uuid.NewString()) }
+
+// IdentityFile is where the certificate of an agent with a data folder is.
+func IdentityFile(data string) string { return filepath.Join(data, "identity.pem") }
 
 // NodeID returns the node's id; call it after Listen.
 func (a *Agent) NodeID() string { return a.journal.NodeID() }

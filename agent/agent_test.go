@@ -20,19 +20,35 @@ import (
 	"github.com/dinp/dinp/agent/session/leadertest"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/pki"
+	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
-const (
-	secret   = "s3cret"
-	patience = 60 * time.Second
-)
+const patience = 60 * time.Second
+
+// cluster signs for the agents and leaders of these tests.
+var cluster = pkitest.New()
+
+// identity lets the agent with a data folder join.
+func identity(t *testing.T, data string) *pki.Keeper {
+	t.Helper()
+	id, err := agent.NodeID(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster.Kept(pki.RoleAgent, id, agent.IdentityFile(data))
+}
 
 // TestMain runs the tests, or the agent that one of them kills.
 func TestMain(m *testing.M) {
 	if text := os.Getenv("AGENT_VICTIM"); text != "" {
 		var cfg agent.Config
 		if err := json.Unmarshal([]byte(text), &cfg); err != nil {
+			panic(err)
+		}
+		var err error
+		if cfg.Identity, err = pki.Load(agent.IdentityFile(cfg.Data)); err != nil {
 			panic(err)
 		}
 		a := agent.New(cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
@@ -163,9 +179,10 @@ func TestAgent_TwoOnOneEngine_KeepToTheirOwn(t *testing.T) {
 }
 
 func TestAgent_WithoutDocker_IsConnectedAndSaysSo(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	c := agent.Default()
-	c.Servers, c.Data, c.Secret, c.Admin = []string{l.Addr}, t.TempDir(), secret, "127.0.0.1:0"
+	c.Servers, c.Data, c.Admin = []string{l.Addr}, t.TempDir(), "127.0.0.1:0"
+	c.Identity = identity(t, c.Data)
 	c.DockerHost = "unix:///nowhere/docker.sock"
 	a, _ := run(t, c)
 	l.Connected(1)
@@ -205,7 +222,8 @@ func TestListen_PortTaken_NamesTheSetting(t *testing.T) {
 	}
 	defer lis.Close()
 	c := agent.Default()
-	c.Data, c.Secret, c.Admin = t.TempDir(), secret, lis.Addr().String()
+	c.Data, c.Admin = t.TempDir(), lis.Addr().String()
+	c.Identity = identity(t, c.Data)
 	err = agent.New(c, slog.New(slog.DiscardHandler)).Listen()
 	if !model.IsCode(err, model.CodePortTaken) || !strings.Contains(err.Error(), lis.Addr().String()) {
 		t.Errorf("listen: %v", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dinp/dinp/agent/docker"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // Config is what an agent needs to be told; most of it has a good default.
@@ -29,9 +30,9 @@ type Config struct {
 	RegistryAuth    Auth    `yaml:"registry_auth"`    // for a registry that asks
 	RegistryForward Forward `yaml:"registry_forward"` // none with an empty listen
 
-	Admin   string `yaml:"admin"` // host:port of /healthz, /readyz, /metrics; "": none
-	Secret  string `yaml:"-"`     // the cluster's, read from a file by the program
-	Version string `yaml:"-"`     // the program's, told to the leader
+	Admin    string      `yaml:"admin"` // host:port of /healthz, /readyz, /metrics; "": none
+	Identity *pki.Keeper `yaml:"-"`     // the node's certificate
+	Version  string      `yaml:"-"`     // the program's, told to the leader
 }
 
 // Auth is a login at a registry.
@@ -68,8 +69,8 @@ func (c Config) Validate() error {
 	if c.Data == "" {
 		bad("data: name a folder")
 	}
-	if c.Secret == "" {
-		bad("the cluster secret is empty")
+	if c.Identity == nil {
+		bad("there is no certificate")
 	}
 	checkIP(bad, "address", c.Address)
 	checkIP(bad, "publish_ip", c.PublishIP)

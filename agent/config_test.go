@@ -8,11 +8,13 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/dinp/dinp/proto/pki/pkitest"
 )
 
-func TestConfig_DefaultIsValidOnceItHasTheSecret(t *testing.T) {
+func TestConfig_DefaultIsValidOnceItHasACertificate(t *testing.T) {
 	c := Default()
-	c.Secret = "x"
+	c.Identity = pkitest.New().Agent("n1")
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -24,7 +26,7 @@ func TestConfig_Validate_ListsAllThatIsWrong(t *testing.T) {
 		RegistryForward: Forward{Listen: "5000"},
 	}
 	text := c.Validate().Error()
-	for _, field := range []string{"servers", "data", "secret", "address", "publish_ip", "memory_mib", "registry:", "admin", "forward.listen", "forward.to"} {
+	for _, field := range []string{"servers", "data", "certificate", "address", "publish_ip", "memory_mib", "registry:", "admin", "forward.listen", "forward.to"} {
 		if !strings.Contains(text, field) {
 			t.Errorf("nothing about %s in:\n%s", field, text)
 		}
@@ -44,7 +46,7 @@ func TestConfig_Resolved_FillsInTheHost(t *testing.T) {
 
 func TestConfig_Logged_KeepsItsSecrets(t *testing.T) {
 	var b strings.Builder
-	c := Config{Secret: "s3cret", RegistryAuth: Auth{User: "u", Password: "passw0rd"}}
+	c := Config{RegistryAuth: Auth{User: "u", Password: "passw0rd"}}
 	slog.New(slog.NewTextHandler(&b, nil)).Info("configured", "config", c)
 	if out := b.String(); strings.Contains(out, "s3cret") || strings.Contains(out, "passw0rd") {
 		t.Error(out)

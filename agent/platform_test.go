@@ -31,7 +31,7 @@ type platform struct {
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	testenv.Docker(t)
-	p := &platform{t: t, leader: leadertest.New(t, secret, "A", 5), registry: testenv.Registry(t)}
+	p := &platform{t: t, leader: leadertest.New(t, cluster, "A", 5), registry: testenv.Registry(t)}
 	p.image = dockertest.Push(t, p.registry, uuid.NewString())
 	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", p.registry+"/"+p.image).Run() }) // not every test pulls it
 	return p
@@ -39,7 +39,7 @@ func newPlatform(t *testing.T) *platform {
 
 func (p *platform) config(data string) agent.Config {
 	c := agent.Default()
-	c.Servers, c.Data, c.Secret, c.Registry, c.Admin = []string{p.leader.Addr}, data, secret, p.registry, "127.0.0.1:0"
+	c.Servers, c.Data, c.Identity, c.Registry, c.Admin = []string{p.leader.Addr}, data, identity(p.t, data), p.registry, "127.0.0.1:0"
 	c.DockerHost = testenv.Docker(p.t)
 	c.MemoryMiB = 1000
 	return c

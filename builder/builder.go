@@ -78,7 +78,7 @@ func New(cfg Config, st *store.Store, runtimes fs.FS, log *slog.Logger) (*Builde
 	return &Builder{
 		fetcher: fetcher,
 		cfg:     cfg, store: st, log: log, runtimes: catalog, registry: registry, metrics: newMetrics(),
-		nudger: newNudger(cfg.Servers, cfg.Secret, log), claimErr: errors.New("the queue was not looked at yet"),
+		nudger: newNudger(cfg.Servers, cfg.Identity, log), claimErr: errors.New("the queue was not looked at yet"),
 	}, nil
 }
 

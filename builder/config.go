@@ -11,6 +11,7 @@ import (
 	"github.com/dinp/dinp/builder/image"
 	"github.com/dinp/dinp/builder/source"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // Config is what a builder needs to know. Durations are written as in "15m".
@@ -25,8 +26,8 @@ type Config struct {
 	DockerHost     string `yaml:"docker_host"`     // for Dockerfiles and images that only the engine has
 	DockerRegistry string `yaml:"docker_registry"` // the registry as the engine reaches it; default: registry
 
-	Servers []string `yaml:"servers"` // told of new releases; without them the leader's sweep finds these later
-	Secret  string   `yaml:"-"`       // of the cluster, from a file
+	Servers  []string    `yaml:"servers"` // told of new releases; without them the leader's sweep finds these later
+	Identity *pki.Keeper `yaml:"-"`       // its certificate, from the cluster's authority
 
 	WorkDir     string `yaml:"work_dir"`     // for artifacts while they are built; must have room for them, unpacked
 	SigningKey  string `yaml:"signing_key"`  // file of the Ed25519 key that statements of provenance are signed with; made if it is missing; default: in work_dir

@@ -7,10 +7,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // nudger tells the servers that a build has made a release, so that the leader acts in milliseconds. All are told: those
@@ -22,10 +21,10 @@ type nudger struct {
 
 const nudgeTimeout = time.Second
 
-func newNudger(servers []string, secret string, log *slog.Logger) *nudger {
+func newNudger(servers []string, id *pki.Keeper, log *slog.Logger) *nudger {
 	n := &nudger{log: log}
 	for _, s := range servers {
-		c, err := grpc.NewClient(s, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(wire.Credential(secret)))
+		c, err := grpc.NewClient(s, grpc.WithTransportCredentials(id.Client()))
 		if err != nil {
 			log.Warn("server cannot be nudged", "server", s, "err", err)
 			continue

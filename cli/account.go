@@ -17,7 +17,7 @@ import (
 
 func (c *console) accountCommands() []*cobra.Command {
 	return []*cobra.Command{
-		c.usersCommand(), c.teamsCommand(), c.tokensCommand(), c.auditCommand(),
+		c.usersCommand(), c.teamsCommand(), c.tokensCommand(), c.identitiesCommand(), c.auditCommand(),
 		c.command(spec{use: "whoami", short: "Say who you are there, and what you may do", example: "  dinp whoami", args: cobra.NoArgs, list: true, run: whoami}),
 	}
 }
@@ -196,7 +196,8 @@ func (c *console) tokensCommand() *cobra.Command {
 			return err
 		}})
 	create.Flags().IntVar(&days, "days", 0, "days until it expires (0: never)")
-	cmd.AddCommand(create, c.command(spec{use: "delete ID", short: "Revoke a token", example: "  dinp tokens delete 0b5e", args: cobra.ExactArgs(1),
+	cmd.Aliases = []string{"token"}
+	cmd.AddCommand(create, c.createJoinCommand(), c.command(spec{use: "delete ID", short: "Revoke a token", example: "  dinp tokens delete 0b5e", args: cobra.ExactArgs(1),
 		run: func(ctx context.Context, s *session, args []string) error {
 			return s.gone(ctx, "token "+args[0], at("tokens", args[0]))
 		}}))

@@ -10,24 +10,26 @@ import (
 	"strings"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // Config is what dash needs to know. Reading it from a file, flags and
 // environment is the caller's work.
 type Config struct {
-	Listen         string   `yaml:"listen"`          // host:port of pages and API
-	Admin          string   `yaml:"admin"`           // host:port of /healthz, /readyz, /metrics; "" none
-	Domain         string   `yaml:"domain"`          // apps answer on <app>.<domain>
-	PublicScheme   string   `yaml:"public_scheme"`   // http or https, at which routers are reached
-	PublicPort     int      `yaml:"public_port"`     // port at which routers are reached
-	Servers        []string `yaml:"servers"`         // gRPC addresses of the servers
-	Secret         string   `yaml:"-"`               // the cluster's shared secret
-	Registry       string   `yaml:"registry"`        // host:port of the image registry
-	Data           string   `yaml:"data"`            // uploads on their way
-	MaxUploadMiB   int64    `yaml:"max_upload_mib"`  // of one artifact
-	TrustedProxies []string `yaml:"trusted_proxies"` // whose X-Forwarded-For is believed: addresses or CIDRs
-	CookieSecure   bool     `yaml:"cookie_secure"`   // dash is reached by https only, through a proxy that ends TLS
-	Version        string   `yaml:"-"`               // of the program, for /version
+	Listen         string      `yaml:"listen"`          // host:port of pages and API
+	Admin          string      `yaml:"admin"`           // host:port of /healthz, /readyz, /metrics; "" none
+	Domain         string      `yaml:"domain"`          // apps answer on <app>.<domain>
+	PublicScheme   string      `yaml:"public_scheme"`   // http or https, at which routers are reached
+	PublicPort     int         `yaml:"public_port"`     // port at which routers are reached
+	Servers        []string    `yaml:"servers"`         // gRPC addresses of the servers
+	Identity       *pki.Keeper `yaml:"-"`               // its certificate, from the cluster's authority
+	Secret         string      `yaml:"-"`               // of the cluster, from a file; seals the keys of domains' certificates
+	Registry       string      `yaml:"registry"`        // host:port of the image registry
+	Data           string      `yaml:"data"`            // uploads on their way
+	MaxUploadMiB   int64       `yaml:"max_upload_mib"`  // of one artifact
+	TrustedProxies []string    `yaml:"trusted_proxies"` // whose X-Forwarded-For is believed: addresses or CIDRs
+	CookieSecure   bool        `yaml:"cookie_secure"`   // dash is reached by https only, through a proxy that ends TLS
+	Version        string      `yaml:"-"`               // of the program, for /version
 }
 
 // Default returns the configuration of `dinp up`.
@@ -55,6 +57,7 @@ func (c Config) Validate() error {
 	for _, s := range c.Servers {
 		bad(isHostPort(s), "servers: %q is not host:port", s)
 	}
+	bad(c.Identity != nil, "there is no certificate")
 	bad(c.Secret != "", "secret is empty")
 	bad(isHostPort(c.Registry), "registry %q is not host:port", c.Registry)
 	bad(c.Data != "", "data is empty")

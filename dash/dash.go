@@ -55,7 +55,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Dash, error) {
 	}
 	d := &Dash{
 		cfg: cfg, store: st, log: log,
-		leader:    newLeaderClient(cfg.Servers, cfg.Secret, log),
+		leader:    newLeaderClient(cfg.Servers, cfg.Identity, log),
 		artifacts: artifacts,
 		uploads:   newUploadStore(filepath.Join(cfg.Data, "uploads"), cfg.maxUpload()),
 		passwords: newPasswords(),

@@ -15,22 +15,23 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/sql/store"
 )
 
 func TestConfig_ListsAllThatIsWrong(t *testing.T) {
 	t.Parallel()
 	c := Default()
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "secret is empty") {
-		t.Errorf("without a secret: %v", err)
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "there is no certificate") {
+		t.Errorf("without a certificate: %v", err)
 	}
-	c.Secret = "s"
+	c.Identity, c.Secret = cluster.Part(pki.RoleDash, "dash"), "s"
 	if err := c.Validate(); err != nil {
 		t.Fatalf("the defaults: %v", err)
 	}
 	bad := Config{Listen: "x", Admin: "y", Domain: "A/b", PublicScheme: "ftp", Servers: []string{"z"}, TrustedProxies: []string{"everybody"}}
 	err := bad.Validate()
-	for _, word := range []string{"listen", "admin", "domain", "public_scheme", "public_port", "servers", "secret", "registry", "data", "max_upload_mib", "trusted_proxies"} {
+	for _, word := range []string{"listen", "admin", "domain", "public_scheme", "public_port", "servers", "certificate", "secret", "registry", "data", "max_upload_mib", "trusted_proxies"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s is not named in: %v", word, err)
 		}
@@ -69,7 +70,8 @@ func TestListen_NamesThePortThatIsTaken(t *testing.T) {
 	defer st.Close()
 	for _, setting := range []string{"listen", "admin"} {
 		c := Default()
-		c.Secret, c.Data, c.Listen, c.Admin = "s", t.TempDir(), "127.0.0.1:0", "127.0.0.1:0"
+		c.Secret = "s"
+		c.Identity, c.Data, c.Listen, c.Admin = cluster.Part(pki.RoleDash, "dash"), t.TempDir(), "127.0.0.1:0", "127.0.0.1:0"
 		if setting == "listen" {
 			c.Listen = l.Addr().String()
 		} else {

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
 )
 
 // fakeLeader is a server over real gRPC that answers what a test puts in.
@@ -36,8 +35,7 @@ func newFakeLeader(t *testing.T) *fakeLeader {
 		t.Fatal(err)
 	}
 	f := &fakeLeader{addr: l.Addr().String(), apps: map[string]*pb.AppReply{}, roster: &pb.NodesReply{}, logs: map[string][]*pb.LogChunk{}, hold: make(chan struct{})}
-	cred := wire.Credential(testSecret)
-	s := grpc.NewServer(grpc.UnaryInterceptor(cred.Unary), grpc.StreamInterceptor(cred.Stream))
+	s := grpc.NewServer(cluster.Server()...)
 	pb.RegisterPlatformServer(s, f)
 	done := make(chan struct{})
 	go func() { _ = s.Serve(l); close(done) }()

@@ -14,12 +14,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // How long the leader may take. Reads of pages and API wait for it, so it is short.
@@ -31,17 +30,17 @@ const (
 
 // leaderClient asks whichever server leads.
 type leaderClient struct {
-	servers []string
-	secret  wire.Credential
-	log     *slog.Logger
+	servers  []string
+	identity *pki.Keeper
+	log      *slog.Logger
 
 	mu    sync.Mutex // guards what follows
 	conns map[string]*grpc.ClientConn
 	last  string // the server that last answered as the leader
 }
 
-func newLeaderClient(servers []string, secret string, log *slog.Logger) *leaderClient {
-	return &leaderClient{servers: servers, secret: wire.Credential(secret), log: log, conns: map[string]*grpc.ClientConn{}}
+func newLeaderClient(servers []string, identity *pki.Keeper, log *slog.Logger) *leaderClient {
+	return &leaderClient{servers: servers, identity: identity, log: log, conns: map[string]*grpc.ClientConn{}}
 }
 
 // nudge says that apps, or the nodes' availabilities, were changed. A failure is
@@ -193,7 +192,7 @@ func (l *leaderClient) dial(addr string) (*grpc.ClientConn, error) {
 		return c, nil
 	}
 	c, err := grpc.NewClient(addr,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(l.secret),
+		grpc.WithTransportCredentials(l.identity.Client()),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: leaderTimeout,

@@ -85,7 +85,7 @@ func TestLeader_ErrorsAreSorted(t *testing.T) {
 		{status.Error(codes.Unavailable, `connection error: desc = "transport: dial tcp 127.0.0.1:1"`), model.CodeNoLeader, "no server leads"},
 		{status.Error(codes.DeadlineExceeded, "slow"), model.CodeNoLeader, "no server leads"},
 		{status.Error(codes.NotFound, "no such app"), model.CodeNotFound, "no such app"},
-		{status.Error(codes.Unauthenticated, "the cluster secret is missing or wrong"), model.CodeUnavailable, "cannot answer"},
+		{status.Error(codes.Unauthenticated, "[D195] the caller shows no certificate"), model.CodeUnavailable, "cannot answer"},
 	} {
 		err := r.leader.call(t.Context(), func(context.Context, pb.PlatformClient) error { return c.err })
 		if !model.IsCode(err, c.code) || !strings.Contains(err.Error(), c.says) {

@@ -15,11 +15,16 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/proto/pki"
+	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/sql/store"
 	"github.com/dinp/dinp/test/testenv"
 )
 
 const testSecret = "the cluster's secret"
+
+// cluster signs for dash and the leader that is played to it.
+var cluster = pkitest.New()
 
 // onBoth runs a test on the embedded database and on MariaDB.
 func onBoth(t *testing.T, f func(t *testing.T, url string)) {
@@ -50,6 +55,7 @@ func newRig(t *testing.T, url string, change ...func(*Config)) *rig {
 	leads := newFakeLeader(t)
 	cfg := Default()
 	cfg.Listen, cfg.Admin, cfg.Secret, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", testSecret, t.TempDir()
+	cfg.Identity = cluster.Part(pki.RoleDash, "dash")
 	cfg.Servers, cfg.Registry = []string{leads.addr}, "127.0.0.1:1" // nobody listens there
 	for _, f := range change {
 		f(&cfg)

@@ -67,7 +67,7 @@ func isWrite(method string) bool { return method != http.MethodGet && method != 
 // endpoints is the API's whole map.
 func (d *Dash) endpoints() []endpoint {
 	var out []endpoint
-	for _, part := range [][]endpoint{d.appEndpoints(), d.deployEndpoints(), d.watchEndpoints(), d.accountEndpoints(), d.certificateEndpoints()} {
+	for _, part := range [][]endpoint{d.appEndpoints(), d.deployEndpoints(), d.watchEndpoints(), d.accountEndpoints(), d.certificateEndpoints(), d.identityEndpoints()} {
 		out = append(out, part...)
 	}
 	return out

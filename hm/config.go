@@ -5,18 +5,21 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // Config is what a health monitor needs to be told.
 type Config struct {
-	Servers []string `yaml:"servers"` // gRPC addresses of the servers, host:port; any may lead
-	Admin   string   `yaml:"admin"`   // host:port of /healthz, /readyz, /metrics; "": none
-	Secret  string   `yaml:"-"`       // the cluster's, read from a file by the program
+	Servers  []string    `yaml:"servers"` // gRPC addresses of the servers, host:port; any may lead
+	Admin    string      `yaml:"admin"`   // host:port of /healthz, /readyz, /metrics; "": none
+	Data     string      `yaml:"data"`    // folder of the certificate that the monitor joined with
+	Identity *pki.Keeper `yaml:"-"`       // its certificate, from a file or the cluster's authority
 }
 
 // Default returns the configuration of a monitor beside its server.
 func Default() Config {
-	return Config{Servers: []string{"127.0.0.1:1970"}, Admin: "127.0.0.1:1973"}
+	return Config{Servers: []string{"127.0.0.1:1970"}, Admin: "127.0.0.1:1973", Data: "/var/lib/dinp/hm"}
 }
 
 // Validate returns all that is wrong with the configuration.
@@ -28,8 +31,8 @@ func (c Config) Validate() error {
 	for _, s := range c.Servers {
 		errs = append(errs, checkAddr("servers", s))
 	}
-	if c.Secret == "" {
-		errs = append(errs, errors.New("the cluster secret is empty"))
+	if c.Identity == nil {
+		errs = append(errs, errors.New("there is no certificate"))
 	}
 	if c.Admin != "" {
 		errs = append(errs, checkAddr("admin", c.Admin))

@@ -24,7 +24,6 @@ import (
 	"github.com/dinp/dinp/hm/monitor"
 	"github.com/dinp/dinp/hm/probe"
 	"github.com/dinp/dinp/hm/report"
-	"github.com/dinp/dinp/proto/wire"
 )
 
 // HM is one health monitor. Make it with New, then Listen, then Run.
@@ -44,7 +43,7 @@ func New(cfg Config, log *slog.Logger) *HM {
 	out := report.NewOutbox()
 	m := monitor.New(probe.HTTP, out.Note)
 	return &HM{cfg: cfg, log: log, monitor: m, client: report.New(report.Config{
-		Servers: cfg.Servers, Secret: wire.Credential(cfg.Secret), MonitorID: uuid.NewString(),
+		Servers: cfg.Servers, Identity: cfg.Identity, MonitorID: uuid.NewString(),
 	}, m, out, log)}
 }
 

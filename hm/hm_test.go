@@ -21,14 +21,17 @@ import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/hm"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki"
+	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/test/testenv"
 )
+
+// cluster signs for the monitors and leaders of these tests.
+var cluster = pkitest.New()
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	secret   = wire.Credential("s3cret")
 	patience = 30 * time.Second
 )
 
@@ -64,7 +67,7 @@ func (l *leader) serve() {
 		l.t.Fatal(err)
 	}
 	l.addr = lis.Addr().String()
-	l.server = grpc.NewServer(grpc.StreamInterceptor(secret.Stream))
+	l.server = grpc.NewServer(cluster.Server()...)
 	pb.RegisterHealthServer(l.server, l)
 	go func() { _ = l.server.Serve(lis) }()
 }
@@ -141,9 +144,9 @@ func (l *leader) untilHealthy(id string, want bool) {
 	})
 }
 
-func run(t *testing.T, s wire.Credential, servers ...string) *hm.HM {
+func run(t *testing.T, c *pkitest.Cluster, servers ...string) *hm.HM {
 	t.Helper()
-	h := hm.New(hm.Config{Servers: servers, Admin: "127.0.0.1:0", Secret: string(s)}, slog.New(slog.DiscardHandler))
+	h := hm.New(hm.Config{Servers: servers, Admin: "127.0.0.1:0", Identity: c.Part(pki.RoleMonitor, "hm")}, slog.New(slog.DiscardHandler))
 	if err := h.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +202,7 @@ func TestHM_TellsVerdictsAndTheirChanges(t *testing.T) {
 	a, dead := newApp(t), newApp(t)
 	dead.Close()
 	l := newLeader(t, a.target("up"), dead.target("down"))
-	h := run(t, secret, l.addr)
+	h := run(t, cluster, l.addr)
 	l.untilHealthy("up", true)
 	l.untilHealthy("down", false)
 	if e := l.verdicts["down"].GetEvidence(); e != "GET /up: connect: refused" {
@@ -220,7 +223,7 @@ func TestHM_TellsVerdictsAndTheirChanges(t *testing.T) {
 func TestHM_LeaderRestarts_ProbesOnAndTellsAllAgain(t *testing.T) {
 	a := newApp(t)
 	l := newLeader(t, a.target("a"), a.target("b"))
-	run(t, secret, l.addr)
+	run(t, cluster, l.addr)
 	l.untilHealthy("a", true)
 	l.untilHealthy("b", true)
 	l.server.Stop()
@@ -233,15 +236,15 @@ func TestHM_Follower_SendsItToTheLeader(t *testing.T) {
 	l, f, dead := newLeader(t, a.target("a")), newLeader(t), newLeader(t)
 	f.moved = l.addr
 	dead.server.Stop()
-	run(t, secret, dead.addr, f.addr)
+	run(t, cluster, dead.addr, f.addr)
 	l.untilHealthy("a", true)
 }
 
 func TestHM_WrongSecret_SaysSo(t *testing.T) {
 	l := newLeader(t)
-	h := run(t, "wrong", l.addr)
+	h := run(t, pkitest.New(), l.addr)
 	testenv.Eventually(t, patience, func() error {
-		if code, body := get(t, "http://"+h.AdminAddr()+"/readyz"); code != 503 || !strings.Contains(body, "secret") {
+		if code, body := get(t, "http://"+h.AdminAddr()+"/readyz"); code != 503 || !strings.Contains(body, "not a server of our cluster") {
 			return errors.New(body)
 		}
 		return nil
@@ -255,7 +258,7 @@ func TestListen_PortTaken_NamesTheSetting(t *testing.T) {
 	}
 	defer lis.Close()
 	c := hm.Default()
-	c.Secret, c.Admin = "x", lis.Addr().String()
+	c.Identity, c.Admin = cluster.Part(pki.RoleMonitor, "hm"), lis.Addr().String()
 	if err := hm.New(c, slog.New(slog.DiscardHandler)).Listen(); !model.IsCode(err, model.CodePortTaken) {
 		t.Errorf("listen: %v", err)
 	}
@@ -263,7 +266,7 @@ func TestListen_PortTaken_NamesTheSetting(t *testing.T) {
 
 func TestConfig_Validate_ListsAllThatIsWrong(t *testing.T) {
 	text := hm.Config{Servers: []string{"x"}, Admin: "y"}.Validate().Error()
-	for _, want := range []string{"servers", "secret", "admin"} {
+	for _, want := range []string{"servers", "certificate", "admin"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("nothing about %s in %q", want, text)
 		}

@@ -7,31 +7,34 @@ import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/server/acme"
 	"github.com/dinp/dinp/server/actual"
+	"github.com/dinp/dinp/server/enrol"
 	"github.com/dinp/dinp/server/plan"
 )
 
 // Config is what a server needs to know. Durations are written as in "5s".
 type Config struct {
-	ID        string        `yaml:"id"`        // unique among servers; default: kept in data
-	Listen    string        `yaml:"listen"`    // gRPC for agents, monitors and dashes
-	Advertise string        `yaml:"advertise"` // host:port at which they reach it
-	Admin     string        `yaml:"admin"`     // /healthz, /readyz, /metrics
-	Domain    string        `yaml:"domain"`    // apps answer on <app>.<domain>
-	Secret    string        `yaml:"-"`         // of the cluster, from a file
-	Heartbeat time.Duration `yaml:"heartbeat"` // of agents; unknown after three are missed
-	LostAfter time.Duration `yaml:"lost_after"`
-	MinReady  time.Duration `yaml:"min_ready"` // before a new release takes a slot
-	LeaseTTL  time.Duration `yaml:"lease_ttl"`
-	Sweep     time.Duration `yaml:"sweep"`
-	ACME      acme.Config   `yaml:"acme"`    // the authority that issues certificates
-	Orphans   time.Duration `yaml:"orphans"` // instances that nobody wants are left alone so long
+	ID        string           `yaml:"id"`        // unique among servers; default: kept in data
+	Listen    string           `yaml:"listen"`    // gRPC for agents, monitors and dashes
+	Advertise string           `yaml:"advertise"` // host:port at which they reach it
+	Admin     string           `yaml:"admin"`     // /healthz, /readyz, /metrics
+	Domain    string           `yaml:"domain"`    // apps answer on <app>.<domain>
+	Secret    string           `yaml:"-"`         // of the cluster, from a file
+	Authority *enrol.Authority `yaml:"-"`         // of the cluster; it signs for this server, too
+	CertLife  time.Duration    `yaml:"cert_life"` // of the certificates that are signed; parts renew theirs when a third is left
+	Heartbeat time.Duration    `yaml:"heartbeat"` // of agents; unknown after three are missed
+	LostAfter time.Duration    `yaml:"lost_after"`
+	MinReady  time.Duration    `yaml:"min_ready"` // before a new release takes a slot
+	LeaseTTL  time.Duration    `yaml:"lease_ttl"`
+	Sweep     time.Duration    `yaml:"sweep"`
+	ACME      acme.Config      `yaml:"acme"`    // the authority that issues certificates
+	Orphans   time.Duration    `yaml:"orphans"` // instances that nobody wants are left alone so long
 }
 
 // Default returns the defaults of a cluster.
 func Default() Config {
 	return Config{
 		Listen: ":1970", Admin: "127.0.0.1:1971", Domain: "apps.localhost", Heartbeat: 5 * time.Second, LostAfter: 60 * time.Second,
-		MinReady: 10 * time.Second, LeaseTTL: 10 * time.Second, Sweep: 30 * time.Second, Orphans: 60 * time.Second,
+		MinReady: 10 * time.Second, LeaseTTL: 10 * time.Second, Sweep: 30 * time.Second, Orphans: 60 * time.Second, CertLife: 90 * 24 * time.Hour,
 	}
 }
 
@@ -46,6 +49,7 @@ func (c Config) Validate() error {
 	bad(c.Listen == "", "listen is empty")
 	bad(c.Domain == "", "domain is empty")
 	bad(c.Secret == "", "the cluster's secret is empty; name its file with --secret-file")
+	bad(c.CertLife < time.Minute || c.CertLife > 10*365*24*time.Hour, "cert_life is %s; it must be 1m to ten years", c.CertLife)
 	bad(c.Heartbeat < 100*time.Millisecond || c.Heartbeat > time.Minute, "heartbeat is %s; it must be 100ms to 1m", c.Heartbeat)
 	bad(c.LostAfter < c.Heartbeat, "lost_after is %s; it must be at least one heartbeat (%s)", c.LostAfter, c.Heartbeat)
 	bad(c.MinReady < 0 || c.MinReady > time.Hour, "min_ready is %s; it must be 0s to 1h", c.MinReady)

@@ -16,26 +16,26 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/server/enrol"
 	"github.com/dinp/dinp/sql/store"
 	"github.com/dinp/dinp/test/testenv"
 )
-
-const secret = "rig"
 
 // rig is a database, a Redis and as many servers, agents and monitors as a test
 // asks for. Agents and monitors speak the real protocol; their containers are
 // made up.
 type rig struct {
-	t     *testing.T
-	store *store.Store
-	rdb   *redis.Client
-	by    model.Actor
+	t         *testing.T
+	store     *store.Store
+	authority *enrol.Authority
+	rdb       *redis.Client
+	by        model.Actor
 
 	patience time.Duration // with routers that do not answer
 }
@@ -48,7 +48,11 @@ func newRig(t *testing.T, url string) *rig {
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	t.Cleanup(func() { rdb.Close(); st.Close() })
-	return &rig{t: t, store: st, rdb: rdb, by: model.Actor{Name: "ada"}, patience: 5 * time.Second}
+	authority, err := enrol.Open(t.Context(), st, "rig", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rig{t: t, store: st, authority: authority, rdb: rdb, by: model.Actor{Name: "ada"}, patience: 5 * time.Second}
 }
 
 // eachDatabase runs a test on the embedded database and on MariaDB.
@@ -66,9 +70,9 @@ type testServer struct {
 func (r *rig) server(id string, change ...func(*Config)) *testServer {
 	r.t.Helper()
 	cfg := Default()
-	cfg.ID, cfg.Listen, cfg.Admin, cfg.Domain, cfg.Secret = id, "127.0.0.1:0", "127.0.0.1:0", "test", secret
+	cfg.ID, cfg.Listen, cfg.Admin, cfg.Domain = id, "127.0.0.1:0", "127.0.0.1:0", "test"
 	cfg.Heartbeat, cfg.LostAfter, cfg.MinReady, cfg.LeaseTTL, cfg.Sweep = 200*time.Millisecond, time.Second, 50*time.Millisecond, 2*time.Second, time.Second
-	cfg.Orphans = time.Second
+	cfg.Orphans, cfg.Authority, cfg.Secret = time.Second, r.authority, "rig"
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -144,12 +148,17 @@ func (r *rig) agentWith(id string, had map[string]model.Observed, addrs ...strin
 	return a
 }
 
-func dial(addr string) (*grpc.ClientConn, error) {
-	return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(wire.Credential(secret)))
+// dial calls a server as a part with a certificate of the rig's cluster.
+func (r *rig) dial(addr string, role pki.Role, name string) (*grpc.ClientConn, error) {
+	id, err := r.authority.Issue(context.Background(), pki.Identity{Role: role, Name: name})
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewClient(addr, grpc.WithTransportCredentials(id.Client()))
 }
 
 func (a *agent) session(addr string) error {
-	conn, err := dial(addr)
+	conn, err := a.r.dial(addr, pki.RoleAgent, a.id)
 	if err != nil {
 		return err
 	}
@@ -282,7 +291,7 @@ func (r *rig) monitor(addr string, judge func(id string) bool) (stop func()) {
 	r.t.Cleanup(stop)
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			if conn, err := dial(addr); err == nil {
+			if conn, err := r.dial(addr, pki.RoleMonitor, "hm"); err == nil {
 				watch(ctx, conn, judge)
 				conn.Close()
 			}
@@ -447,7 +456,7 @@ func (r *rig) live(addr, name string) (*pb.AppReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := dial(addr)
+	conn, err := r.dial(addr, pki.RoleDash, "dash")
 	if err != nil {
 		return nil, err
 	}

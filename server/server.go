@@ -21,8 +21,9 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/server/dispatch"
+	"github.com/dinp/dinp/server/enrol"
 	"github.com/dinp/dinp/server/lease"
 	"github.com/dinp/dinp/server/publish"
 	"github.com/dinp/dinp/server/reconcile"
@@ -96,9 +97,16 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.lease = lease.New(lease.Config{ID: s.cfg.ID, Address: advertise, TTL: s.cfg.LeaseTTL, Renew: s.cfg.LeaseTTL * 3 / 10, Margin: s.cfg.LeaseTTL / 5}, s.store, s.log)
 	s.agents = dispatch.New(s.log, s.leaderAddress)
-	s.serveGRPC()
+	me, err := s.cfg.Authority.Issue(ctx, s.identity())
+	if err != nil {
+		return fmt.Errorf("certificate of server %s: %w", s.cfg.ID, err)
+	}
+	guard := pki.NewGuard(me)
+	s.serveGRPC(guard)
 	admin := &http.Server{Handler: s.adminPages(), ReadHeaderTimeout: 5 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return me.Run(ctx, s.cfg.Authority.Renewer(s.identity()), s.log) })
+	g.Go(func() error { return s.cfg.Authority.Watch(ctx, guard, s.log) })
 	g.Go(func() error { return s.grpc.Serve(s.listener) })
 	g.Go(func() error { return ignoreClosed(admin.Serve(s.admin)) })
 	g.Go(func() error { return s.lease.Run(ctx, s.lead) })
@@ -117,14 +125,17 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-func (s *Server) serveGRPC() {
-	secret := wire.Credential(s.cfg.Secret)
-	s.grpc = grpc.NewServer(
-		grpc.UnaryInterceptor(secret.Unary), grpc.StreamInterceptor(secret.Stream),
+func (s *Server) identity() pki.Identity {
+	return pki.Identity{Role: pki.RoleServer, Name: pki.Name(s.cfg.ID)}
+}
+
+func (s *Server) serveGRPC(guard *pki.Guard) {
+	s.grpc = grpc.NewServer(append(guard.Options(),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(16<<20),
-	)
+	)...)
+	pb.RegisterCertificatesServer(s.grpc, enrol.NewService(s.cfg.Authority, s.log))
 	pb.RegisterAgentsServer(s.grpc, s.agents)
 	pb.RegisterHealthServer(s.grpc, s.agents)
 	pb.RegisterPlatformServer(s.grpc, &platform{s: s})

@@ -182,6 +182,16 @@ func (j *Journal) Forget(id string, now time.Time) error {
 
 func recordPath(id string) string { return filepath.Join(instancesDir, id+".json") }
 
+// NodeID reads the id of the node that a data folder belongs to, or makes newID it.
+func NodeID(dir, newID string) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	j := &Journal{files: folder(dir)}
+	err := j.loadNodeID(newID)
+	return j.nodeID, err
+}
+
 func (j *Journal) loadNodeID(newID string) error {
 	b, err := j.files.read(nodeIDFile)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,15 +15,17 @@ import (
 	"github.com/dinp/dinp/agent/logs"
 	"github.com/dinp/dinp/agent/runtime/fake"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki/pkitest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	secret   = wire.Credential("s3cret")
 	patience = 20 * time.Second
 )
+
+// cluster signs for the agents and leaders of these tests.
+var cluster = pkitest.New()
 
 // agent is a client with a real Set over a fake engine.
 type agent struct {
@@ -42,12 +44,12 @@ func newAgent(t *testing.T, servers ...string) *agent {
 	t.Helper()
 	a := &agent{t: t, dir: t.TempDir(), engine: fake.NewEngine(), docker: Docker{OK: true}}
 	a.engine.Program = fake.ByEnv
-	a.up(secret, servers...)
+	a.up(cluster, servers...)
 	t.Cleanup(a.down)
 	return a
 }
 
-func (a *agent) up(s wire.Credential, servers ...string) {
+func (a *agent) up(c *pkitest.Cluster, servers ...string) {
 	a.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	j, err := journal.Open(a.dir, "n1", log)
@@ -63,7 +65,7 @@ func (a *agent) up(s wire.Credential, servers ...string) {
 	if err := a.set.Load(); err != nil {
 		a.t.Fatal(err)
 	}
-	a.Client = New(Config{Servers: servers, Secret: s}, Node{
+	a.Client = New(Config{Servers: servers, Identity: c.Agent("n1")}, Node{
 		Set: a.set, Journal: j, Logs: a.store, Outbox: out,
 		Hello: func() *pb.Hello {
 			return &pb.Hello{NodeId: j.NodeID(), MaxEpoch: j.Epoch().Max, LeaderId: j.Epoch().Leader}

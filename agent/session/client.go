@@ -16,21 +16,20 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/agent/journal"
 	"github.com/dinp/dinp/agent/logs"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // Config says where the servers are.
 type Config struct {
-	Servers []string // host:port of each; any may lead
-	Secret  wire.Credential
-	Dial    []grpc.DialOption // more of them, for tests
+	Servers  []string          // host:port of each; any may lead
+	Identity *pki.Keeper       // of the node
+	Dial     []grpc.DialOption // more of them, for tests
 }
 
 // Docker is the condition of the node's engine.
@@ -170,8 +169,7 @@ func (r *redirect) Error() string { return fmt.Sprintf("not the leader; it says 
 
 func (c *Client) dial(addr string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(addr, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(c.cfg.Secret),
+		grpc.WithTransportCredentials(c.cfg.Identity.Client()),
 		// A half-open connection is noticed by us, not only by the missing heartbeat.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}),
 	}, c.cfg.Dial...)...)

@@ -14,11 +14,12 @@ import (
 	"github.com/dinp/dinp/agent/session/leadertest"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
 func TestSession_StartsReportsAndStops(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	newAgent(t, l.Addr)
 	l.Connected(1)
 	l.Order(l.Start("i1"))
@@ -34,7 +35,7 @@ func TestSession_StartsReportsAndStops(t *testing.T) {
 }
 
 func TestSession_HeartbeatDigestIsOfWhatTheLeaderWasTold(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
 	for _, id := range []string{"i1", "i2", "i3"} {
@@ -51,15 +52,15 @@ func TestSession_HeartbeatDigestIsOfWhatTheLeaderWasTold(t *testing.T) {
 }
 
 func TestSession_Follower_SendsTheAgentToTheLeader(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
-	f := leadertest.New(t, secret, "B", 5)
+	l := leadertest.New(t, cluster, "A", 5)
+	f := leadertest.New(t, cluster, "B", 5)
 	f.Moved = l.Addr
 	newAgent(t, f.Addr)
 	l.Connected(1)
 }
 
 func TestSession_DeadServer_TheNextIsTried(t *testing.T) {
-	dead, l := leadertest.New(t, secret, "A", 4), leadertest.New(t, secret, "B", 5)
+	dead, l := leadertest.New(t, cluster, "A", 4), leadertest.New(t, cluster, "B", 5)
 	dead.Server.Stop()
 	newAgent(t, dead.Addr, l.Addr)
 	l.Connected(1)
@@ -67,12 +68,12 @@ func TestSession_DeadServer_TheNextIsTried(t *testing.T) {
 
 // DEFECTS 13: two servers were obeyed in turn.
 func TestSession_StaleLeader_IsNotObeyed(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
-	for name, stale := range map[string]*leadertest.Leader{"lower epoch": leadertest.New(t, secret, "B", 4), "second leader of the epoch": leadertest.New(t, secret, "C", 5)} {
+	for name, stale := range map[string]*leadertest.Leader{"lower epoch": leadertest.New(t, cluster, "B", 4), "second leader of the epoch": leadertest.New(t, cluster, "C", 5)} {
 		a.down()
-		a.up(secret, stale.Addr)
+		a.up(cluster, stale.Addr)
 		testenv.Eventually(t, patience, func() error {
 			if s := a.State(); !strings.Contains(s.LastError, "stale epoch") {
 				return errors.New(s.LastError)
@@ -87,7 +88,7 @@ func TestSession_StaleLeader_IsNotObeyed(t *testing.T) {
 }
 
 func TestSession_LeaderIsOvertakenWithinASession_ItsOrdersAreRefused(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
 	newer := l.Start("i1")
@@ -103,17 +104,17 @@ func TestSession_LeaderIsOvertakenWithinASession_ItsOrdersAreRefused(t *testing.
 
 // R3: the epoch is on disk before the order takes effect.
 func TestSession_EpochOutlivesTheAgent(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 7)
+	l := leadertest.New(t, cluster, "A", 7)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
 	a.down()
-	a.up(secret, l.Addr)
+	a.up(cluster, l.Addr)
 	l.Connected(2)
 	l.Until("hello names no epoch", func() bool { return l.Hello.GetMaxEpoch() == 7 && l.Hello.GetLeaderId() == "A" })
 }
 
 func TestSession_OrderOfAnotherSession_IsRefused(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
 	other := l.Start("late")
@@ -127,7 +128,7 @@ func TestSession_OrderOfAnotherSession_IsRefused(t *testing.T) {
 }
 
 func TestSession_MissingOrder_EndsTheSessionAndSyncsAnew(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	newAgent(t, l.Addr)
 	l.Connected(1)
 	gap := l.Start("i1")
@@ -137,7 +138,7 @@ func TestSession_MissingOrder_EndsTheSessionAndSyncsAnew(t *testing.T) {
 }
 
 func TestSession_Resync_TellsAll(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	newAgent(t, l.Addr)
 	l.Connected(1)
 	l.Order(l.Start("i1"))
@@ -148,7 +149,7 @@ func TestSession_Resync_TellsAll(t *testing.T) {
 
 // DEFECTS 12, 37: agents came back after minutes, or never.
 func TestSession_ServerRestarts_InstancesRunOnAndAreSynced(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
 	l.Order(l.Start("i1"))
@@ -163,14 +164,14 @@ func TestSession_ServerRestarts_InstancesRunOnAndAreSynced(t *testing.T) {
 
 // DEFECTS 35: a failed Docker list made the node look empty.
 func TestSession_EngineDown_IsAConditionNotAnEmptyNode(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
 	l.Order(l.Start("i1"))
 	l.UntilPhase("i1", model.PhaseRunning)
 	a.down()
 	a.docker = Docker{Error: "connection refused"}
-	a.up(secret, l.Addr)
+	a.up(cluster, l.Addr)
 	l.Connected(2)
 	l.Until("not told", func() bool {
 		s := l.Syncs[1]
@@ -180,14 +181,14 @@ func TestSession_EngineDown_IsAConditionNotAnEmptyNode(t *testing.T) {
 }
 
 // DEFECTS 38: anyone could speak for any host.
-func TestSession_WrongSecret_IsRefusedAndSaysSo(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+func TestSession_CertificateOfAnotherCluster_IsRefusedAndSaysSo(t *testing.T) {
+	l := leadertest.New(t, cluster, "A", 5)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
 	a.down()
-	a.up("wrong", l.Addr)
+	a.up(pkitest.New(), l.Addr)
 	testenv.Eventually(t, patience, func() error {
-		if s := a.State(); s.Connected || !strings.Contains(s.LastError, "secret is missing or wrong") {
+		if s := a.State(); s.Connected || !strings.Contains(s.LastError, "not a server of our cluster") {
 			return errors.New(s.LastError)
 		}
 		return nil
@@ -195,7 +196,7 @@ func TestSession_WrongSecret_IsRefusedAndSaysSo(t *testing.T) {
 }
 
 func TestSession_Logs_TailFollowAndCancel(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	a := newAgent(t, l.Addr)
 	l.Connected(1)
 	l.Order(l.Start("i1"))
@@ -218,7 +219,7 @@ func TestSession_Logs_TailFollowAndCancel(t *testing.T) {
 }
 
 func TestSession_LogCancel_EndsAFollower(t *testing.T) {
-	l := leadertest.New(t, secret, "A", 5)
+	l := leadertest.New(t, cluster, "A", 5)
 	newAgent(t, l.Addr)
 	l.Connected(1)
 	l.Order(l.Start("i1"))

@@ -37,7 +37,7 @@ type config struct {
 type shared struct {
 	Database   string             `yaml:"database"`    // mysql:USER:PASSWORD@tcp(HOST:3306)/dinp, or sqlite:PATH
 	Redis      router.RedisConfig `yaml:"redis"`       // of the routes
-	SecretFile string             `yaml:"secret_file"` // the cluster's shared secret
+	SecretFile string             `yaml:"secret_file"` // with what the cluster's authority is sealed; server, builder and dash need it
 	Servers    []string           `yaml:"servers"`     // gRPC addresses of the servers
 	Registry   string             `yaml:"registry"`    // host:port of the image registry
 	Domain     string             `yaml:"domain"`      // apps answer on <app>.<domain>

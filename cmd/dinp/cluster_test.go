@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,10 +40,11 @@ func newCluster(t *testing.T) *cluster {
 		c.part(part)
 	}
 	c.proc = c.part("dash")
+	c.login()
 	for n := range c.hosts {
+		c.join(n)
 		c.agents = append(c.agents, c.agent(n))
 	}
-	c.login()
 	testenv.Eventually(t, 60*time.Second, func() error {
 		out, _ := c.try("nodes")
 		if n := strings.Count(out, "ready"); n != 2 {
@@ -83,12 +85,26 @@ func (c *cluster) part(name string, args ...string) *process {
 	return spawn(c.t, "dinp "+name, program(c.home, append([]string{name, "--config", c.config}, args...)...))
 }
 
+// join lets a host join the cluster, as a person would.
+func (c *cluster) join(n int) {
+	c.t.Helper()
+	h := c.hosts[n]
+	token := strings.Fields(c.dinp("token", "create-join"))[0]
+	cmd := h.Command(os.Args[0], "join", h.Forward(c.grpc), "--token-file", "-", "--data", c.agentData(n))
+	cmd.Env, cmd.Stdin = append(os.Environ(), "DINP_TEST_AS_PROGRAM=1"), strings.NewReader(token)
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "joined as agent") {
+		c.t.Fatalf("join: %v\n%s", err, out)
+	}
+}
+
+func (c *cluster) agentData(n int) string { return filepath.Join(c.data, fmt.Sprint("agent", n)) }
+
 // agent starts the agent of a host, within the host's network.
 func (c *cluster) agent(n int) *process {
 	c.t.Helper()
 	h := c.hosts[n]
 	cmd := h.Command(os.Args[0], "agent", "--config", c.config, "--servers", h.Forward(c.grpc), "--address", h.Address, "--publish-ip", h.Address,
-		"--name", fmt.Sprint("host", n+1), "--docker-host", h.Docker, "--data", filepath.Join(c.data, fmt.Sprint("agent", n)), "--memory-mib", "1024",
+		"--name", fmt.Sprint("host", n+1), "--docker-host", h.Docker, "--data", c.agentData(n), "--memory-mib", "1024",
 		"--admin", "127.0.0.1:0", "--registry", "127.0.0.1:5000", "--registry-forward-listen", "127.0.0.1:5000", "--registry-forward-to", h.Forward(c.registry))
 	cmd.Env = append(os.Environ(), "DINP_TEST_AS_PROGRAM=1")
 	return spawn(c.t, fmt.Sprint("dinp agent ", n+1), cmd)
@@ -208,6 +224,43 @@ func TestCluster_LostHostIsReplacedAndItsReturnMakesNoDouble(t *testing.T) {
 		t.Errorf("the lost host's own container was touched: %v", on)
 	}
 	c.hosts[1].Join()
+	c.spread("hello", 2, 0)
+}
+
+func TestCluster_HostIsLetInByATokenOnce_AndOutByRevoking(t *testing.T) {
+	c := newCluster(t)
+	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "0s")
+	c.spread("hello", 1, 1)
+	join := func(dir, token string) string {
+		out, _ := c.try("join", c.grpc, "--token", token, "--data", filepath.Join(c.data, dir))
+		return out
+	}
+	token := strings.Fields(c.dinp("token", "create-join", "--minutes", "2"))[0]
+	if out := join("x", token); !strings.Contains(out, "joined as agent") || !strings.Contains(out, "dinp agent --data") {
+		t.Fatal(out)
+	}
+	for want, out := range map[string]string{"D196": join("y", token), "was used at": join("z", token)} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s is not in: %s", want, out)
+		}
+	}
+	again := strings.Fields(c.dinp("token", "create-join"))[0]
+	if out := join("x", again); !strings.Contains(out, "D198") || !strings.Contains(out, "dinp identities revoke") {
+		t.Errorf("a second certificate for a node that has one: %s", out)
+	}
+
+	c.dinp("identities", "revoke", "host2")
+	testenv.Eventually(t, 30*time.Second, func() error {
+		log := c.agents[1].log.String()
+		if !strings.Contains(log, "D195") || !strings.Contains(log, "was revoked") || !strings.Contains(log, "dinp join") {
+			return fmt.Errorf("the agent does not say why it gets nothing: %s", tailOf(log, 1000))
+		}
+		return nil
+	})
+	c.spread("hello", 2, 1) // the lost host's own runs on, and its replacement elsewhere
+	c.agents[1].end(syscall.SIGTERM)
+	c.join(1)
+	c.agents[1] = c.agent(1)
 	c.spread("hello", 2, 0)
 }
 

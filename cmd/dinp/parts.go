@@ -16,6 +16,7 @@ import (
 	"github.com/dinp/dinp/dash"
 	"github.com/dinp/dinp/hm"
 	"github.com/dinp/dinp/images"
+	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/router"
 	"github.com/dinp/dinp/server"
 	"github.com/dinp/dinp/sql/store"
@@ -44,7 +45,7 @@ var partSpecs = []partSpec{
 	},
 	{
 		name: "agent", short: "Run instances on this Docker host",
-		example: "dinp agent --servers 10.0.0.5:1970 --address 10.0.0.7 --secret-file /etc/dinp/secret",
+		example: "dinp agent --servers 10.0.0.5:1970 --address 10.0.0.7 --registry 127.0.0.1:5000",
 		section: func(c *config) any { return &c.Agent }, open: openAgent,
 	},
 	{
@@ -64,13 +65,13 @@ var partSpecs = []partSpec{
 	},
 	{
 		name: "hm", short: "Probe every instance and report verdicts",
-		example: "dinp hm --servers 10.0.0.5:1970 --secret-file /etc/dinp/secret",
+		example: "dinp hm --servers 10.0.0.5:1970",
 		section: func(c *config) any { return &c.HM }, open: openHM,
 	},
 }
 
 func partCommands() []*cobra.Command {
-	out := []*cobra.Command{upCommand(), baseImagesCommand()}
+	out := []*cobra.Command{upCommand(), joinCommand(), baseImagesCommand()}
 	for _, s := range partSpecs {
 		out = append(out, s.command())
 	}
@@ -152,6 +153,10 @@ func openServer(ctx context.Context, c *config, log *slog.Logger) (part, func(),
 	if err != nil {
 		return nil, nil, err
 	}
+	if c.Server.Authority, err = c.authority(ctx, st); err != nil {
+		st.Close()
+		return nil, nil, err
+	}
 	rdb, err := c.Redis.Open()
 	if err != nil {
 		st.Close()
@@ -170,42 +175,49 @@ func hostID() string {
 }
 
 func openAgent(_ context.Context, c *config, log *slog.Logger) (part, func(), error) {
-	secret, err := c.secret()
+	k, err := pki.Load(agent.IdentityFile(c.Agent.Data))
 	if err != nil {
 		return nil, nil, err
 	}
-	c.Agent.Secret, c.Agent.Version = secret, buildVersion()
+	c.Agent.Identity, c.Agent.Version = k, buildVersion()
 	if err := c.Agent.Validate(); err != nil {
 		return nil, nil, err
 	}
-	return agent.New(c.Agent, log), nothing, nil
+	return &renewed{agent.New(c.Agent, log), k, k.Remote(c.Agent.Servers), log}, nothing, nil
 }
 
 func openBuilder(ctx context.Context, c *config, log *slog.Logger) (part, func(), error) {
-	secret, err := c.secret()
-	if err != nil {
-		return nil, nil, err
-	}
-	c.Builder.Secret = secret
-	if err := c.Builder.Validate(); err != nil {
-		return nil, nil, err
-	}
 	st, err := openStore(ctx, c)
 	if err != nil {
+		return nil, nil, err
+	}
+	k, renew, err := c.signed(ctx, st, pki.RoleBuilder)
+	if err != nil {
+		st.Close()
+		return nil, nil, err
+	}
+	c.Builder.Identity = k
+	if err := c.Builder.Validate(); err != nil {
+		st.Close()
 		return nil, nil, err
 	}
 	b, err := builder.New(c.Builder, st, images.FS, log)
-	return b, func() { st.Close() }, err
+	return &renewed{b, k, renew, log}, func() { st.Close() }, err
 }
 
 func openDash(ctx context.Context, c *config, log *slog.Logger) (part, func(), error) {
-	secret, err := c.secret()
+	st, err := openStore(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	c.Dash.Secret, c.Dash.Version = secret, buildVersion()
-	st, err := openStore(ctx, c)
+	k, renew, err := c.signed(ctx, st, pki.RoleDash)
 	if err != nil {
+		st.Close()
+		return nil, nil, err
+	}
+	c.Dash.Identity, c.Dash.Version = k, buildVersion()
+	if c.Dash.Secret, err = c.secret(); err != nil {
+		st.Close()
 		return nil, nil, err
 	}
 	d, err := dash.New(c.Dash, st, log)
@@ -217,7 +229,7 @@ func openDash(ctx context.Context, c *config, log *slog.Logger) (part, func(), e
 		st.Close()
 		return nil, nil, err
 	}
-	return d, func() { st.Close() }, nil
+	return &renewed{d, k, renew, log}, func() { st.Close() }, nil
 }
 
 // firstAdmin makes the user admin when there is nobody yet, and prints its
@@ -248,14 +260,37 @@ func openRouter(_ context.Context, c *config, log *slog.Logger) (part, func(), e
 	return router.New(c.Router, log), nothing, nil
 }
 
-func openHM(_ context.Context, c *config, log *slog.Logger) (part, func(), error) {
-	secret, err := c.secret()
+func openHM(ctx context.Context, c *config, log *slog.Logger) (part, func(), error) {
+	k, renew, closer, err := monitorCertificate(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	c.HM.Secret = secret
+	c.HM.Identity = k
 	if err := c.HM.Validate(); err != nil {
+		closer()
 		return nil, nil, err
 	}
-	return hm.New(c.HM, log), nothing, nil
+	return &renewed{hm.New(c.HM, log), k, renew, log}, closer, nil
+}
+
+// monitorCertificate is the one with which the monitor joined, or, on a host with
+// the cluster's secret and database, one that is signed there.
+func monitorCertificate(ctx context.Context, c *config) (*pki.Keeper, pki.Renewer, func(), error) {
+	k, err := pki.Load(monitorIdentity(c.HM.Data))
+	if err == nil {
+		return k, k.Remote(c.HM.Servers), nothing, nil
+	}
+	if c.Database == "" || c.SecretFile == "" || !model.IsCode(err, model.CodeNoCertificate) {
+		return nil, nil, nil, err
+	}
+	st, err := openStore(ctx, c)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	k, renew, err := c.signed(ctx, st, pki.RoleMonitor)
+	if err != nil {
+		st.Close()
+		return nil, nil, nil, err
+	}
+	return k, renew, func() { st.Close() }, nil
 }

@@ -31,8 +31,10 @@ import (
 	"github.com/dinp/dinp/hm"
 	"github.com/dinp/dinp/images"
 	"github.com/dinp/dinp/images/base"
+	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/router"
 	"github.com/dinp/dinp/server"
+	"github.com/dinp/dinp/server/enrol"
 	"github.com/dinp/dinp/sql/store"
 )
 
@@ -106,6 +108,9 @@ type up struct {
 	hm       *hm.HM
 	password string // of admin, on the first start only
 	close    []func()
+
+	authority *enrol.Authority
+	keepers   []*pki.Keeper // of all parts but the server, which sees to its own
 }
 
 // openUp binds every port and opens every store, so that what is wrong is said
@@ -176,11 +181,11 @@ func (u *up) openStores(ctx context.Context) (err error) {
 }
 
 // openParts makes the parts and binds the ports that others of them must know.
-// The secret that they show each other is made anew at each start, because
-// nobody else needs it.
-func (u *up) openParts(context.Context) (err error) {
-	secret := rand.Text()
+func (u *up) openParts(ctx context.Context) (err error) {
 	c := defaults()
+	if err := u.openAuthority(ctx, &c); err != nil {
+		return err
+	}
 	registryAddr := u.registry.Addr().String()
 	redis := router.RedisConfig{Addr: u.redis.Addr()}
 	rdb, err := redis.Open()
@@ -189,7 +194,7 @@ func (u *up) openParts(context.Context) (err error) {
 	}
 	u.close = append(u.close, func() { rdb.Close() })
 
-	c.Server.ID, c.Server.Listen, c.Server.Admin, c.Server.Domain, c.Server.Secret = "up", u.opts.Server, "127.0.0.1:0", u.opts.Domain, secret
+	c.Server.ID, c.Server.Listen, c.Server.Admin, c.Server.Domain, c.Server.Authority = "up", u.opts.Server, "127.0.0.1:0", u.opts.Domain, u.authority
 	c.Server.MinReady, c.Server.Heartbeat = time.Second, time.Second
 	u.server = server.New(c.Server, u.store, rdb, u.log)
 	if err := u.server.Listen(); err != nil {
@@ -197,7 +202,14 @@ func (u *up) openParts(context.Context) (err error) {
 	}
 	servers := []string{u.server.Addr()}
 
-	c.Agent.Servers, c.Agent.Secret, c.Agent.Data, c.Agent.Registry = servers, secret, u.path("agent"), registryAddr
+	node, err := agent.NodeID(u.path("agent"))
+	if err != nil {
+		return err
+	}
+	if c.Agent.Identity, err = u.issue(ctx, pki.RoleAgent, node); err != nil {
+		return err
+	}
+	c.Agent.Servers, c.Agent.Data, c.Agent.Registry = servers, u.path("agent"), registryAddr
 	c.Agent.Address, c.Agent.PublishIP, c.Agent.Admin, c.Agent.Version = "127.0.0.1", "127.0.0.1", "127.0.0.1:0", buildVersion()
 	if u.opts.DockerHost != "" {
 		c.Agent.DockerHost, c.Builder.DockerHost = u.opts.DockerHost, u.opts.DockerHost
@@ -210,7 +222,10 @@ func (u *up) openParts(context.Context) (err error) {
 	u.agent = agent.New(c.Agent, u.log)
 
 	c.Builder.Registry, c.Builder.DockerRegistry, c.Builder.WorkDir = registryAddr, registryAddr, u.path("builder")
-	c.Builder.Admin, c.Builder.Servers, c.Builder.Secret = "127.0.0.1:0", servers, secret
+	c.Builder.Admin, c.Builder.Servers = "127.0.0.1:0", servers
+	if c.Builder.Identity, err = u.issue(ctx, pki.RoleBuilder, "up"); err != nil {
+		return err
+	}
 	if u.builder, err = builder.New(c.Builder, u.store, images.FS, u.log); err != nil {
 		return err
 	}
@@ -222,13 +237,46 @@ func (u *up) openParts(context.Context) (err error) {
 		return u.explainPort(err, u.opts.Router, "--router")
 	}
 
-	c.HM.Servers, c.HM.Secret, c.HM.Admin = servers, secret, "127.0.0.1:0"
+	c.HM.Servers, c.HM.Admin = servers, "127.0.0.1:0"
+	if c.HM.Identity, err = u.issue(ctx, pki.RoleMonitor, "up"); err != nil {
+		return err
+	}
 	u.hm = hm.New(c.HM, u.log)
 
-	c.Dash.Listen, c.Dash.Admin, c.Dash.Domain, c.Dash.Servers, c.Dash.Secret = u.opts.Dash, "127.0.0.1:0", u.opts.Domain, servers, secret
+	c.Dash.Listen, c.Dash.Admin, c.Dash.Domain, c.Dash.Servers = u.opts.Dash, "127.0.0.1:0", u.opts.Domain, servers
+	if c.Dash.Identity, err = u.issue(ctx, pki.RoleDash, "up"); err != nil {
+		return err
+	}
 	c.Dash.Registry, c.Dash.Data, c.Dash.Version, c.Dash.PublicPort = registryAddr, u.path("dash"), buildVersion(), portOf(u.router.Addr())
 	u.dash, err = dash.New(c.Dash, u.store, u.log)
 	return err
+}
+
+// openAuthority makes or opens the platform's certificate authority. Its secret
+// lies beside the database: one folder is the whole platform.
+func (u *up) openAuthority(ctx context.Context, c *config) error {
+	c.SecretFile = u.path("secret")
+	if _, err := os.Stat(c.SecretFile); errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(c.SecretFile, []byte(rand.Text()+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	secret, err := c.secret()
+	if err != nil {
+		return err
+	}
+	c.Server.Secret, c.Dash.Secret = secret, secret
+	u.authority, err = c.authority(ctx, u.store)
+	return err
+}
+
+// issue gives a part its certificate, which is renewed while the platform runs.
+func (u *up) issue(ctx context.Context, role pki.Role, name string) (*pki.Keeper, error) {
+	k, err := u.authority.Issue(ctx, pki.Identity{Role: role, Name: name})
+	if err == nil {
+		u.keepers = append(u.keepers, k)
+	}
+	return k, err
 }
 
 func portOf(addr string) int {
@@ -316,6 +364,9 @@ func (u *up) run(ctx context.Context) error {
 	parts := []part{u.server, u.agent, u.dash, u.router, u.hm}
 	for _, p := range parts {
 		g.Go(func() error { return p.Run(ctx) })
+	}
+	for _, k := range u.keepers {
+		g.Go(func() error { return k.Run(ctx, u.authority.Renewer(k.Identity()), u.log) })
 	}
 	g.Go(func() error {
 		u.pushBaseImages(ctx) // first: a build in the first second must find them

@@ -72,6 +72,14 @@ const (
 	CodeBadRegistry   Code = "D192" // images of that registry are not taken
 )
 
+// The codes between the parts.
+const (
+	CodeNoCertificate Code = "D195" // a part shows no certificate, or one that is not good
+	CodeBadJoin       Code = "D196" // the join token is not known, was used, or is too old
+	CodeWrongIdentity Code = "D197" // the certificate is of another part than the caller says
+	CodeNameTaken     Code = "D198" // the part that joins has a good certificate already
+)
+
 var kinds = map[Code]Kind{
 	CodeInternal: Internal, CodeBadRequest: Invalid, CodeUnauthentic: Unauthentic, CodeDenied: Denied,
 	CodeNotFound: NotFound, CodeStale: Stale, CodeUnavailable: Unavailable, CodeTooMany: Unavailable,
@@ -89,6 +97,7 @@ var kinds = map[Code]Kind{
 	CodeNeedsLogin: Unauthentic, CodeBodyTooLarge: TooLarge, CodeBadCert: Invalid, CodeACME: Failed, CodeSourceLimit: Unavailable,
 	CodeBadSource: Invalid, CodeSourceFailed: Failed, CodeDiskFull: Unavailable, CodeBuildKills: Failed,
 	CodeBadProvenance: Failed, CodeBadRegistry: Invalid,
+	CodeNoCertificate: Unauthentic, CodeBadJoin: Unauthentic, CodeWrongIdentity: Denied, CodeNameTaken: Conflict,
 }
 
 func kindOf(c Code) Kind {

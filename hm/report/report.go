@@ -13,18 +13,17 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/dinp/dinp/hm/monitor"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki"
 )
 
 // Config says where the servers are, and who we are.
 type Config struct {
-	Servers   []string // host:port of each; any may lead
-	Secret    wire.Credential
+	Servers   []string    // host:port of each; any may lead
+	Identity  *pki.Keeper // of the monitor
 	MonitorID string
 }
 
@@ -131,8 +130,7 @@ var (
 // session runs one session with the server at addr to its end.
 func (c *Client) session(ctx context.Context, addr string) error {
 	conn, err := grpc.NewClient(addr,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(c.cfg.Secret),
+		grpc.WithTransportCredentials(c.cfg.Identity.Client()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxTargets)))
 	if err != nil {

@@ -129,8 +129,10 @@ func TestApply_TakeOverUnderWrites(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *Store) {
 		old := lead(t, s, "a")
 		var ended bool
+		taken := make(chan struct{})
 		for i, err := range together(5, func(i int) error {
 			if i == 4 {
+				defer close(taken)
 				for {
 					seen, err := s.Lease(t.Context(), "leader")
 					if err != nil {
@@ -141,7 +143,10 @@ func TestApply_TakeOverUnderWrites(t *testing.T) {
 					}
 				}
 			}
-			for n := range 1000 {
+			for n := range 1001 {
+				if n == 1000 {
+					<-taken // the taker may have had no luck until the writers paused
+				}
 				app := fmt.Sprintf("app%d-%d", i, n)
 				a, b := placed(2*n, app, 0, model.Primary), placed(2*n+1, app, 1, model.Primary)
 				a.ID, b.ID = app+"a", app+"b"

@@ -24,11 +24,13 @@ import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/dash"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
-	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/proto/pki"
+	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/sql/store"
 )
 
-const secret = "a secret for the stage"
+// cluster signs for the stage's dash and leader.
+var cluster = pkitest.New()
 
 // Filenames that make the played parts fail.
 const (
@@ -89,7 +91,7 @@ func must(t testing.TB, err error) {
 func (s *Stage) openLeader(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	srv := grpc.NewServer(grpc.UnaryInterceptor(wire.Credential(secret).Unary), grpc.StreamInterceptor(wire.Credential(secret).Stream))
+	srv := grpc.NewServer(cluster.Server()...)
 	pb.RegisterPlatformServer(srv, &leader{s: s})
 	s.done.Go(func() { _ = srv.Serve(l) }) // ends with Stop
 	t.Cleanup(srv.Stop)
@@ -98,7 +100,7 @@ func (s *Stage) openLeader(t testing.TB) string {
 
 func (s *Stage) openDash(ctx context.Context, t testing.TB, images, server string) {
 	cfg := dash.Default()
-	cfg.Listen, cfg.Admin, cfg.Secret, cfg.Registry, cfg.Servers = "127.0.0.1:0", "", secret, images, []string{server}
+	cfg.Listen, cfg.Admin, cfg.Identity, cfg.Registry, cfg.Servers = "127.0.0.1:0", "", cluster.Part(pki.RoleDash, "stage"), images, []string{server}
 	cfg.Data, cfg.MaxUploadMiB, cfg.Version = t.TempDir(), 8, "stage"
 	var err error
 	cfg.PublicPort, err = strconv.Atoi(s.port)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/proto/wire"
 	"github.com/dinp/dinp/test/testenv"
 )
@@ -29,10 +30,10 @@ type Leader struct {
 	Moved  string       // not "": it answers NotLeader with this address; set it before an agent comes
 	Server *grpc.Server // as it runs now
 
-	t      testing.TB
-	secret wire.Credential
-	id     string
-	epoch  int64
+	t       testing.TB
+	cluster *pkitest.Cluster
+	id      string
+	epoch   int64
 
 	sync.Mutex                           // guards all below
 	Sessions   int                       // so far
@@ -47,20 +48,20 @@ type Leader struct {
 }
 
 // New starts a server; it stops with the test.
-func New(t testing.TB, secret wire.Credential, id string, epoch int64) *Leader {
+func New(t testing.TB, cluster *pkitest.Cluster, id string, epoch int64) *Leader {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Leader{t: t, id: id, epoch: epoch, Addr: lis.Addr().String(), secret: secret}
+	l := &Leader{t: t, id: id, epoch: epoch, Addr: lis.Addr().String(), cluster: cluster}
 	l.serve(lis)
 	t.Cleanup(func() { l.Server.Stop() })
 	return l
 }
 
 func (l *Leader) serve(lis net.Listener) {
-	l.Server = grpc.NewServer(grpc.StreamInterceptor(l.secret.Stream))
+	l.Server = grpc.NewServer(l.cluster.Server()...)
 	pb.RegisterAgentsServer(l.Server, l)
 	go func() { _ = l.Server.Serve(lis) }()
 }

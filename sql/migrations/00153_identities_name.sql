@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX identities_name ON identities (role, name);
