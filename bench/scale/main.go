@@ -27,6 +27,9 @@ func main() {
 	if len(os.Args) == 4 && os.Args[1] == "compare" {
 		exit(compare(os.Stdout, os.Args[2], os.Args[3]))
 	}
+	if text := os.Getenv(orderVariable); text != "" {
+		exit(runOrder(context.Background(), text))
+	}
 	only := flag.String("only", "", "measure the rows whose name this regular expression matches")
 	sizes := flag.String("nodes", "100,1000,10000", "measure at these numbers of nodes")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the measuring to this file")
@@ -71,7 +74,7 @@ func measure(ctx context.Context, only, sizes, out string) error {
 	}
 	r := newReport(os.Stdout)
 	r.head()
-	for _, row := range rows {
+	for _, row := range rows(false) {
 		if !match.MatchString(row.name) {
 			continue
 		}

@@ -2,10 +2,19 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// The rows start this program again as a server or a herd of agents.
+func TestMain(m *testing.M) {
+	if text := os.Getenv(orderVariable); text != "" {
+		exit(runOrder(context.Background(), text))
+	}
+	os.Exit(m.Run())
+}
 
 // Every row runs, at a size that takes no time, and what one run has written
 // can be compared with another.
@@ -15,7 +24,7 @@ func TestRows_RunSmallAndCanBeCompared(t *testing.T) {
 		var out strings.Builder
 		r := newReport(&out)
 		r.head()
-		for _, row := range rows {
+		for _, row := range rows(true) {
 			if err := r.measure(context.Background(), row, 10); err != nil {
 				t.Fatalf("%s: %v", row.name, err)
 			}

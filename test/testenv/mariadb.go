@@ -32,37 +32,61 @@ func MariaDB(t testing.TB) string {
 	return db.dsn(name)
 }
 
-// mariaDB is the one server of this test process.
+// DurableMariaDB is MariaDB for measuring: a server of its own that waits for the disk at each commit, as its defaults
+// have it, with memory for a million rows. It ends with the test.
+func DurableMariaDB(t testing.TB) string {
+	t.Helper()
+	db, c, err := launchMariaDB([]string{"--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"})
+	if err != nil {
+		t.Fatalf("mariadb: %v", err)
+	}
+	t.Cleanup(c.stop)
+	if err := db.exec("CREATE DATABASE dinp"); err != nil {
+		t.Fatalf("mariadb: %v", err)
+	}
+	return db.dsn("dinp")
+}
+
+// mariaDB is a running server; the tests of a process share one.
 type mariaDB struct {
 	socket string
 	next   atomic.Int64 // numbers the databases
 }
 
-var theMariaDB = sync.OnceValues(startMariaDB)
+var theMariaDB = sync.OnceValues(func() (*mariaDB, error) {
+	db, _, err := launchMariaDB(careless)
+	return db, err
+})
 
-func startMariaDB() (*mariaDB, error) {
+// careless keeps the tests' server small and, because its data never outlives them, spares it every wait for the disk.
+var careless = []string{
+	"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
+	"--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF", "--innodb-flush-method=nosync",
+}
+
+func launchMariaDB(settings []string) (*mariaDB, *child, error) {
 	f, err := theFamily()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	dir, err := f.newDir("db")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	me, err := user.Current()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	data := filepath.Join(dir, "data")
 	if err := installMariaDB(data, me.Username); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	db := &mariaDB{socket: filepath.Join(dir, "s")}
-	c, err := f.start(dir, "mariadbd", mariaDBArgs(dir, data, db.socket, me.Username)...)
+	c, err := f.start(dir, "mariadbd", append(mariaDBArgs(dir, data, db.socket, me.Username), settings...)...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return db, c.await(func() error { return dialable("unix", db.socket) })
+	return db, c, c.await(func() error { return dialable("unix", db.socket) })
 }
 
 func installMariaDB(data, user string) error {
@@ -78,14 +102,11 @@ func installMariaDB(data, user string) error {
 	return nil
 }
 
-// mariaDBArgs keeps the server small and, because its data never outlives the tests, spares it every wait for the disk.
 func mariaDBArgs(dir, data, socket, user string) []string {
 	return []string{
 		"--no-defaults", "--user=" + user, "--datadir=" + data, "--socket=" + socket,
 		"--pid-file=" + filepath.Join(dir, "pid"), "--tmpdir=" + dir,
-		"--skip-networking", "--character-set-server=utf8mb4", "--max-connections=500",
-		"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--performance-schema=OFF",
-		"--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF", "--innodb-flush-method=nosync",
+		"--skip-networking", "--character-set-server=utf8mb4", "--max-connections=500", "--performance-schema=OFF",
 	}
 }
 

@@ -1,0 +1,424 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/dinp/dinp/agent/session"
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/pki"
+	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/server/enrol"
+	"github.com/dinp/dinp/sql/store"
+)
+
+// herd is many agents and a health monitor in one process. They speak the real
+// protocol over connections of their own; a container of theirs runs as soon as
+// it is wanted, and is always healthy.
+type herd struct {
+	servers []string
+	members []*member
+	counts  counters
+}
+
+type counters struct {
+	sessions, starts, stops, instances atomic.Int64
+	firstStart, lastAck                atomic.Int64 // unix nanoseconds
+}
+
+// tally is what a herd answers to "counts".
+type tally struct {
+	Sessions, Starts, Stops, Instances int64
+	FirstStart, LastAck                int64 // unix nanoseconds
+}
+
+// member is one agent.
+type member struct {
+	herd *herd
+	id   string
+	key  *pki.Keeper
+	dead atomic.Bool // says nothing and reads nothing any more, as a host without power
+
+	mu        sync.Mutex
+	instances map[string]model.Observed
+	sum       wire.Sum
+	epoch     int64
+}
+
+// runHerd is the process of a herd: it is told what to do by lines on its
+// standard input and answers each with a line.
+func runHerd(ctx context.Context, o order) error {
+	st, err := store.Open(ctx, o.Database)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	authority, err := enrol.Open(ctx, st, benchSecret, time.Hour)
+	if err != nil {
+		return err
+	}
+	h := &herd{servers: o.Servers}
+	if err := h.enrol(ctx, authority, o.Nodes); err != nil {
+		return err
+	}
+	monitor, err := authority.Issue(ctx, pki.Identity{Role: pki.RoleMonitor, Name: "hm"})
+	if err != nil {
+		return err
+	}
+	for _, m := range h.members {
+		go m.run(ctx)
+	}
+	go h.judge(ctx, monitor)
+	return serveOrders(ctx, func(word string, n int) (any, error) {
+		switch word {
+		case "counts":
+			return h.tally(), nil
+		case "die":
+			return h.die(n), nil
+		}
+		return nil, fmt.Errorf("no such order: %q", word)
+	})
+}
+
+// enrol makes the agents, each with a certificate.
+func (h *herd) enrol(ctx context.Context, a *enrol.Authority, n int) error {
+	h.members = make([]*member, n)
+	var wg sync.WaitGroup
+	errs := make(chan error, 16)
+	for w := range 16 {
+		wg.Go(func() {
+			for i := w; i < n; i += 16 {
+				id := fmt.Sprintf("node-%08d", i)
+				key, err := a.Issue(ctx, pki.Identity{Role: pki.RoleAgent, Name: id})
+				if err != nil {
+					errs <- err
+					return
+				}
+				h.members[i] = &member{herd: h, id: id, key: key, instances: map[string]model.Observed{}}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return <-errs
+}
+
+func (h *herd) tally() tally {
+	c := &h.counts
+	return tally{
+		Sessions: c.sessions.Load(), Starts: c.starts.Load(), Stops: c.stops.Load(), Instances: c.instances.Load(),
+		FirstStart: c.firstStart.Load(), LastAck: c.lastAck.Load(),
+	}
+}
+
+// die takes the power from n agents and returns which.
+func (h *herd) die(n int) []string {
+	var out []string
+	for k := range n {
+		m := h.members[k*len(h.members)/n]
+		m.dead.Store(true)
+		out = append(out, m.id)
+	}
+	return out
+}
+
+// run keeps a session with the leader, searching for it as an agent does.
+func (m *member) run(ctx context.Context) {
+	search := session.Search{Servers: m.herd.servers}
+	addr := search.First()
+	for ctx.Err() == nil && !m.dead.Load() {
+		established, moved, err := m.session(ctx, addr)
+		if established {
+			m.herd.counts.sessions.Add(-1)
+		}
+		if moved != "" {
+			addr = moved
+			continue
+		}
+		var wait time.Duration
+		addr, wait = search.Next(err, established, rand.Int64N)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// session runs one session to its end; moved is where another server is said to lead.
+func (m *member) session(ctx context.Context, addr string) (established bool, moved string, err error) {
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(m.key.Client()), grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}))
+	if err != nil {
+		return false, "", err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	grpcStream, err := pb.NewAgentsClient(conn).Session(ctx)
+	if err != nil {
+		return false, "", err
+	}
+	s := &memberStream{member: m, stream: grpcStream, fresh: make(chan *pb.InstanceStatus, 4096)}
+	if err := s.send(m.hello()); err != nil {
+		return false, "", err
+	}
+	first, err := grpcStream.Recv()
+	if err != nil {
+		return false, "", err
+	}
+	if first.GetNotLeader() != nil {
+		return false, first.GetNotLeader().GetAddress(), errors.New("not the leader")
+	}
+	m.mu.Lock()
+	m.epoch = first.GetEpoch()
+	m.mu.Unlock()
+	m.herd.counts.sessions.Add(1)
+	if err := s.sync(); err != nil {
+		return true, "", err
+	}
+	go s.talk(ctx, cancel, time.Duration(first.GetWelcome().GetHeartbeatMs())*time.Millisecond)
+	return true, "", s.obey()
+}
+
+func (m *member) hello() *pb.AgentMessage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: &pb.Hello{
+		NodeId: m.id, BootId: "1", Name: m.id, Address: "10.0.0.1", Zone: "zone-" + m.id[len(m.id)-1:],
+		MemoryMib: 2 * perNode * 64, CpuMilli: 64000, MaxEpoch: m.epoch,
+	}}}
+}
+
+// memberStream is one session's stream.
+type memberStream struct {
+	*member
+	stream pb.Agents_SessionClient
+	fresh  chan *pb.InstanceStatus
+
+	sending sync.Mutex // guards seq and the stream's sending side
+	seq     uint64
+}
+
+func (s *memberStream) send(m *pb.AgentMessage) error {
+	if s.dead.Load() {
+		return nil
+	}
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	s.seq++
+	m.Seq = s.seq
+	return s.stream.Send(m)
+}
+
+func (s *memberStream) sync() error {
+	msg := &pb.Sync{DockerOk: true}
+	s.mu.Lock()
+	for _, o := range s.instances {
+		msg.Instances = append(msg.Instances, wire.FromObserved(o))
+	}
+	s.mu.Unlock()
+	return s.send(&pb.AgentMessage{Body: &pb.AgentMessage_Sync{Sync: msg}})
+}
+
+// talk sends heartbeats, and what is new a tenth of a second after it was.
+func (s *memberStream) talk(ctx context.Context, cancel context.CancelFunc, period time.Duration) {
+	defer cancel()
+	beat := time.NewTimer(time.Duration(rand.Int64N(int64(period))))
+	defer beat.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+			beat.Reset(period - time.Duration(rand.Int64N(int64(period)/10+1)))
+			err = s.beat()
+		case one := <-s.fresh:
+			err = s.report(ctx, one)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *memberStream) beat() error {
+	if s.dead.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	digest := s.sum.Bytes()
+	s.mu.Unlock()
+	return s.send(&pb.AgentMessage{Body: &pb.AgentMessage_Heartbeat{Heartbeat: &pb.Heartbeat{Digest: digest, DockerOk: true}}})
+}
+
+func (s *memberStream) report(ctx context.Context, one *pb.InstanceStatus) error {
+	all := []*pb.InstanceStatus{one}
+	for over := time.After(100 * time.Millisecond); ; {
+		select {
+		case one := <-s.fresh:
+			all = append(all, one)
+			continue
+		case <-over:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		break
+	}
+	s.mu.Lock()
+	for _, i := range all {
+		s.put(wire.ToObserved(i))
+	}
+	s.mu.Unlock()
+	err := s.send(&pb.AgentMessage{Body: &pb.AgentMessage_Report{Report: &pb.Report{Instances: all}}})
+	s.herd.counts.lastAck.Store(time.Now().UnixNano())
+	return err
+}
+
+// put needs mu. What the sum holds is what the leader was told.
+func (m *member) put(o model.Observed) {
+	if was, ok := m.instances[o.ID]; ok {
+		m.sum.Remove(was)
+		m.herd.counts.instances.Add(-1)
+	}
+	m.instances[o.ID] = o
+	m.sum.Add(o)
+	m.herd.counts.instances.Add(1)
+}
+
+// obey reads orders until the stream ends.
+func (s *memberStream) obey() error {
+	for {
+		m, err := s.stream.Recv()
+		if err != nil {
+			return err
+		}
+		if err := s.order(m); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *memberStream) order(m *pb.ServerMessage) error {
+	if s.dead.Load() {
+		return nil
+	}
+	switch b := m.GetBody().(type) {
+	case *pb.ServerMessage_Start:
+		s.herd.counts.firstStart.CompareAndSwap(0, time.Now().UnixNano())
+		n := s.herd.counts.starts.Add(1)
+		s.fresh <- wire.FromObserved(running(b.Start.GetInstanceId(), int(n%30000)))
+	case *pb.ServerMessage_Stop:
+		s.herd.counts.stops.Add(1)
+		s.fresh <- wire.FromObserved(model.Observed{ID: b.Stop.GetInstanceId(), Phase: model.PhaseGone, Gone: model.GoneExited})
+	case *pb.ServerMessage_Forget:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, id := range b.Forget.GetInstanceIds() {
+			if was, ok := s.instances[id]; ok {
+				s.sum.Remove(was)
+				delete(s.instances, id)
+				s.herd.counts.instances.Add(-1)
+			}
+		}
+	case *pb.ServerMessage_Resync:
+		return s.sync()
+	}
+	return nil
+}
+
+// judge is a health monitor for which all is well.
+func (h *herd) judge(ctx context.Context, key *pki.Keeper) {
+	for n := 0; ctx.Err() == nil; n++ {
+		addr := h.servers[n%len(h.servers)]
+		if err := watchAll(ctx, addr, key); err != nil {
+			slog.Debug("monitor", "server", addr, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func watchAll(ctx context.Context, addr string, key *pki.Keeper) error {
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(key.Client()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stream, err := pb.NewHealthClient(conn).Watch(ctx)
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&pb.HealthMessage{MonitorId: "hm"}); err != nil {
+		return err
+	}
+	for {
+		t, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if t.GetNotLeader() != nil {
+			return errors.New("not the leader")
+		}
+		if err := sendVerdicts(stream, t.GetSet()); err != nil {
+			return err
+		}
+	}
+}
+
+func sendVerdicts(stream pb.Health_WatchClient, targets []*pb.HealthTarget) error {
+	for len(targets) > 0 {
+		k := min(1000, len(targets))
+		m := &pb.HealthMessage{MonitorId: "hm"}
+		for _, t := range targets[:k] {
+			m.Verdicts = append(m.Verdicts, &pb.HealthVerdict{InstanceId: t.GetInstanceId(), Healthy: true, SinceMs: time.Now().UnixMilli(), Evidence: "GET / → 200 in 3ms"})
+		}
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+		targets = targets[k:]
+	}
+	return nil
+}
+
+// order is what a child process of the benchmark is started with, as JSON in
+// its environment: its part and where the others are.
+type order struct {
+	Part     string // "herd" or "server"
+	ID       string
+	Listen   string
+	Database string
+	Redis    string
+	Servers  []string
+	Nodes    int
+	Hasty    bool // short times, for the test of the benchmark
+}
+
+const orderVariable = "DINP_BENCH_SCALE_ORDER"
+
+// runOrder is the whole of a child process.
+func runOrder(ctx context.Context, text string) error {
+	var o order
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return err
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if o.Part == "herd" {
+		return runHerd(ctx, o)
+	}
+	return runServer(ctx, o)
+}
