@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -100,24 +99,27 @@ func (s *Service) Session(stream pb.Agents_SessionServer) error {
 	return s.run(ctx, cancel, stream, newSession(ctx, cancel, term, hello.GetNodeId()), hello, first.GetSeq())
 }
 
-// run serves one session until it ends: this goroutine writes, another reads.
+// run serves one session until it ends: this goroutine writes, another reads. The
+// reader ends when gRPC ends the stream, which it does when the handler returns;
+// what it posts after that is of a closed session, and the reconciler takes no
+// notice of it.
 func (s *Service) run(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *session, hello *pb.Hello, seq uint64) error {
 	sess.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: sess.term.Heartbeat.Milliseconds()}}})
 	if !sess.term.post(ctx, SessionOpened{sess, hello}) {
 		return status.Error(codes.Unavailable, errTermOver.Error())
 	}
-	var reader sync.WaitGroup
 	defer sess.term.Post(SessionClosed{sess})
-	defer reader.Wait()
 	defer cancel(nil)
-	reader.Go(func() { s.receive(ctx, cancel, stream, sess, seq) })
+	go s.receive(ctx, cancel, stream, sess, seq)
 	for {
 		select {
 		case <-ctx.Done():
 			return status.Error(codes.Unavailable, context.Cause(ctx).Error())
-		case m := <-sess.out:
-			if err := stream.Send(m); err != nil {
-				return err
+		case <-sess.out.signal:
+			for _, m := range sess.out.take() {
+				if err := stream.Send(m); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -126,38 +128,19 @@ func (s *Service) run(ctx context.Context, cancel context.CancelCauseFunc, strea
 // receive turns the agent's messages into events.
 func (s *Service) receive(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *session, seq uint64) {
 	inlet := NewInlet(seq)
-	messages := make(chan *pb.AgentMessage)
-	go pump(ctx, cancel, stream, messages)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case m := <-messages:
-			take, resync := inlet.Admit(m)
-			if resync {
-				sess.Resync()
-			}
-			if c := m.GetLogChunk(); take && c != nil {
-				sess.chunk(c)
-			} else if e := EventOf(sess, m); take && e != nil {
-				sess.term.post(ctx, e)
-			}
-		}
-	}
-}
-
-// pump reads the stream apart, because Recv returns only when the stream ends,
-// which it does when the handler returns.
-func pump(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, to chan<- *pb.AgentMessage) {
 	for {
 		m, err := stream.Recv()
 		if err != nil {
 			cancel(err)
 			return
 		}
-		select {
-		case to <- m:
-		case <-ctx.Done():
+		take, resync := inlet.Admit(m)
+		if resync {
+			sess.Resync()
+		}
+		if c := m.GetLogChunk(); take && c != nil {
+			sess.chunk(c)
+		} else if e := EventOf(sess, m); take && e != nil && !sess.term.post(ctx, e) {
 			return
 		}
 	}

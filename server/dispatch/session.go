@@ -11,10 +11,6 @@ import (
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 )
 
-// outboxSize bounds what waits for a slow agent. When it is full the session is
-// closed: the agent comes back and syncs, which costs less than a queue without end.
-const outboxSize = 1024
-
 // ErrClosed says that a session has ended.
 var ErrClosed = errors.New("the agent's session has ended")
 
@@ -40,19 +36,19 @@ type session struct {
 	nodeID string
 
 	term   *Term
-	out    chan *pb.ServerMessage
+	out    outbox
 	cancel context.CancelCauseFunc
 	done   <-chan struct{}
 
 	mu   sync.Mutex
 	seq  uint64
-	logs map[string]chan *pb.LogChunk // by request ID
+	logs map[string]chan *pb.LogChunk // by request ID; nil before the first
 }
 
 func newSession(ctx context.Context, cancel context.CancelCauseFunc, term *Term, nodeID string) *session {
 	return &session{
 		id: uuid.NewString(), nodeID: nodeID, term: term, cancel: cancel, done: ctx.Done(),
-		out: make(chan *pb.ServerMessage, outboxSize), logs: map[string]chan *pb.LogChunk{},
+		out: newOutbox(),
 	}
 }
 
@@ -81,9 +77,7 @@ func (s *session) send(m *pb.ServerMessage) {
 	defer s.mu.Unlock()
 	s.seq++
 	m.Epoch, m.LeaderId, m.Session, m.Seq = s.term.Epoch, s.term.LeaderID, s.id, s.seq
-	select {
-	case s.out <- m:
-	default:
+	if !s.out.put(m) {
 		s.cancel(fmt.Errorf("outbox full: %d messages wait", outboxSize))
 	}
 }
@@ -92,6 +86,9 @@ func (s *session) Logs(ctx context.Context, r *pb.LogRequest, take func(*pb.LogC
 	r.Id = uuid.NewString()
 	chunks := make(chan *pb.LogChunk, 64)
 	s.mu.Lock()
+	if s.logs == nil {
+		s.logs = map[string]chan *pb.LogChunk{}
+	}
 	s.logs[r.Id] = chunks
 	s.mu.Unlock()
 	defer func() {
