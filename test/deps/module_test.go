@@ -35,10 +35,11 @@ func component(path string) string {
 	return first
 }
 
-// forTests tells whether the file serves tests alone: a test, or a package of
-// helpers that other tests import, which is called after what it helps to test.
+// forTests tells whether the file serves tests alone: a test, a benchmark's
+// program, which starts the same neighbours, or a package of helpers that other
+// tests import, which is called after what it helps to test.
 func (s source) forTests() bool {
-	return s.test || s.in("test") || strings.HasSuffix(s.dir, "test")
+	return s.test || s.in("test", "bench") || strings.HasSuffix(s.dir, "test")
 }
 
 // in tells whether the file is one of those named, or below one.
