@@ -62,6 +62,13 @@ func TestCommands_AskForWhatTheyShow(t *testing.T) {
 		"identities":                    {"GET /identities", api.Page[api.Identity]{Items: []api.Identity{{Role: "agent", Name: "5f0c-1", Node: "web1"}}}, "", []string{"agent  5f0c-1  web1"}},
 		"identities revoke web1":        {"DELETE /identities/web1", api.Revoked{Name: "5f0c-1", Certificates: 2}, "", []string{"revoked 2 certificates of 5f0c-1"}},
 		"token create-join":             {"POST /join-tokens", api.JoinToken{Token: "dinp-join.x"}, `{"role":"agent","minutes":15}`, []string{"dinp-join.x\n", "good once"}},
+
+		"routing shop": {"GET /apps/shop/routing", api.Routing{Settings: model.Routing{Policy: "round_robin", MaxBody: 10 << 20, ErrorPage: "<p>x", BasicAuth: []model.BasicUser{{Name: "ann"}}}},
+			"", []string{"policy=round_robin\n", "max_body=10M\n", "error_page=(4 bytes)\n", "basic_auth=ann\n"}},
+		"routing shop set max_body=1K compress=on rate=5:9": {"PATCH /apps/shop/routing", api.Routing{}, `{"settings":{"compress":true,"max_body":1024,"rate":{"per_second":5,"burst":9}}}`, []string{"routing of shop is changed"}},
+		"routing shop unset max_body":                       {"PATCH /apps/shop/routing", api.Routing{}, `{"settings":{"max_body":null}}`, []string{"nothing is set"}},
+		"domains api add a.b/c":                             {"POST /apps/api/domains", api.Domain{Host: "a.b/c"}, `{"host":"a.b/c"}`, []string{"bound a.b/c to api"}},
+
 		"explain shop": {"GET /apps/shop/explain", api.Explain{App: "shop", State: "waiting", Next: "dinp nodes", Steps: []api.ExplainStep{{Slot: 0, Step: "placed", Text: "0 of 1 nodes fit"}}},
 			"", []string{"shop: waiting", "0 of 1 nodes fit", "next: dinp nodes"}},
 		"explain shop 0": {"GET /apps/shop/instances/0/explain", api.Explain{App: "shop"}, "", []string{"shop:"}},

@@ -185,7 +185,9 @@ func maintenance(ctx context.Context, s *session, args []string) error {
 
 func (c *console) domainsCommand() *cobra.Command {
 	return c.command(spec{use: "domains APP [add|remove HOST]", short: "List, bind or unbind an app's own domains",
-		example: "  dinp domains shop\n  dinp domains shop add www.shop.example\n  dinp domains shop remove www.shop.example",
+		long: "List, bind or unbind an app's own domains. *.shop.example stands for every name one label below shop.example,\n" +
+			"example.com/api for that path and all below it. The most exact one wins: the name itself before a star, then the longest path.",
+		example: "  dinp domains shop\n  dinp domains shop add www.shop.example\n  dinp domains shop add '*.shop.example'\n  dinp domains api add example.com/api\n  dinp domains shop remove www.shop.example",
 		args:    cobra.RangeArgs(1, 3), complete: appThen("add", "remove"), list: true, run: domains})
 }
 

@@ -3,6 +3,7 @@ package dash
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -120,7 +121,8 @@ func (d *Dash) postDomains(c *gin.Context) {
 }
 
 func (d *Dash) deleteDomain(c *gin.Context) {
-	d.replyDone(c, d.UnbindDomain(c.Request.Context(), actorOf(c), c.Param("app"), c.Param("host")))
+	host := strings.TrimPrefix(c.Param("host"), "/") // may have a path
+	d.replyDone(c, d.UnbindDomain(c.Request.Context(), actorOf(c), c.Param("app"), host))
 }
 
 func (d *Dash) getReleases(c *gin.Context) {

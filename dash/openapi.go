@@ -43,12 +43,13 @@ func (d *Dash) openAPI() object {
 	}
 }
 
-// openAPIPath turns gin's :name into {name}.
+// openAPIPath turns gin's :name and *name into {name}.
 func openAPIPath(path string) (string, []string) {
 	var names []string
 	parts := strings.Split(path, "/")
 	for i, p := range parts {
-		if name, ok := strings.CutPrefix(p, ":"); ok {
+		if p != "" && (p[0] == ':' || p[0] == '*') {
+			name := p[1:]
 			parts[i] = "{" + name + "}"
 			names = append(names, name)
 		}
@@ -81,7 +82,7 @@ func (e endpoint) describe(s schemas, names []string, failure object) object {
 }
 
 func operationID(e endpoint) string {
-	return strings.ToLower(e.method) + strings.NewReplacer("/:", "_by_", "/", "_", ".", "_").Replace(e.path)
+	return strings.ToLower(e.method) + strings.NewReplacer("/:", "_by_", "/*", "_by_", "/", "_", ".", "_").Replace(e.path)
 }
 
 func (e endpoint) responses(s schemas, failure object) object {

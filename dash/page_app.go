@@ -85,6 +85,7 @@ const (
 	tabReleases = "releases"
 	tabEnv      = "env"
 	tabDomains  = "domains"
+	tabRouting  = "routing"
 	tabLogs     = "logs"
 	tabEvents   = "events"
 	tabSettings = "settings"
@@ -104,6 +105,7 @@ var appTabs = map[string]appTab{
 	tabReleases: {"app_releases", (*Dash).fillReleases, []string{"app-head-live", "app-releases"}},
 	tabEnv:      {"app_env", (*Dash).fillEnv, []string{"app-head-live"}},
 	tabDomains:  {"app_domains", (*Dash).fillDomains, []string{"app-head-live"}},
+	tabRouting:  {"app_routing", (*Dash).fillRouting, []string{"app-head-live"}},
 	tabLogs:     {"app_logs", (*Dash).fillLogs, nil},
 	tabEvents:   {"app_events", (*Dash).fillEvents, []string{"app-head-live", "events-list"}},
 	tabSettings: {"app_settings", (*Dash).fillSettings, []string{"app-head-live"}},

@@ -28,7 +28,7 @@ func (d *Dash) BindDomain(ctx context.Context, actor model.Actor, name, host str
 	if err != nil {
 		return api.Domain{}, err
 	}
-	host, err = model.CheckDomain(host, d.cfg.Domain)
+	host, err = model.CheckRoute(host, d.cfg.Domain)
 	if err != nil {
 		return api.Domain{}, err
 	}
@@ -45,7 +45,7 @@ func (d *Dash) UnbindDomain(ctx context.Context, actor model.Actor, name, host s
 	if err != nil {
 		return err
 	}
-	if h, err := model.CheckDomain(host, d.cfg.Domain); err == nil {
+	if h, err := model.CheckRoute(host, d.cfg.Domain); err == nil {
 		host = h
 	}
 	if err := d.store.UnbindDomain(ctx, app.ID, host, actor); err != nil {

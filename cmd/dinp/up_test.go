@@ -221,6 +221,7 @@ func TestUp_HealsScalesAndRollsOutWithoutAFailedRequest(t *testing.T) {
 		}
 		return nil
 	})
+	s.obeysRoutingSettings("hello")
 	s.dinp("delete", "hello", "--yes")
 	testenv.Eventually(t, 60*time.Second, func() error {
 		code, _, err := s.get("hello", "/")
@@ -229,6 +230,36 @@ func TestUp_HealsScalesAndRollsOutWithoutAFailedRequest(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// obeysRoutingSettings sets what people may set and sees the router act on it.
+func (s *stage) obeysRoutingSettings(app string) {
+	s.t.Helper()
+	until := func(host, path string, want int) {
+		s.t.Helper()
+		testenv.Eventually(s.t, 20*time.Second, func() error {
+			if code, _, err := s.get(host, path); err != nil || code != want {
+				return fmt.Errorf("%s%s: %d %v, want %d", host, path, code, err, want)
+			}
+			return nil
+		})
+	}
+	s.dinp("domains", app, "add", "*."+app+".example")
+	s.dinp("domains", app, "add", app+".example/part")
+	until("any."+app+".example", "/", http.StatusOK)
+	until(app+".example", "/part", http.StatusOK)
+	until(app+".example", "/parting", http.StatusNotFound)
+	s.dinp("routing", app, "set", "allow_from=192.0.2.0/24")
+	until(app, "/", http.StatusForbidden)
+	cmd := program(s.home, "routing", app, "password", "ann", "--password-stdin")
+	cmd.Stdin = strings.NewReader("sesame-1\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+	s.dinp("routing", app, "unset", "allow_from")
+	until(app, "/", http.StatusUnauthorized)
+	s.dinp("routing", app, "unset", "basic_auth")
+	until(app, "/", http.StatusOK)
 }
 
 // converged waits until an app has exactly n containers, all of them routed.

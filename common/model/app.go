@@ -18,6 +18,7 @@ type App struct {
 	Maintenance bool // routers answer with the maintenance page
 	Singleton   bool // at most one instance, at any time (R11): also where a node is cut off
 	Constraints Constraints
+	Routing     RoutingText // how routers treat its requests
 	Generation  int64
 	CreatedAt   time.Time
 	UpdatedAt   time.Time

@@ -62,6 +62,57 @@ func TestCheckDomain(t *testing.T) {
 	}
 }
 
+func TestCheckRoute_TakesStarsAndPaths(t *testing.T) {
+	t.Parallel()
+	for in, out := range map[string]string{
+		"www.shop.com": "www.shop.com", "*.Shop.COM": "*.shop.com", " Shop.com/API ": "shop.com/API", "shop.com./a/b/": "shop.com/a/b", "*.shop.com/x": "*.shop.com/x", "shop.com/": "shop.com",
+		"": "", "*": "", "*.": "", "*.com": "", "**.a.b": "", "a.*.b": "", "*a.b.c": "", "/x": "", "a.b//x": "", "a.b/../x": "", "a.b/x y": "", "a.b/x?q": "", "a.b/%41": "", "http://a.b": "", "a.b:80/x": "",
+		"*.localhost": "", "*.apps.localhost": "", "x.apps.localhost/a": "", "a.b/" + strings.Repeat("x", 201): "", strings.Repeat("a.", 100) + "b/" + strings.Repeat("x", 60): "",
+	} {
+		got, err := CheckRoute(in, "apps.localhost")
+		if got != out || (err == nil) != (out != "") || err != nil && !IsCode(err, CodeBadDomain) {
+			t.Errorf("%q: got %q, %v; want %q", in, got, err, out)
+		}
+	}
+	if _, err := CheckRoute("*.example.com", "apps.example.com"); !IsCode(err, CodeBadDomain) {
+		t.Errorf("a star over the platform's own domain: %v", err)
+	}
+}
+
+func TestKin_AreDomainsThatMayAnswerForTheSameHost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"shop.com", "shop.com/api", true}, {"shop.com/a", "shop.com/b", true}, {"*.shop.com", "www.shop.com/x", true}, {"*.shop.com", "*.shop.com/x", true},
+		{"*.shop.com", "shop.com", false}, {"*.shop.com", "a.b.shop.com", false}, {"shop.com", "myshop.com", false}, {"a.shop.com", "b.shop.com", false},
+	} {
+		if Kin(c.a, c.b) != c.want || Kin(c.b, c.a) != c.want {
+			t.Errorf("%s and %s: %v and %v, want %v", c.a, c.b, Kin(c.a, c.b), Kin(c.b, c.a), c.want)
+		}
+	}
+}
+
+func FuzzCheckRoute(f *testing.F) {
+	for _, s := range []string{"www.shop.com", "*.a.b/x", "a.b/../c", "*.*.a", "a.b/"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := CheckRoute(s, "apps.localhost")
+		if err != nil {
+			if d != "" || !IsCode(err, CodeBadDomain) {
+				t.Fatalf("%q: refused with %q, %v", s, d, err)
+			}
+			return
+		}
+		again, err := CheckRoute(d, "apps.localhost")
+		if _, _, _, split := SplitDomain(d); err != nil || again != d || split != nil || len(d) > MaxDomain {
+			t.Fatalf("%q: accepted as %q, then %q, %v, %v", s, d, again, err, split)
+		}
+	})
+}
+
 func FuzzCheckDomain(f *testing.F) {
 	for _, s := range []string{"www.shop.com", "A.B.", "1.2.3.4", "a.apps.localhost", "..", "a.b:1", "\xff.com"} {
 		f.Add(s)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Routing is how routers treat an app's requests beyond sending them to a
@@ -104,12 +105,20 @@ func (r *Routing) Check() error {
 	p.atMost("maintenance_page: bytes", len(r.MaintenancePage), MaxPageBytes)
 	p.atMost("error_page: bytes", len(r.ErrorPage), MaxPageBytes)
 	if len(p) == 0 {
-		return nil
+		p.atMost("all settings together: bytes", len(r.Text()), MaxRoutingBytes)
 	}
-	return E(CodeBadRouting, "%d of the routing settings cannot be used", len(p)).WithEvidence(p...).WithNext("dinp routing --help lists what each takes")
+	return p.err()
 }
 
 type problems []string
+
+// err is nil without problems.
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return E(CodeBadRouting, "routing settings with %d mistakes: %s", len(p), p[0]).WithEvidence(p...).WithNext("dinp routing --help lists what each setting takes")
+}
 
 func (p *problems) add(format string, args ...any) {
 	*p = append(*p, E(CodeBadRouting, format, args...).Message)
@@ -155,8 +164,8 @@ func (r *Routing) checkAccess(p *problems) {
 	seen := map[string]bool{}
 	for _, u := range r.BasicAuth {
 		switch {
-		case u.Name == "" || len(u.Name) > 128 || strings.ContainsFunc(u.Name, func(c rune) bool { return c == ':' || c < ' ' || c == 0x7f }):
-			p.add("basic_auth: the user name %q is empty, too long or has a colon", clip(u.Name, 40))
+		case u.Name == "" || len(u.Name) > 128 || strings.ContainsFunc(u.Name, func(c rune) bool { return c == ':' || c == ',' || c <= ' ' || c == 0x7f }):
+			p.add("basic_auth: the user name %q is empty, too long or has a blank, comma or colon", clip(u.Name, 40))
 		case seen[u.Name]:
 			p.add("basic_auth: the user %q is given twice", clip(u.Name, 40))
 		case !bcryptHash(u.Hash):
@@ -189,11 +198,11 @@ func (r *Routing) checkLimits(p *problems) {
 }
 
 func (d Redirect) check(p *problems, i int) {
-	if d.From == "" || len(d.From) > 2048 || !strings.Contains(d.From, "/") || strings.Contains(strings.TrimSuffix(d.From, "*"), "*") {
+	if d.From == "" || len(d.From) > 2048 || !strings.Contains(d.From, "/") || strings.Contains(strings.TrimSuffix(d.From, "*"), "*") || hasBlank(d.From) {
 		p.add("redirects[%d].from: %q is not a path such as /old or /old/*, or a host and path such as www.example.com/*", i, clip(d.From, 80))
 	}
 	u, err := url.Parse(strings.TrimSuffix(d.To, "*"))
-	bad := err != nil || len(d.To) > 2048 || strings.ContainsFunc(d.To, func(c rune) bool { return c <= ' ' || c == 0x7f })
+	bad := err != nil || len(d.To) > 2048 || hasBlank(d.To)
 	if !bad && u.Scheme == "" {
 		bad = !strings.HasPrefix(d.To, "/") || strings.HasPrefix(d.To, "//")
 	} else if !bad {
@@ -207,6 +216,10 @@ func (d Redirect) check(p *problems, i int) {
 	default:
 		p.add("redirects[%d].status: %d is none of 301, 302, 303, 307 and 308", i, d.Status)
 	}
+}
+
+func hasBlank(s string) bool {
+	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f || unicode.IsSpace(c) })
 }
 
 // ParsePrefix reads a CIDR; a bare address means itself alone. IPv4 addresses

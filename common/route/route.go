@@ -27,7 +27,7 @@ import (
 // The keys of the route table in Redis.
 const (
 	BackendPrefix = "/rs/"            // + host → JSON of a Backend
-	DomainPrefix  = "/cname/"         // + custom domain, see SplitDomain → app host
+	DomainPrefix  = "/cname/"         // + custom domain, see model.SplitDomain → app host
 	VersionKey    = "/routes/version" // hash: epoch, seq
 	ChangesKey    = "/routes/changes" // stream: one entry a Batch, field "batch"
 	RoutersKey    = "/routers"        // hash: router ID → JSON of a RouterLine

@@ -72,7 +72,8 @@ type App struct {
 	Rows  []EnvRow // what is set
 	New   []EnvRow // the empty rows, or what was typed into them
 
-	Form Settings
+	Form    Settings
+	Routing Routing
 }
 
 // EnvRow is one environment variable.
@@ -90,7 +91,7 @@ type Settings struct {
 // Tabs are the pages of an app.
 func (a App) Tabs() []Link {
 	var out []Link
-	for _, tab := range []string{"", "deploy", "releases", "env", "domains", "logs", "events", "settings"} {
+	for _, tab := range []string{"", "deploy", "releases", "env", "domains", "routing", "logs", "events", "settings"} {
 		l := Link{Path: "/apps/" + a.App.Name, Key: "tab.overview", Here: tab == a.Tab}
 		if tab != "" {
 			l.Path, l.Key = l.Path+"/"+tab, "tab."+tab

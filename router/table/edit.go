@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/router/rules"
 )
@@ -78,7 +79,7 @@ func (e *editor) putDomain(domain, target string) error {
 // derived from it.
 func (e *editor) setDomain(domain, target string) {
 	e.domains.set(domain, target)
-	switch host, prefix, wild, _ := route.SplitDomain(domain); {
+	switch host, prefix, wild, _ := model.SplitDomain(domain); {
 	case prefix != "":
 		e.setPath(host, pathRoute{prefix: prefix, target: target})
 	case wild:
@@ -88,7 +89,7 @@ func (e *editor) setDomain(domain, target string) {
 
 func (e *editor) dropDomain(domain string) {
 	e.domains.del(domain)
-	switch host, prefix, wild, _ := route.SplitDomain(domain); {
+	switch host, prefix, wild, _ := model.SplitDomain(domain); {
 	case prefix != "":
 		e.dropPath(host, prefix)
 	case wild:
@@ -187,7 +188,7 @@ func parseKey(key string) (host string, isBackend bool, err error) {
 	if !isDomain {
 		return "", false, fmt.Errorf("key %.80q is neither a host nor a domain", key)
 	}
-	name, _, wild, err := route.SplitDomain(domain)
+	name, _, wild, err := model.SplitDomain(domain)
 	if wild {
 		name = name[1:]
 	}

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 )
 
@@ -193,7 +194,7 @@ func FuzzLookup(f *testing.F) {
 		if len(bad) > 0 {
 			return
 		}
-		name, prefix, wild, err := route.SplitDomain(domain)
+		name, prefix, wild, err := model.SplitDomain(domain)
 		if err != nil {
 			t.Fatalf("%q was taken: %v", domain, err)
 		}

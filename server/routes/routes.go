@@ -28,8 +28,15 @@ type Instance struct {
 // When no instance is ready, those that were routed and still run stay: a
 // failed probe is a weaker proof than a request, and an app whose instances all
 // fail their probes at once more likely has a sick database, or a sick monitor.
+//
+// Settings that cannot be read, as after an edit by hand, put the app into
+// maintenance: they may be what keeps strangers out.
 func Build(app model.App, instances []Instance) (b route.Backend, ok bool) {
 	b = route.Backend{App: app.Name, Maintenance: app.Maintenance, Endpoints: []route.Endpoint{}}
+	settings, err := app.Routing.Routing()
+	if b.Settings = settings; err != nil {
+		b.Maintenance = true
+	}
 	if slices.ContainsFunc(instances, func(i Instance) bool { return !i.Assured }) {
 		return b, false
 	}

@@ -49,3 +49,17 @@ func TestBuild(t *testing.T) {
 		})
 	}
 }
+
+func TestBuild_CarriesTheAppsSettingsAndClosesTheAppWhenTheyCannotBeRead(t *testing.T) {
+	settings := model.Routing{AllowFrom: []string{"10.0.0.0/8"}}
+	b, ok := Build(model.App{Name: "shop", Routing: settings.Text()}, []Instance{inst("a", nil)})
+	if !ok || b.Maintenance || b.Settings == nil || b.Settings.AllowFrom[0] != "10.0.0.0/8" {
+		t.Errorf("got %+v, %v", b, ok)
+	}
+	if b, _ = Build(model.App{Name: "shop"}, nil); b.Settings != nil {
+		t.Errorf("an app without settings has %+v", b.Settings)
+	}
+	if b, ok = Build(model.App{Name: "shop", Routing: "{"}, []Instance{inst("a", nil)}); !ok || !b.Maintenance {
+		t.Errorf("with settings nobody can read the app is open: %+v, %v", b, ok)
+	}
+}

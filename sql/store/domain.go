@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"github.com/dinp/dinp/common/model"
 )
@@ -37,6 +38,9 @@ func (s *Store) BindDomain(ctx context.Context, appID, host string, by model.Act
 		if len(bound) == 1 && bound[0].AppID == appID {
 			return nil
 		}
+		if err := t.checkKin(ctx, app, host); err != nil {
+			return err
+		}
 		taken := model.E(model.CodeDomainTaken, "domain %s is bound to another app", host).WithNext("remove it there first: dinp domains APP remove %s", host)
 		if len(bound) == 1 {
 			return taken
@@ -50,6 +54,31 @@ func (s *Store) BindDomain(ctx context.Context, appID, host string, by model.Act
 		}
 		return t.record(ctx, by, app, "domain.bind", host, "domain bound", nil)
 	})
+}
+
+// checkKin refuses a domain that could answer for hosts of another team's: with
+// a path or a star somebody could take their requests, and read their cookies.
+func (t *tx) checkKin(ctx context.Context, app model.App, domain string) error {
+	host, _, wild, err := model.SplitDomain(domain)
+	if err != nil {
+		return err
+	}
+	suffix := host // all kin end with it, or with what follows its first label
+	if _, rest, ok := strings.Cut(host, "."); ok && !wild && strings.Contains(rest, ".") {
+		suffix = "." + rest
+	}
+	others, err := list(ctx, t, scanDomain, `SELECT d.host, d.app_id, d.created_ms FROM domains d JOIN apps a ON a.id = d.app_id
+		WHERE a.team_id <> ? AND (d.host LIKE ? OR d.host LIKE ?) ORDER BY d.host`, app.TeamID, "%"+suffix, "%"+suffix+"/%")
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if o.Host != domain && model.Kin(o.Host, domain) {
+			return model.E(model.CodeDomainTaken, "domain %s could answer for %s, which another team has bound", domain, o.Host).
+				WithNext("ask an admin which team the name belongs to")
+		}
+	}
+	return nil
 }
 
 // UnbindDomain takes host away from an app.
