@@ -55,6 +55,8 @@ type Backend struct {
 	Endpoints   []Endpoint `json:"endpoints"` // sorted by instance
 	// How the app's requests are treated. Routers from before it existed ignore it.
 	Settings *model.Routing `json:"settings,omitempty"`
+	// How long upgraded connections may go on after their endpoint has left; 0 is model.DefaultDrain.
+	Drain model.Duration `json:"drain,omitempty"`
 }
 
 // Endpoint is one instance that may get requests.
@@ -145,6 +147,9 @@ func DecodeBackend(s string) (Backend, error) {
 	}
 	if err := b.Settings.Check(); err != nil {
 		return Backend{}, fmt.Errorf("decode backend: %w", err)
+	}
+	if b.Drain < 0 {
+		return Backend{}, fmt.Errorf("decode backend: drain is %v", time.Duration(b.Drain))
 	}
 	if len(b.Endpoints) > maxEndpoints {
 		return Backend{}, fmt.Errorf("decode backend: %d endpoints, at most %d are allowed", len(b.Endpoints), maxEndpoints)

@@ -20,7 +20,7 @@ type Set struct {
 	endpoints map[string]*Endpoint // by key
 	lanes     map[string]*Lane     // by app host
 	open      []func(*Endpoint) Conns
-	retired   []func(*Endpoint)
+	retired   []func(*Endpoint, time.Duration)
 	left      []func(host string)
 	since     time.Time // origin of Now
 }
@@ -44,9 +44,10 @@ func (s *Set) Attach(open func(*Endpoint) Conns) Slot {
 }
 
 // OnRetire has f called for every endpoint that leaves the table, after it is
-// marked as gone and its idle connections are closed, and before Swap returns.
-// f must not block and must not call the Set. Call it before the first Swap.
-func (s *Set) OnRetire(f func(*Endpoint)) { s.retired = append(s.retired, f) }
+// marked as gone and its idle connections are closed, and before Swap returns,
+// with the time for which upgraded connections to it may go on. f must not block
+// and must not call the Set. Call it before the first Swap.
+func (s *Set) OnRetire(f func(*Endpoint, time.Duration)) { s.retired = append(s.retired, f) }
 
 // OnLeave has f called with the host of every app that leaves the table, before
 // Swap returns. The conditions of OnRetire hold.
@@ -200,7 +201,7 @@ func (s *Set) retire(b, now *table.Backend) {
 		delete(s.endpoints, key)
 		e.retire()
 		for _, f := range s.retired {
-			f(e)
+			f(e, b.Drain())
 		}
 	}
 }

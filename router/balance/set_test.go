@@ -125,7 +125,7 @@ func TestSwap_TellsEachPathOfALeavingEndpoint(t *testing.T) {
 	slot := r.Attach(func(*Endpoint) Conns { return &full })
 	r.Attach(func(*Endpoint) Conns { return &fast })
 	var retired []string
-	r.OnRetire(func(e *Endpoint) { retired = append(retired, e.Addr) })
+	r.OnRetire(func(e *Endpoint, _ time.Duration) { retired = append(retired, e.Addr) })
 	r.route("127.0.0.1:1")
 	e := r.claim().Endpoint
 	if e.Conns(slot) != Conns(&full) {

@@ -4,30 +4,97 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
+
+	"github.com/dinp/dinp/router/balance"
 )
 
-// errRouterStops is the cause with which upgraded connections are ended.
-var errRouterStops = errors.New("router stops")
+// The causes with which upgraded connections are ended; their texts are the
+// access log's reasons.
+var (
+	errRouterStops = errors.New("router_stops")
+	errDrained     = errors.New("drained") // the endpoint left, and its time to drain is over
+)
 
-// upgrades are the requests that asked to leave HTTP, which http.Server's
-// Shutdown does not know.
-type upgrades struct {
-	mu   sync.Mutex
-	ends map[*exchange]context.CancelCauseFunc
+// upgrade is a request that asked to leave HTTP. Nobody but us ends it:
+// http.Server's Shutdown does not know it, and the app may hold it for days.
+type upgrade struct {
+	end context.CancelCauseFunc
+	at  *balance.Endpoint // guarded by upgrades.mu: where it goes; nil until it is claimed
 }
 
-func (u *upgrades) add(x *exchange, end context.CancelCauseFunc) {
+// upgrades are those of now, by endpoint; nil has those that wait for one.
+type upgrades struct {
+	mu sync.Mutex
+	of map[*balance.Endpoint]map[*upgrade]struct{}
+}
+
+// add takes an upgrade in, and moves one that is tried at another endpoint.
+func (u *upgrades) add(g *upgrade, e *balance.Endpoint) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.ends[x] = end
+	u.drop(g)
+	g.at = e
+	if u.of[e] == nil {
+		u.of[e] = map[*upgrade]struct{}{}
+	}
+	u.of[e][g] = struct{}{}
 }
 
-func (u *upgrades) remove(x *exchange) {
+func (u *upgrades) remove(g *upgrade) {
 	u.mu.Lock()
-	end := u.ends[x]
-	delete(u.ends, x)
+	u.drop(g)
 	u.mu.Unlock()
-	end(nil)
+	g.end(nil)
+}
+
+// drop is called under mu.
+func (u *upgrades) drop(g *upgrade) {
+	delete(u.of[g.at], g)
+	if len(u.of[g.at]) == 0 {
+		delete(u.of, g.at)
+	}
+}
+
+// endAt ends the upgraded connections of one endpoint.
+func (u *upgrades) endAt(e *balance.Endpoint, why error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for g := range u.of[e] {
+		g.end(why)
+	}
+}
+
+func (u *upgrades) endAll(why error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, list := range u.of {
+		for g := range list {
+			g.end(why)
+		}
+	}
+}
+
+// retired ends, after a while, the upgraded connections of an endpoint that has
+// left the table. Requests note their endpoint right after they claimed it, so
+// one that is upgraded only later is ended too.
+func (p *Proxy) retired(e *balance.Endpoint, after time.Duration) {
+	if e.InFlight() > 0 {
+		time.AfterFunc(after, func() { p.upgrades.endAt(e, errDrained) })
+	}
+}
+
+// endedBy says why we ended an upgraded connection, "" if we did not.
+func (x *exchange) endedBy() string {
+	if x.upgrade == nil {
+		return ""
+	}
+	for _, why := range []error{errDrained, errRouterStops} {
+		if errors.Is(context.Cause(x.timed), why) {
+			return why.Error()
+		}
+	}
+	return ""
 }
 
 // LastCall makes every answer from now on end its connection.
@@ -46,19 +113,11 @@ func (p *Proxy) Drain(ctx context.Context) (left int64) {
 		case <-p.idle:
 		case <-ctx.Done():
 			left = p.inflight.Load()
-			p.endUpgrades()
+			p.upgrades.endAll(errRouterStops)
 			return left
 		}
 	}
 	return 0
-}
-
-func (p *Proxy) endUpgrades() {
-	p.upgrades.mu.Lock()
-	defer p.upgrades.mu.Unlock()
-	for _, end := range p.upgrades.ends {
-		end(errRouterStops)
-	}
 }
 
 func (p *Proxy) signalIdle() {

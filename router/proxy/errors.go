@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -45,7 +46,7 @@ func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	p.log.Debug("request failed", "request", x.RequestID, "app", x.App, "instance", x.Instance, "attempts", x.Attempts, "why", string(f), "err", err)
 	switch {
 	case f == failClient:
-		x.Why = whyClientGone
+		x.Why = cmp.Or(x.endedBy(), whyClientGone)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	case errors.Is(err, errNoReady):
 		x.refuse(p.noEndpoint(x))

@@ -46,6 +46,7 @@ type exchange struct {
 	entered bool            // the gate counts it in
 	timed   context.Context // ends at the app's time-outs; nil: there are none
 	clock   clock
+	upgrade *upgrade // nil: the request did not ask for one
 }
 
 func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }

@@ -68,10 +68,11 @@ func New(cfg Config, set *balance.Set, log *slog.Logger) *Proxy {
 	setDefault(&cfg.BackendIdle, 4*time.Second)
 	p := &Proxy{
 		cfg: cfg, log: log, set: set, passwords: gate.NewPasswords(),
-		idle: make(chan struct{}, 1), upgrades: upgrades{ends: map[*exchange]context.CancelCauseFunc{}},
+		idle: make(chan struct{}, 1), upgrades: upgrades{of: map[*balance.Endpoint]map[*upgrade]struct{}{}},
 	}
 	p.slot = set.Attach(func(*balance.Endpoint) balance.Conns { return p.newTransport() })
 	set.OnLeave(p.gates.Forget)
+	set.OnRetire(p.retired)
 	p.rp = &httputil.ReverseProxy{
 		Rewrite: p.rewrite, Transport: roundTripper{p}, ErrorHandler: p.failed, ModifyResponse: p.answered, BufferPool: newBuffers(),
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -106,10 +107,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
 	if isUpgrade(r) {
-		var cancel context.CancelCauseFunc
-		ctx, cancel = context.WithCancelCause(ctx)
-		p.upgrades.add(x, cancel)
-		defer p.upgrades.remove(x)
+		var end context.CancelCauseFunc
+		ctx, end = context.WithCancelCause(ctx)
+		x.upgrade, x.timed = &upgrade{end: end}, ctx
+		p.upgrades.add(x.upgrade, nil)
+		defer p.upgrades.remove(x.upgrade)
 	}
 	p.rp.ServeHTTP(x.w, r.WithContext(ctx))
 }
@@ -168,6 +170,9 @@ func (p *Proxy) answered(resp *http.Response) error {
 // which is the only honest end of a half response.
 func (p *Proxy) end(x *exchange) {
 	cause := recover()
+	if x.Why == "" {
+		x.Why = x.endedBy()
+	}
 	if cause != nil && x.Why == "" {
 		x.Why = whyBackendBroke
 		if x.r.Context().Err() != nil {

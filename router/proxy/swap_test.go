@@ -15,6 +15,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/router/balance"
 	"github.com/dinp/dinp/test/testenv"
@@ -259,6 +260,56 @@ func TestDrain_WaitsForRequestsAndCutsUpgradesAtTheDeadline(t *testing.T) {
 	if left := f.Drain(t.Context()); left != 0 {
 		t.Errorf("%d left after all have ended", left)
 	}
+}
+
+func TestSwap_UpgradedConnectionsOfALeavingEndpointEndAtTheDrainDeadline(t *testing.T) {
+	t.Parallel()
+	old, fresh := app(t, echo), app(t, echo)
+	put := func(f *front, drain time.Duration, addr string) {
+		f.put(route.Backend{App: "shop", Drain: model.Duration(drain), Endpoints: []route.Endpoint{{Addr: addr, Instance: "i-" + addr, Release: 7, Weight: 100}}})
+	}
+	says := func(ws *websocket.Conn) error {
+		if err := ws.Write(t.Context(), websocket.MessageText, []byte("still here")); err != nil {
+			return err
+		}
+		_, _, err := ws.Read(t.Context())
+		return err
+	}
+	f := newFront(t, Config{}, "")
+	put(f, time.Hour, old)
+	stays := f.dialWebSocket()
+	put(f, time.Second, fresh)
+	leaves := f.dialWebSocket()
+	put(f, time.Hour, old)
+	last := f.dialWebSocket()
+	if _, _, err := leaves.Read(t.Context()); err == nil {
+		t.Error("a message came from an endpoint that has left")
+	}
+	if r := f.record(0); r.Why != "drained" || r.Status != http.StatusSwitchingProtocols {
+		t.Errorf("the record is %+v", r)
+	}
+	for name, ws := range map[string]*websocket.Conn{"whose drain lasts longer": stays, "to the endpoint that came": last} {
+		if err := says(ws); err != nil {
+			t.Errorf("a connection %s was cut: %v", name, err)
+		}
+	}
+}
+
+func TestUpgrades_AreForgottenWithTheirRequests(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, Config{}, app(t, echo), deadAddr(t))
+	for range 20 {
+		f.dialWebSocket().CloseNow()
+	}
+	f.record(19)
+	testenv.Eventually(t, 10*time.Second, func() error {
+		f.upgrades.mu.Lock()
+		defer f.upgrades.mu.Unlock()
+		if n := len(f.upgrades.of); n > 0 {
+			return fmt.Errorf("%d are kept", n)
+		}
+		return nil
+	})
 }
 
 func TestLastCall_EndsKeepAliveConnectionsWithTheirAnswer(t *testing.T) {

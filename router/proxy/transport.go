@@ -133,6 +133,9 @@ func (p *Proxy) claim(x *exchange) bool {
 	}
 	x.Attempts++
 	x.Release, x.Instance = e.Release, e.Instance
+	if x.upgrade != nil {
+		p.upgrades.add(x.upgrade, e)
+	}
 	return true
 }
 

@@ -57,7 +57,7 @@ func (e *editor) put(prev *Table, key, value string) error {
 }
 
 func newBackend(host string, rb route.Backend) *Backend {
-	b := &Backend{Host: host, App: rb.App, Maintenance: rb.Maintenance, endpoints: pack(rb.Endpoints)}
+	b := &Backend{Host: host, App: rb.App, Maintenance: rb.Maintenance, drain: rb.Drain, endpoints: pack(rb.Endpoints)}
 	if !rb.Settings.Zero() {
 		b.Settings, b.Rules = rb.Settings, rules.Compile(rb.App, rb.Settings)
 	}
@@ -174,7 +174,7 @@ func (e *editor) uncount(host string) {
 }
 
 func (b *Backend) equal(c *Backend) bool {
-	return b.Host == c.Host && b.App == c.App && b.Maintenance == c.Maintenance && b.endpoints == c.endpoints &&
+	return b.Host == c.Host && b.App == c.App && b.Maintenance == c.Maintenance && b.drain == c.drain && b.endpoints == c.endpoints &&
 		reflect.DeepEqual(b.Settings, c.Settings)
 }
 

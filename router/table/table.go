@@ -8,9 +8,11 @@
 package table
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
@@ -25,6 +27,7 @@ type Backend struct {
 	Maintenance bool
 	Settings    *model.Routing // nil: none
 	Rules       *rules.Rules   // the settings, compiled; nil: none
+	drain       model.Duration // 0: the default
 	endpoints   packed
 }
 
@@ -33,8 +36,11 @@ func (b *Backend) Endpoints() []route.Endpoint { return b.endpoints.unpack() }
 
 // Route returns the backend as it stands in Redis.
 func (b *Backend) Route() route.Backend {
-	return route.Backend{App: b.App, Maintenance: b.Maintenance, Endpoints: b.Endpoints(), Settings: b.Settings}
+	return route.Backend{App: b.App, Maintenance: b.Maintenance, Endpoints: b.Endpoints(), Settings: b.Settings, Drain: b.drain}
 }
+
+// Drain is how long upgraded connections may go on after their endpoint has left.
+func (b *Backend) Drain() time.Duration { return time.Duration(cmp.Or(b.drain, model.DefaultDrain)) }
 
 // serves reports whether the backend is a route worth guarding: something
 // answers for it, if only a maintenance page that was asked for.

@@ -88,7 +88,8 @@ func (c *Core) unpublish(a *app) {
 func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 	out := make([]routes.Instance, 0, len(a.rows))
 	for _, r := range a.rows {
-		i := routes.Instance{ID: r.ID, Release: c.releases[r.ReleaseID].Number, WasRouted: r.inRoutes || r.routeRev == 0 && c.inForce[r.ID] != ""}
+		rel := c.releases[r.ReleaseID]
+		i := routes.Instance{ID: r.ID, Release: rel.Number, Drain: rel.Spec.Drain, WasRouted: r.inRoutes || r.routeRev == 0 && c.inForce[r.ID] != ""}
 		i.Addr, i.Running = r.seen.Addr, r.seen.Phase == model.PhaseRunning && !r.Stopping
 		i.Ready = i.Running && r.verdict.Healthy
 		switch {

@@ -19,6 +19,7 @@ type Instance struct {
 	Ready     bool // running, and the health monitor's last word is good
 	Assured   bool // what is known of it is fresh: its node has synced and it was judged, or it is known not to run
 	WasRouted bool
+	Drain     model.Duration // of its release
 }
 
 // Build returns an app's backend set. ok is false while too little is known to
@@ -44,7 +45,20 @@ func Build(app model.App, instances []Instance) (b route.Backend, ok bool) {
 	if len(b.Endpoints) == 0 {
 		b.Endpoints = endpoints(instances, func(i Instance) bool { return i.Running && i.WasRouted })
 	}
+	b.Drain = drain(instances)
 	return b, true
+}
+
+// drain is the longest of the app's releases, and 0 where that is the default.
+func drain(instances []Instance) model.Duration {
+	var out model.Duration
+	for _, i := range instances {
+		out = max(out, i.Drain)
+	}
+	if out == model.DefaultDrain {
+		return 0
+	}
+	return out
 }
 
 func endpoints(instances []Instance, take func(Instance) bool) []route.Endpoint {

@@ -63,3 +63,20 @@ func TestBuild_CarriesTheAppsSettingsAndClosesTheAppWhenTheyCannotBeRead(t *test
 		t.Errorf("with settings nobody can read the app is open: %+v, %v", b, ok)
 	}
 }
+
+func TestBuild_SaysHowLongUpgradedConnectionsMayGoOn(t *testing.T) {
+	drains := func(list ...model.Duration) model.Duration {
+		var in []Instance
+		for n, d := range list {
+			in = append(in, inst(fmt.Sprint(n), func(i *Instance) { i.Drain = d }))
+		}
+		b, _ := Build(model.App{Name: "shop"}, in)
+		return b.Drain
+	}
+	if d := drains(model.DefaultDrain, model.DefaultDrain); d != 0 {
+		t.Errorf("the default is written as %v", d)
+	}
+	if d := drains(1, 5, 3); d != 5 {
+		t.Errorf("of several releases: %v", d)
+	}
+}

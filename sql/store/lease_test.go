@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,13 +129,26 @@ func TestApply_StaleLeaderWritesNothing(t *testing.T) {
 func TestApply_TakeOverUnderWrites(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *Store) {
 		old := lead(t, s, "a")
+		// A batch shows that its leader lives, so only who takes over between two
+		// batches can. The gap lets the taker see the lease while none is under way.
+		var gap sync.RWMutex
+		write := func(c Control) error {
+			gap.RLock()
+			defer gap.RUnlock()
+			return s.Apply(t.Context(), old, c)
+		}
+		see := func() (Lease, error) {
+			gap.Lock()
+			defer gap.Unlock()
+			return s.Lease(t.Context(), "leader")
+		}
 		var ended bool
 		taken := make(chan struct{})
 		for i, err := range together(5, func(i int) error {
 			if i == 4 {
 				defer close(taken)
 				for {
-					seen, err := s.Lease(t.Context(), "leader")
+					seen, err := see()
 					if err != nil {
 						return err
 					}
@@ -150,7 +164,7 @@ func TestApply_TakeOverUnderWrites(t *testing.T) {
 				app := fmt.Sprintf("app%d-%d", i, n)
 				a, b := placed(2*n, app, 0, model.Primary), placed(2*n+1, app, 1, model.Primary)
 				a.ID, b.ID = app+"a", app+"b"
-				if err := s.Apply(t.Context(), old, Control{Insert: []model.Instance{a, b}}); err != nil {
+				if err := write(Control{Insert: []model.Instance{a, b}}); err != nil {
 					return err
 				}
 			}
