@@ -38,7 +38,9 @@ demo-clean: ## stop, and remove everything the demo has made
 bench-deploy: ## time a deploy against docker build, run and curl by hand
 	scripts/bench-deploy.sh
 
+bench-route-change: ## change one route of 100,000 under load, and time it
+	scripts/bench-route-change.sh
 bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
 	scripts/bench-scale.sh
 
-.PHONY: help build test check race sim base-images proto demo demo-stop demo-clean bench-deploy bench-scale
+.PHONY: help build test check race sim base-images proto demo demo-stop demo-clean bench-deploy bench-route-change bench-scale

@@ -27,14 +27,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // running is a router in its full life, fed by a Redis.
 type running struct {
 	*Router
-	t    *testing.T
+	t    testing.TB
 	stop context.CancelFunc
 	done chan error
 	once sync.Once
 }
 
 // config of a router that stops without a pause.
-func config(t *testing.T, redisAddr string) Config {
+func config(t testing.TB, redisAddr string) Config {
 	c := Default()
 	c.ID, c.Listen, c.Admin, c.Redis.Addr = "r1", "127.0.0.1:0", "127.0.0.1:0", redisAddr
 	c.Snapshot = filepath.Join(t.TempDir(), "routes")
@@ -42,7 +42,7 @@ func config(t *testing.T, redisAddr string) Config {
 	return c
 }
 
-func start(t *testing.T, c Config) *running {
+func start(t testing.TB, c Config) *running {
 	t.Helper()
 	r := &running{Router: New(c, slog.New(slog.NewTextHandler(testLog{t}, nil))), t: t, done: make(chan error, 1)}
 	if err := r.Listen(); err != nil {
@@ -65,7 +65,7 @@ func (r *running) end() {
 	})
 }
 
-type testLog struct{ t *testing.T }
+type testLog struct{ t testing.TB }
 
 func (l testLog) Write(b []byte) (int, error) {
 	if os.Getenv("DINP_TEST_VERBOSE") != "" {
@@ -121,12 +121,12 @@ func (r *running) answers(host string, status int, text string) {
 
 // leader publishes routes as the leader does.
 type leader struct {
-	t  *testing.T
+	t  testing.TB
 	c  *redis.Client
 	at route.Version
 }
 
-func newLeader(t *testing.T, addr string) *leader {
+func newLeader(t testing.TB, addr string) *leader {
 	c := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
 	t.Cleanup(func() { c.Close() })
 	return &leader{t: t, c: c, at: route.Version{Epoch: 100}}
@@ -186,7 +186,7 @@ func backend(app string, addrs ...string) route.Change {
 	return route.Change{Key: route.BackendPrefix + app + ".local", Value: &v}
 }
 
-func app(t *testing.T, h http.HandlerFunc) string {
+func app(t testing.TB, h http.HandlerFunc) string {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
