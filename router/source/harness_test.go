@@ -113,13 +113,17 @@ func fastConfig(addr, snapshot string) Config {
 	return Config{Redis: RedisConfig{Addr: addr}, Snapshot: snapshot, Relist: time.Hour, Idle: 30 * time.Millisecond, Debounce: 5 * time.Millisecond}
 }
 
-func watch(t *testing.T, cfg Config) *watched {
+func watch(t *testing.T, cfg Config) *watched { return watchWith(t, cfg, func(*Source) {}) }
+
+// watchWith is watch of a source that was changed before it runs.
+func watchWith(t *testing.T, cfg Config, change func(*Source)) *watched {
 	w := &watched{t: t}
-	w.Source = New(cfg, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug})), func(tb *table.Table) {
+	w.Source = New(cfg, testLogger(t), func(tb *table.Table) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.all = append(w.all, tb)
 	})
+	change(w.Source)
 	w.Load()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -132,6 +136,10 @@ func watch(t *testing.T, cfg Config) *watched {
 	})
 	t.Cleanup(w.stop)
 	return w
+}
+
+func testLogger(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 type testLog struct{ t *testing.T }

@@ -67,20 +67,36 @@ func (k *Keeper) Wanted() *table.Table { return k.wanted }
 // none. meant is asked, only when it matters, for the batches in Redis that
 // said that their withdrawals are on purpose.
 func (k *Keeper) List(v route.Version, entries map[string]string, meant func() []route.Batch) Outcome {
-	switch {
-	case v == route.Version{}:
-		return Outcome{verdict: versionNo}
-	case v.Less(k.wanted.Version()):
-		return Outcome{verdict: refused}
+	if no := k.past(v); no != "" {
+		return Outcome{verdict: no}
 	}
 	next, bad := table.Build(v, entries, k.wanted)
-	if v == k.wanted.Version() && !k.convinced(next) {
-		return Outcome{verdict: k.sameVersion(next), bad: bad}
-	}
-	k.doubt = route.Version{}
-	out := k.judge(next, meant)
+	out := k.listed(next, meant)
 	out.bad = bad
 	return out
+}
+
+// listed is list of a table that was built already.
+func (k *Keeper) listed(next *table.Table, meant func() []route.Batch) Outcome {
+	if no := k.past(next.Version()); no != "" {
+		return Outcome{verdict: no}
+	}
+	if next.Version() == k.wanted.Version() && !k.convinced(next) {
+		return Outcome{verdict: k.sameVersion(next)}
+	}
+	k.doubt = route.Version{}
+	return k.judge(next, meant)
+}
+
+// past refuses versions that say nothing; "" is none of them.
+func (k *Keeper) past(v route.Version) verdict {
+	switch {
+	case v == route.Version{}:
+		return versionNo
+	case v.Less(k.wanted.Version()):
+		return refused
+	}
+	return ""
 }
 
 // convinced reports whether Redis, differing at the version we follow, is to

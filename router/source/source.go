@@ -57,7 +57,11 @@ type Source struct {
 	swap func(*table.Table)
 	save *saver
 
+	read   func(context.Context, *redis.Client) (listing, error)
+	sweeps sync.WaitGroup
+
 	keep   *Keeper // touched by Load, and after it by Run's goroutine only
+	sweep  *sweep  // under way, or nil
 	cursor string
 	listAt time.Time     // when the next listing is due
 	listed time.Time     // when the last one was read
@@ -78,7 +82,7 @@ func New(cfg Config, log *slog.Logger, swap func(*table.Table)) *Source {
 	setDefault(&cfg.Debounce, time.Second)
 	return &Source{
 		cfg: cfg, log: log, swap: swap, keep: NewKeeper(), save: newSaver(cfg.Snapshot, cfg.Debounce, log),
-		cursor: streamStart, status: Status{Refusals: map[string]uint64{}},
+		read: readListing, cursor: streamStart, status: Status{Refusals: map[string]uint64{}},
 	}
 }
 
@@ -160,25 +164,39 @@ func pause(ctx context.Context, d time.Duration) {
 // session lists and follows until something goes wrong. It clears failures
 // once Redis has answered.
 func (s *Source) session(ctx context.Context, c *redis.Client, failures *int) error {
+	defer s.sweeps.Wait()
+	defer s.stopSweep()
 	s.listAt = time.Time{}
 	for ctx.Err() == nil {
-		if !time.Now().Before(s.listAt) {
+		switch {
+		case s.listAt.IsZero():
 			if err := s.list(ctx, c); err != nil {
 				return err
 			}
 			*failures = 0
+		case !time.Now().Before(s.listAt):
+			s.startSweep(ctx, c)
+			s.listAt = s.nextList()
 		}
 		if err := s.follow(ctx, c); err != nil {
 			return err
 		}
+		s.endSweep(ctx, c)
 	}
 	return ctx.Err()
 }
 
-// list reads all of Redis and lets the keeper judge it.
+// nextList is when the next sweep is due; routers that started together drift apart.
+func (s *Source) nextList() time.Time {
+	return time.Now().Add(max(relistMin, time.Duration((0.9+rand.Float64()/5)*float64(s.cfg.Relist))))
+}
+
+// list reads all of Redis and lets the keeper judge it: at the start, after a
+// gap, and when the stream says too little. What is read every minute is swept.
 func (s *Source) list(ctx context.Context, c *redis.Client) error {
+	s.stopSweep()
 	pause(ctx, time.Until(s.listed.Add(relistMin)))
-	l, err := readListing(ctx, c)
+	l, err := s.read(ctx, c)
 	s.listed = time.Now()
 	if errors.Is(err, errMoved) {
 		return nil // still due
@@ -186,23 +204,25 @@ func (s *Source) list(ctx context.Context, c *redis.Client) error {
 	if err != nil {
 		return err
 	}
-	s.listAt = s.listed.Add(time.Duration((0.9 + rand.Float64()/5) * float64(s.cfg.Relist)))
+	s.listAt = s.nextList()
 	s.cursor = l.cursor
 	s.foundRedis()
-	out := s.keep.List(l.version, l.entries, func() []route.Batch {
-		meant, err := readMeant(ctx, c, s.keep.served.Version())
-		if err != nil { // unknown is not meant; the next listing asks again
-			s.log.Warn("stream unreadable", "err", err)
-		}
-		return meant
-	})
+	out := s.keep.List(l.version, l.entries, func() []route.Batch { return s.meant(ctx, c) })
 	s.settle(out, "list", l.version)
 	return nil
 }
 
+func (s *Source) meant(ctx context.Context, c *redis.Client) []route.Batch {
+	meant, err := readMeant(ctx, c, s.keep.served.Version())
+	if err != nil { // unknown is not meant; the next listing asks again
+		s.log.Warn("stream unreadable", "err", err)
+	}
+	return meant
+}
+
 // follow waits for one read of the stream and applies what came.
 func (s *Source) follow(ctx context.Context, c *redis.Client) error {
-	block := max(min(s.cfg.Idle, time.Until(s.listAt)), time.Millisecond)
+	block := s.untilNext()
 	limited, cancel := context.WithTimeout(ctx, block+ioTimeout)
 	defer cancel()
 	streams, err := c.XRead(limited, &redis.XReadArgs{
@@ -220,7 +240,9 @@ func (s *Source) follow(ctx context.Context, c *redis.Client) error {
 		b, err := decodeMessage(m)
 		out := Outcome{verdict: gap} // an unreadable batch is a lost one
 		if err == nil {
-			out = s.keep.Batch(b)
+			if out = s.keep.Batch(b); out.verdict != gap && out.verdict != repeated {
+				s.note(b)
+			}
 		}
 		s.settle(out, "batch", b.Version)
 		if out.verdict == gap {
