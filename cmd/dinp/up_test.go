@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/test/browser"
 	"github.com/dinp/dinp/test/testenv"
 )
