@@ -108,7 +108,7 @@ func collect(ctx context.Context, c *acme.Client, order *acme.Order, host string
 	if err != nil {
 		return "", "", err
 	}
-	ders, _, err := c.CreateOrderCert(ctx, order.FinalizeURL, csr, true)
+	ders, _, err := c.CreateCertFromOrder(ctx, order, csr, true) // authorities need not repeat the order's URL
 	if err != nil {
 		return "", "", err
 	}

@@ -204,7 +204,7 @@ const issueTimeout = 5 * time.Minute
 func (k *Keeper) renew(ctx context.Context, c model.Certificate, now time.Time) error {
 	limited, cancel := context.WithTimeout(ctx, issueTimeout)
 	defer cancel()
-	err := k.issue(limited, &c, now)
+	err := k.issue(limited, &c)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -219,12 +219,12 @@ func (k *Keeper) renew(ctx context.Context, c model.Certificate, now time.Time) 
 	return err
 }
 
-func (k *Keeper) issue(ctx context.Context, c *model.Certificate, now time.Time) error {
+func (k *Keeper) issue(ctx context.Context, c *model.Certificate) error {
 	chain, key, err := k.issuer.Issue(ctx, c.Host)
 	if err != nil {
 		return err
 	}
-	leaf, err := model.CheckCertificate(c.Host, chain, key, now)
+	leaf, err := model.CheckCertificate(c.Host, chain, key, time.Now()) // not when the round began: the certificate is younger
 	if err != nil {
 		return fmt.Errorf("the authority gave what cannot be used: %w", err)
 	}

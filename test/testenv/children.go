@@ -145,7 +145,7 @@ func (f *family) startOnFreePort(name string, args func(dir, addr string) ([]str
 }
 
 func (f *family) tryPort(name string, args func(dir, addr string) ([]string, error)) (string, *child, error) {
-	dir, err := f.newDir(name)
+	dir, err := f.newDir(filepath.Base(name))
 	if err != nil {
 		return "", nil, err
 	}

@@ -112,6 +112,9 @@ func moduleRoot() (string, error) {
 
 // program finds an installed server. Debian keeps servers in sbin, which is not in the PATH of ordinary users.
 func program(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, nil
+	}
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
