@@ -46,6 +46,7 @@ type TLSConfig struct {
 	Certificates []cert.File `yaml:"certificates"` // on disk, besides those of the platform; read again when they change
 	Snapshot     string      `yaml:"snapshot"`     // file of the platform's certificates, sealed; empty: none, and none without Redis
 	SelfSigned   bool        `yaml:"self_signed"`  // answer unknown names with a certificate nobody trusts, instead of not at all
+	Fallback     cert.File   `yaml:"fallback"`     // answer them with this one
 }
 
 // Limits protect the router and its apps from floods. Zero means no limit.
@@ -156,6 +157,9 @@ func (t Timeouts) check(add func(string, ...any)) {
 func (c TLSConfig) check(add func(string, ...any)) {
 	if c.Listen != "" {
 		checkAddr(add, "tls.listen", c.Listen)
+	}
+	if (c.Fallback.Chain == "") != (c.Fallback.Key == "") {
+		add("tls.fallback: needs both chain and key, %q and %q are given", c.Fallback.Chain, c.Fallback.Key)
 	}
 	for _, f := range c.Certificates {
 		if f.Chain == "" || f.Key == "" {

@@ -170,7 +170,7 @@ func (r *Router) listenTraffic() (err error) {
 		return nil
 	}
 	if r.certs, err = cert.New(cert.Config{
-		Files: r.cfg.TLS.Certificates, SelfSigned: r.cfg.TLS.SelfSigned, Secret: r.cfg.Secret, Snapshot: r.cfg.TLS.Snapshot,
+		Files: r.cfg.TLS.Certificates, SelfSigned: r.cfg.TLS.SelfSigned, Fallback: r.cfg.TLS.Fallback, Secret: r.cfg.Secret, Snapshot: r.cfg.TLS.Snapshot,
 	}, r.log); err != nil {
 		return model.E(model.CodeBadConfig, "router: %v", err).WithNext("correct router.tls in the configuration, or the files it names")
 	}

@@ -35,7 +35,7 @@ trap 'exit 130' INT TERM
 said() { awk -v name="$1" '$1 == name {print $2}' "$scratch/log"; }
 
 start_platform() {
-    bin/dinp up --data "$scratch/data" --router 127.0.0.1:0 --dash 127.0.0.1:0 --grpc 127.0.0.1:0 \
+    bin/dinp up --data "$scratch/data" --router 127.0.0.1:0 --router-tls '' --dash 127.0.0.1:0 --grpc 127.0.0.1:0 \
         --registry 127.0.0.1:"$1" --log-level warn >"$scratch/log" 2>&1 </dev/null &
     platform=$!
     await 60 test_ready || {

@@ -116,6 +116,7 @@ type stage struct {
 	t              *testing.T
 	data, home     string
 	dash, router   string // host:port
+	tls            string // of the router, for HTTPS
 	grpc, registry string
 	proc           *process
 	docker         string
@@ -133,7 +134,7 @@ func newStage(t *testing.T) *stage {
 func newStageOn(t *testing.T, docker string) *stage {
 	t.Helper()
 	s := &stage{t: t, data: t.TempDir(), home: t.TempDir(), docker: docker}
-	for _, a := range []*string{&s.dash, &s.router, &s.grpc, &s.registry} {
+	for _, a := range []*string{&s.dash, &s.router, &s.tls, &s.grpc, &s.registry} {
 		*a = freeAddr(t)
 	}
 	return s
@@ -149,7 +150,7 @@ func freeAddr(t *testing.T) string {
 }
 
 func (s *stage) upArgs() []string {
-	return []string{"up", "--data", s.data, "--dash", s.dash, "--router", s.router, "--grpc", s.grpc, "--registry", s.registry, "--base-images", testenv.BaseImages(s.t), "--docker-host", s.docker, "--memory", "2G"}
+	return []string{"up", "--data", s.data, "--dash", s.dash, "--router", s.router, "--router-tls", s.tls, "--grpc", s.grpc, "--registry", s.registry, "--base-images", testenv.BaseImages(s.t), "--docker-host", s.docker, "--memory", "2G"}
 }
 
 // start runs `dinp up` and waits until its node has the status.

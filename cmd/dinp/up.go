@@ -42,6 +42,7 @@ import (
 type upOptions struct {
 	Data, Domain                     string
 	Router, Dash, Server, Registry   string // host:port to listen on
+	RouterTLS                        string // the same; empty: no HTTPS
 	BaseImages, DockerHost, Memory   string
 	LogLevel, LogFormat, ContextHome string
 }
@@ -61,6 +62,7 @@ stops, and are taken up again when it starts.`,
 	f.StringVar(&o.Data, "data", envOr("DINP_DATA", "dinp-data"), "folder of all data")
 	f.StringVar(&o.Domain, "domain", envOr("DINP_DOMAIN", "apps.localhost"), "apps answer on <app>.<domain>")
 	f.StringVar(&o.Router, "router", envOr("DINP_ROUTER_LISTEN", ":8080"), "address of the router")
+	f.StringVar(&o.RouterTLS, "router-tls", envOr("DINP_ROUTER_TLS_LISTEN", ":8443"), "address of the router for HTTPS; empty for none")
 	f.StringVar(&o.Dash, "dash", envOr("DINP_DASH_LISTEN", ":8000"), "address of the dashboard and API")
 	f.StringVar(&o.Server, "grpc", envOr("DINP_SERVER_LISTEN", "127.0.0.1:1970"), "address of the server's gRPC")
 	f.StringVar(&o.Registry, "registry", envOr("DINP_REGISTRY_LISTEN", "127.0.0.1:5080"), "address of the image registry; Docker must reach it, and takes plain HTTP from loopback only")
@@ -231,10 +233,13 @@ func (u *up) openParts(ctx context.Context) (err error) {
 	}
 
 	c.Router.Listen, c.Router.Admin, c.Router.Redis, c.Router.Snapshot, c.Router.ID = u.opts.Router, "127.0.0.1:0", redis, u.path("router", "routes.json"), "up"
-	c.Router.Timeouts.LameDuck = 0
+	c.Router.Timeouts.LameDuck, c.Router.Secret = 0, c.Server.Secret
+	if err := u.secureRouter(&c.Router); err != nil {
+		return err
+	}
 	u.router = router.New(c.Router, u.log)
 	if err := u.router.Listen(); err != nil {
-		return u.explainPort(err, u.opts.Router, "--router")
+		return u.explainRouterPort(err)
 	}
 
 	c.HM.Servers, c.HM.Admin = servers, "127.0.0.1:0"
@@ -347,6 +352,9 @@ func (u *up) announce(w io.Writer) {
 	fmt.Fprintf(w, "dinp %s\n", buildVersion())
 	fmt.Fprintf(w, "  dashboard  %s\n", u.dashURL())
 	fmt.Fprintf(w, "  apps       http://<app>.%s:%d/\n", u.opts.Domain, portOf(u.router.Addr()))
+	if u.router.TLSAddr() != "" {
+		fmt.Fprintf(w, "  https      https://<app>.%s:%d/ (self-signed: %s)\n", u.opts.Domain, portOf(u.router.TLSAddr()), u.path("router", "self-signed.crt"))
+	}
 	fmt.Fprintf(w, "  data       %s\n", u.opts.Data)
 	if u.password != "" {
 		fmt.Fprintf(w, "  login      admin, password %s (shown once; also in %s)\n", u.password, u.path("admin-password"))

@@ -311,7 +311,7 @@ func TestUp_RefusalsExplainThemselves(t *testing.T) {
 		t.Errorf("login with a wrong password: %v, want D102\n%s", err, out)
 	}
 
-	out := s.refused("D110", "up", "--data", t.TempDir(), "--dash", s.dash, "--router", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--registry", "127.0.0.1:0")
+	out := s.refused("D110", "up", "--data", t.TempDir(), "--dash", s.dash, "--router", "127.0.0.1:0", "--router-tls", "", "--grpc", "127.0.0.1:0", "--registry", "127.0.0.1:0")
 	if !strings.Contains(out, "--dash") || !strings.Contains(out, "pid") {
 		t.Errorf("neither the holder nor the flag is named:\n%s", out)
 	}

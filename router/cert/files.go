@@ -30,7 +30,7 @@ func (f *files) load() (changed bool, err error) {
 	certs := map[string]*tls.Certificate{}
 	for _, file := range f.list {
 		if err := file.into(certs); err != nil {
-			return false, fmt.Errorf("certificate %s: %w", file.Chain, err)
+			return false, err
 		}
 	}
 	f.seen, f.certs = seen, certs
@@ -49,17 +49,25 @@ func modified(f File) (time.Time, error) {
 	return chain.ModTime(), nil
 }
 
-// into reads a certificate and enters it under each of its names.
-func (f File) into(certs map[string]*tls.Certificate) error {
+func (f File) read() (*tls.Certificate, error) {
 	chain, err := os.ReadFile(f.Chain)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key, err := os.ReadFile(f.Key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c, err := parse(chain, key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s: %w", f.Chain, err)
+	}
+	return c, nil
+}
+
+// into reads a certificate and enters it under each of its names.
+func (f File) into(certs map[string]*tls.Certificate) error {
+	c, err := f.read()
 	if err != nil {
 		return err
 	}

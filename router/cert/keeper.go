@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Files      []File // certificates on disk
 	SelfSigned bool   // answer names without a certificate with one nobody trusts, instead of not at all
+	Fallback   File   // a certificate for that, kept over restarts; zero: a new one at each start
 	Secret     string // the cluster's; empty: nothing is read from Redis, and tickets are this router's own
 	Snapshot   string // file of the last certificates from Redis, sealed as they came; empty: none
 }
@@ -55,10 +56,8 @@ func New(cfg Config, log *slog.Logger) (*Keeper, error) {
 	if k.tickets, err = newTickets(cfg.Secret); err != nil {
 		return nil, err
 	}
-	if cfg.SelfSigned {
-		if k.self, err = selfSigned(time.Now()); err != nil {
-			return nil, fmt.Errorf("self-signed certificate: %w", err)
-		}
+	if k.self, err = fallback(cfg, time.Now()); err != nil {
+		return nil, err
 	}
 	if _, err := k.files.load(); err != nil {
 		return nil, err
@@ -69,6 +68,21 @@ func New(cfg Config, log *slog.Logger) (*Keeper, error) {
 	k.use()
 	k.renewConfig(time.Now())
 	return k, nil
+}
+
+// fallback returns what names without a certificate are answered with, or nil.
+func fallback(cfg Config, now time.Time) (*tls.Certificate, error) {
+	switch {
+	case cfg.Fallback != File{}:
+		return cfg.Fallback.read()
+	case cfg.SelfSigned:
+		chain, key, err := SelfSigned(now)
+		if err != nil {
+			return nil, fmt.Errorf("self-signed certificate: %w", err)
+		}
+		return parse(chain, key)
+	}
+	return nil, nil
 }
 
 // use makes the table of all sources the one in use; files win.
