@@ -158,7 +158,7 @@ func (m *member) run(ctx context.Context) {
 
 // session runs one session to its end; moved is where another server is said to lead.
 func (m *member) session(ctx context.Context, addr string) (established bool, moved string, err error) {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(m.key.Client()), grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(m.key.Client()), grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}))
 	if err != nil {
 		return false, "", err
