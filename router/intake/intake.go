@@ -159,14 +159,8 @@ func (in *Intake) readHeader(ctx context.Context, tcp *net.TCPConn, take func(*C
 // admit counts the connection, or ends it. There is no answer: the limits are
 // met by floods, and an answer would cost more than the request.
 func (in *Intake) admit(c *Conn, take func(*Conn)) {
-	src, refusal := in.cfg.Sources.Open(AddrOf(c.RemoteAddr()))
-	switch refusal {
-	case limit.TooManyConnections:
-		in.Counts.RefusedTotal.Add(1)
-	case limit.TooManyOfSource:
-		in.Counts.RefusedSource.Add(1)
-	default:
-		in.Counts.Taken.Add(1)
+	src, ok := in.Open(AddrOf(c.RemoteAddr()))
+	if ok {
 		c.source, c.sources = src, in.cfg.Sources
 		take(c)
 		return
@@ -174,6 +168,29 @@ func (in *Intake) admit(c *Conn, take func(*Conn)) {
 	c.SetLinger(0) // no state left behind for one of a flood
 	c.TCPConn.Close()
 }
+
+// ExpectsHeaders reports whether some connections begin with a PROXY header, so
+// that all must be accepted by Serve.
+func (in *Intake) ExpectsHeaders() bool { return len(in.cfg.ProxyFrom) > 0 }
+
+// Open counts a connection that was accepted elsewhere, or refuses it. One that
+// it takes is given back with Close, or with the Close of its Resume.
+func (in *Intake) Open(addr netip.Addr) (*limit.Source, bool) {
+	src, refusal := in.cfg.Sources.Open(addr)
+	switch refusal {
+	case limit.TooManyConnections:
+		in.Counts.RefusedTotal.Add(1)
+	case limit.TooManyOfSource:
+		in.Counts.RefusedSource.Add(1)
+	default:
+		in.Counts.Taken.Add(1)
+		return src, true
+	}
+	return nil, false
+}
+
+// Close counts a connection off that Open has counted.
+func (in *Intake) Close(src *limit.Source) { in.cfg.Sources.Close(src) }
 
 // AddrOf returns the IP address of a TCP address.
 func AddrOf(a net.Addr) netip.Addr {

@@ -10,8 +10,8 @@ import (
 
 // Why a request did not go well, as the access log says it.
 const (
-	whyClientGone   = "client_gone"
-	whyBackendBroke = "backend_broke" // within the response
+	WhyClientGone   = "client_gone"
+	WhyBackendBroke = "backend_broke" // within the response
 )
 
 // refusal is an answer of the router itself.
@@ -46,7 +46,7 @@ func (p *Proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	p.log.Debug("request failed", "request", x.RequestID, "app", x.App, "instance", x.Instance, "attempts", x.Attempts, "why", string(f), "err", err)
 	switch {
 	case f == failClient:
-		x.Why = cmp.Or(x.endedBy(), whyClientGone)
+		x.Why = cmp.Or(x.endedBy(), WhyClientGone)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	case errors.Is(err, errNoReady):
 		x.refuse(p.noEndpoint(x))

@@ -21,8 +21,8 @@ import (
 // and the metrics.
 type Record = access.Record
 
-// statusClientGone is logged, never sent.
-const statusClientGone = 499
+// StatusClientGone is logged, never sent.
+const StatusClientGone = 499
 
 type exchangeKey struct{}
 

@@ -77,7 +77,7 @@ func (p *Proxy) login(x *exchange, r *http.Request) *refusal {
 	case errors.Is(err, gate.ErrBusy):
 		return &tooBusy
 	case err != nil:
-		return x.needsLogin(whyClientGone)
+		return x.needsLogin(WhyClientGone)
 	case !ok || !known:
 		return x.needsLogin("wrong_login")
 	}

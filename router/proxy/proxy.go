@@ -174,9 +174,9 @@ func (p *Proxy) end(x *exchange) {
 		x.Why = x.endedBy()
 	}
 	if cause != nil && x.Why == "" {
-		x.Why = whyBackendBroke
+		x.Why = WhyBackendBroke
 		if x.r.Context().Err() != nil {
-			x.Why = whyClientGone
+			x.Why = WhyClientGone
 		} else if x.timed != nil && timedOut(x.timed) != nil {
 			x.Why = timedOut(x.timed).Error()
 		}
@@ -188,8 +188,8 @@ func (p *Proxy) end(x *exchange) {
 		x.gate.Leave()
 	}
 	x.Status, x.Bytes, x.Duration = x.w.status, x.w.bytes, time.Since(x.start)
-	if x.Why == whyClientGone && x.Status == 0 {
-		x.Status = statusClientGone
+	if x.Why == WhyClientGone && x.Status == 0 {
+		x.Status = StatusClientGone
 	}
 	if p.cfg.Done != nil {
 		p.cfg.Done(x.Record)

@@ -147,7 +147,7 @@ func TestRefuse_BrokenBodyCutsTheClient(t *testing.T) {
 	if err == nil {
 		t.Error("half a response was made to look whole")
 	}
-	if r := f.record(0); r.Why != whyBackendBroke || r.Status != 200 {
+	if r := f.record(0); r.Why != WhyBackendBroke || r.Status != 200 {
 		t.Errorf("record %+v", r)
 	}
 }

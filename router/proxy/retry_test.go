@@ -116,7 +116,7 @@ func TestRetry_UploadCutByTheClientBlamesNobodyElse(t *testing.T) {
 	}
 	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: shop.local\r\nContent-Length: 1000\r\n\r\nonly this")
 	c.(*net.TCPConn).CloseWrite()
-	if r := f.record(0); r.Why != whyClientGone || r.Attempts != 1 {
+	if r := f.record(0); r.Why != WhyClientGone || r.Attempts != 1 {
 		t.Errorf("record %+v", r)
 	}
 	c.Close()

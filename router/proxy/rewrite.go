@@ -123,17 +123,25 @@ const maxRequestID = 128
 
 // requestID keeps the client's id when it is harmless, and makes one otherwise.
 func requestID(given string) string {
+	if HarmlessID(given) {
+		return given
+	}
+	return rand.Text()
+}
+
+// HarmlessID reports whether a client's request id may go into every log.
+func HarmlessID(given string) bool {
 	if given == "" || len(given) > maxRequestID {
-		return rand.Text()
+		return false
 	}
 	for i := range len(given) {
 		c := given[i]
 		ok := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.:/+=@", c) >= 0
 		if !ok {
-			return rand.Text()
+			return false
 		}
 	}
-	return given
+	return true
 }
 
 func isUpgrade(r *http.Request) bool {

@@ -75,7 +75,7 @@ func TestForward_ClientThatLeavesCancelsTheApp(t *testing.T) {
 	<-started
 	c.Close()
 	<-cancelled
-	if r := f.record(0); r.Status != 499 || r.Why != whyClientGone {
+	if r := f.record(0); r.Status != 499 || r.Why != WhyClientGone {
 		t.Errorf("record %+v", r)
 	}
 }

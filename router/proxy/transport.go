@@ -26,7 +26,7 @@ const (
 	failTimeout failure = "timeout"  // no response head in time
 	failLarge   failure = "max_body" // the client sent more than the app allows
 	failOther   failure = "protocol" // an answer that is not HTTP
-	failClient  failure = whyClientGone
+	failClient  failure = WhyClientGone
 )
 
 // kind is the failure as package balance counts it.
