@@ -34,6 +34,7 @@ type Config struct {
 	ProxyProtocol  []string    `yaml:"proxy_protocol"`  // CIDRs or addresses of load balancers that begin every connection with a PROXY header
 	Limits         Limits      `yaml:"limits"`          //
 	ReusePort      bool        `yaml:"reuse_port"`      // share the ports with a router that takes over, by SO_REUSEPORT
+	FastPath       bool        `yaml:"fast_path"`       // serve plain HTTP/1.1 in clear by event loops; false: everything by net/http
 	Timeouts       Timeouts    `yaml:"timeouts"`
 	Secret         string      `yaml:"-"` // the cluster's: opens certificates from Redis, makes session tickets; empty: neither
 	AccessWriter   io.Writer   `yaml:"-"` // instead of the file, for programs; calls are serialised
@@ -76,7 +77,7 @@ type Timeouts struct {
 // Default returns the settings of a router beside a local Redis.
 func Default() Config {
 	return Config{
-		Listen: ":8080", Admin: "127.0.0.1:1972", Redis: RedisConfig{Addr: "127.0.0.1:6379"}, AccessFormat: string(access.JSON),
+		Listen: ":8080", Admin: "127.0.0.1:1972", FastPath: true, Redis: RedisConfig{Addr: "127.0.0.1:6379"}, AccessFormat: string(access.JSON),
 		Limits: Limits{
 			Connections: 200_000, SourceConnections: 8192, SourceBurst: 100, Except: []string{"127.0.0.0/8", "::1"},
 			ConcurrentStreams: 100, MinBodyRate: 128,

@@ -36,8 +36,8 @@ func (r *Router) watch() {
 	m.registry.MustRegister(&r.stats)
 	m.watchSource(r.set, r.source)
 	m.watchIntake(r.intake, r.sources)
-	m.gauge("in_flight", "Requests being served.", func() float64 { return float64(r.proxy.InFlight()) })
-	m.counter("stalled_total", "Requests ended because their client sent or took nothing.", nil, func() float64 { return float64(r.guard.Ended()) })
+	m.gauge("in_flight", "Requests being served.", func() float64 { return float64(r.inFlight()) })
+	m.counter("stalled_total", "Requests ended because their client sent or took nothing.", nil, func() float64 { return float64(r.stalled()) })
 	m.counter("access_lines_dropped_total", "Lines of the access log for which there was no room.", nil, func() float64 { return float64(r.access.Dropped()) })
 	if r.certs != nil {
 		m.gauge("certificates", "Names with a certificate.", func() float64 { return float64(len(r.certs.Table().Names())) })

@@ -30,6 +30,7 @@ import (
 	"github.com/dinp/dinp/router/access"
 	"github.com/dinp/dinp/router/balance"
 	"github.com/dinp/dinp/router/cert"
+	"github.com/dinp/dinp/router/fast"
 	"github.com/dinp/dinp/router/guard"
 	"github.com/dinp/dinp/router/intake"
 	"github.com/dinp/dinp/router/limit"
@@ -49,6 +50,7 @@ type Router struct {
 	set      *balance.Set // the table in use, and what is known of its endpoints
 	proxy    *proxy.Proxy
 	guard    *guard.Guard
+	engine   *fast.Engine // of the fast path, by Run; nil without
 	source   *source.Source
 	reporter *source.Reporter
 	certs    *cert.Keeper  // by Listen; nil without HTTPS
@@ -110,18 +112,21 @@ func (r *Router) swap(t *table.Table) {
 }
 
 // done counts a request that has ended.
-func (r *Router) done(rec proxy.Record) {
+func (r *Router) done(rec proxy.Record) { r.count(&rec) }
+
+// count takes note of a request; rec is not kept.
+func (r *Router) count(rec *proxy.Record) {
 	now := time.Now()
 	r.stats.Of(stats.Key{App: rec.App, Release: rec.Release}).Observe(rec.Status, rec.Duration, now)
 	if rec.Code != "" {
 		r.metrics.refused.WithLabelValues(string(rec.Code)).Inc()
 	}
-	r.access.Write(&rec, now)
+	r.access.Write(rec, now)
 }
 
 // line is what the router says of itself in Redis.
 func (r *Router) line() route.RouterLine {
-	requests, failed := r.proxy.Counts()
+	requests, failed := r.requests()
 	apps, omitted := r.lines.of(&r.stats, time.Now())
 	addr := r.cfg.Advertise
 	if addr == "" {
@@ -261,6 +266,9 @@ func (r *Router) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.startEngine(); err != nil {
+		return err
+	}
 	r.source.Load()
 	// Everything but the intake outlives ctx: while requests end, the table
 	// is still followed and the leader still hears of it.
@@ -285,6 +293,9 @@ func (r *Router) Run(ctx context.Context) error {
 	}
 	stop()
 	r.stopTaking(taking)
+	if r.engine != nil {
+		r.engine.Close()
+	}
 	traffic.Close()
 	admin.Close()
 	err := g.Wait()
@@ -310,16 +321,20 @@ func serve(s *http.Server, l net.Listener) error {
 // wait, and at the deadline end what does not end by itself.
 func (r *Router) drain(ctx context.Context, traffic *http.Server, taking *sync.WaitGroup) {
 	r.stopping.Store(true)
-	r.log.Info("router draining", "in_flight", r.proxy.InFlight())
+	r.log.Info("router draining", "in_flight", r.inFlight())
 	r.proxy.LastCall()
+	if r.engine != nil {
+		r.engine.LastCall()
+	}
 	pause(ctx, r.leave())
 	r.stopTaking(taking)
 	limited, cancel := context.WithTimeout(ctx, r.cfg.Timeouts.Drain)
 	defer cancel()
+	left := r.drainEngine(limited)
 	if err := traffic.Shutdown(limited); err != nil {
 		r.log.Debug("listener closed with requests in flight", "err", err)
 	}
-	if left := r.proxy.Drain(limited); left > 0 {
+	if left += r.proxy.Drain(limited); left > 0 {
 		r.log.Warn("requests cut at the drain deadline", "count", left)
 		traffic.Close()
 		last, cancel := context.WithTimeout(ctx, time.Second)

@@ -26,7 +26,9 @@ func (r *Router) serveTraffic(ctx context.Context, g *errgroup.Group, s *http.Se
 			return r.intake.Serve(ctx, l, take)
 		})
 	}
-	accept(r.traffic, func(c *intake.Conn) { r.clear.Push(c) })
+	if take := r.takeClear(); take != nil {
+		accept(r.traffic, take)
+	}
 	g.Go(func() error { return serve(s, r.clear) })
 	g.Go(func() error { return r.follow.Run(ctx) })
 	if r.secure == nil {
@@ -43,6 +45,9 @@ func (r *Router) stopTaking(taking *sync.WaitGroup) {
 	r.traffic.Close()
 	if r.secure != nil {
 		r.secure.Close()
+	}
+	if r.engine != nil {
+		r.engine.StopAccepting()
 	}
 	taking.Wait()
 }

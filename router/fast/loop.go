@@ -1,0 +1,365 @@
+//go:build linux
+
+package fast
+
+import (
+	"math"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/dinp/dinp/router/http1"
+	"github.com/dinp/dinp/router/intake"
+	"github.com/dinp/dinp/router/proxy"
+)
+
+const (
+	bufferSize = 64 << 10 // of a loop: one read, and the largest response head
+	maxHead    = 16 << 10 // of a request; the full path takes larger ones
+	maxAccepts = 64       // a turn
+	maxTurns   = 8        // that one exchange may take while others wait
+)
+
+// conn is a socket of the loop: a client, a peer, or a listener. Epoll tells
+// changes only, so what it said is kept until a call says EAGAIN.
+type conn struct {
+	fd     int32
+	gen    uint32 // tells this descriptor's events from those of its predecessor
+	in     bool   // there may be something to read
+	out    bool   // there may be room to write
+	hup    bool   // the other side has ended its stream
+	broken bool   // the connection is no more
+	client *client
+	peer   *peer
+
+	waits         deadline
+	ends          time.Duration
+	before, after *conn
+}
+
+// loop is one event loop. Everything in it belongs to its goroutine, but for
+// the mailbox and the atomics.
+type loop struct {
+	e        *Engine
+	index    int
+	ep, wake int
+	conns    []*conn // by descriptor
+	gen      uint32
+	now      time.Duration // at the last wake-up, in Set.Now
+	queues   [numberOfDeadline]queue
+	ready    []*client    // have more to do than their turn allowed
+	crowd    atomic.Int64 // clients; other loops look
+	listener *conn
+	paused   time.Duration // accepting begins again then; 0: it goes on
+	stopped  bool
+
+	buf    []byte // what was just read
+	out    []byte // what is about to be written to a client
+	spare  spare
+	events [256]syscall.EpollEvent
+	req    http1.Request
+	resp   http1.Response
+	date   date
+	rec    proxy.Record // for Done
+
+	mu    sync.Mutex // guards mail and freed
+	mail  []func()
+	freed bool
+
+	requests, errors atomic.Uint64
+	inflight         atomic.Int64
+}
+
+func newLoop(e *Engine, index int) (*loop, error) {
+	l := &loop{e: e, index: index, buf: make([]byte, bufferSize), out: make([]byte, 0, bufferSize+smallBuffer), now: e.cfg.Set.Now()}
+	t := e.cfg.Timeouts
+	for d, length := range map[deadline]time.Duration{
+		untilHead: t.ReadHeader, untilRequest: t.ClientIdle, untilProgress: t.ClientStall, untilGone: lingering,
+		untilConnected: t.Dial, untilAnswer: t.ResponseHeader, untilReused: t.BackendIdle,
+	} {
+		l.queues[d].length = length
+	}
+	var err error
+	if l.ep, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
+		return nil, err
+	}
+	fd, _, errno := syscall.Syscall(syscall.SYS_EVENTFD2, 0, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if errno != 0 {
+		syscall.Close(l.ep)
+		return nil, errno
+	}
+	l.wake = int(fd)
+	if err := l.watch(&conn{fd: int32(fd)}, syscall.EPOLLIN); err != nil {
+		l.free()
+		return nil, err
+	}
+	return l, nil
+}
+
+// free ends the loop's own descriptors, and its mailbox first: their numbers
+// will be others'.
+func (l *loop) free() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.freed = true
+	syscall.Close(l.ep)
+	syscall.Close(l.wake)
+}
+
+// watch has epoll report on a connection for the rest of its life.
+func (l *loop) watch(c *conn, events uint32) error {
+	l.gen++
+	c.gen = l.gen
+	for int(c.fd) >= len(l.conns) {
+		l.conns = append(l.conns, nil)
+	}
+	l.conns[c.fd] = c
+	return syscall.EpollCtl(l.ep, syscall.EPOLL_CTL_ADD, int(c.fd), &syscall.EpollEvent{Events: events, Fd: c.fd, Pad: int32(c.gen)})
+}
+
+const anyChange = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | epollET
+
+// close ends a connection; the kernel forgets its registration with it.
+func (l *loop) close(c *conn) {
+	l.forget(c)
+	sysClose(c.fd)
+}
+
+// forget lets go of a descriptor without closing it.
+func (l *loop) forget(c *conn) {
+	l.halt(c)
+	l.conns[c.fd] = nil
+	c.broken = true
+}
+
+// post has f run on the loop's goroutine, soon; never when the loop has ended.
+func (l *loop) post(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.freed {
+		return
+	}
+	l.mail = append(l.mail, f)
+	one := [8]byte{1}
+	syscall.Write(l.wake, one[:]) // full means that it is awake already
+}
+
+func (l *loop) run() {
+	defer l.free()
+	for !l.stopped {
+		n := l.wait()
+		l.now = l.e.cfg.Set.Now()
+		for i := range l.events[:n] {
+			l.event(&l.events[i])
+		}
+		l.takeTurns()
+	}
+}
+
+// wait returns how many events there are, at once when there is other work.
+func (l *loop) wait() int {
+	next := l.expire()
+	if l.paused != 0 {
+		next = l.acceptAgain(next)
+	}
+	ms := -1
+	switch {
+	case len(l.ready) > 0:
+		ms = 0
+	case next >= 0:
+		ms = int(min(next/time.Millisecond+1, math.MaxInt32))
+	}
+	if n := sysEpollWait(l.ep, l.events[:]); n != 0 || ms == 0 {
+		return n
+	}
+	n, err := syscall.EpollWait(l.ep, l.events[:], ms)
+	if err != nil { // EINTR: the scheduler's signals
+		return 0
+	}
+	return n
+}
+
+func (l *loop) event(ev *syscall.EpollEvent) {
+	c := l.conns[ev.Fd]
+	if c == nil || c.gen != uint32(ev.Pad) {
+		return
+	}
+	c.in = c.in || ev.Events&(syscall.EPOLLIN|syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
+	c.out = c.out || ev.Events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
+	c.hup = c.hup || ev.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
+	switch {
+	case c.client != nil:
+		c.client.woken(ev.Events&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0)
+	case c.peer != nil:
+		c.peer.woken()
+	case int(c.fd) == l.wake:
+		l.readMail()
+	default:
+		l.accept()
+	}
+}
+
+func (l *loop) readMail() {
+	var b [8]byte
+	syscall.Read(l.wake, b[:])
+	l.mu.Lock()
+	mail := l.mail
+	l.mail = nil
+	l.mu.Unlock()
+	for _, f := range mail {
+		f()
+	}
+}
+
+// takeTurns goes on with those that gave way, once each.
+func (l *loop) takeTurns() {
+	turn := l.ready
+	l.ready = l.spare.turns[:0]
+	for i, c := range turn {
+		turn[i] = nil
+		c.queued = false
+		if !c.broken {
+			c.proceed()
+		}
+	}
+	l.spare.turns = turn
+}
+
+// giveWay lets others come first.
+func (l *loop) giveWay(c *client) {
+	if !c.queued {
+		c.queued = true
+		l.ready = append(l.ready, c)
+	}
+}
+
+func (l *loop) listen(fd int32) {
+	l.listener = &conn{fd: fd}
+	if err := l.watch(l.listener, syscall.EPOLLIN|epollExclusive); err != nil {
+		l.close(l.listener)
+		l.listener = nil
+	}
+}
+
+// accept takes new connections. Out of descriptors, it pauses: the listener
+// would stay readable and the loop spin.
+func (l *loop) accept() {
+	for range maxAccepts {
+		fd, addr, errno := sysAccept(l.listener.fd)
+		switch errno {
+		case 0:
+			l.arrived(fd, addr)
+		case syscall.EAGAIN:
+			return
+		case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS:
+			fd := l.listener.fd
+			l.forget(l.listener)
+			syscall.EpollCtl(l.ep, syscall.EPOLL_CTL_DEL, int(fd), &syscall.EpollEvent{})
+			l.listener = &conn{fd: fd}
+			l.paused = l.now + 100*time.Millisecond
+			return
+		}
+	}
+}
+
+// arrived counts a new connection in and gives it to a loop.
+func (l *loop) arrived(fd int32, addr netip.Addr) {
+	src, ok := l.e.cfg.Intake.Open(addr)
+	if !ok {
+		syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}) // leaves no state behind
+		sysClose(fd)
+		return
+	}
+	l.e.conns.Add(1)
+	v := intake.Visitor{Source: src}
+	if to := l.e.quietest(l); to != l {
+		to.post(func() { to.admit(fd, addr, v) })
+		return
+	}
+	l.admit(fd, addr, v)
+}
+
+func (l *loop) acceptAgain(next time.Duration) time.Duration {
+	if l.now < l.paused {
+		if left := l.paused - l.now; next < 0 || left < next {
+			next = left
+		}
+		return next
+	}
+	l.paused = 0
+	if l.listener != nil {
+		l.listen(l.listener.fd)
+	}
+	return next
+}
+
+// date is the Date field for answers of apps that send none, made anew every second.
+type date struct {
+	second time.Duration
+	line   []byte
+}
+
+func (l *loop) dateLine() []byte {
+	if s := l.now / time.Second; l.date.line == nil || s != l.date.second {
+		l.date.second = s
+		l.date.line = append(l.date.line[:0], "Date: "...)
+		l.date.line = time.Now().UTC().AppendFormat(l.date.line, http.TimeFormat)
+		l.date.line = append(l.date.line, '\r', '\n')
+	}
+	return l.date.line
+}
+
+// deafen accepts what has come so far, and then no more.
+func (l *loop) deafen() {
+	if l.listener == nil {
+		return
+	}
+	if l.paused != 0 {
+		sysClose(l.listener.fd)
+	} else {
+		l.accept()
+		if l.listener != nil && l.paused == 0 {
+			l.close(l.listener)
+		}
+	}
+	l.listener, l.paused = nil, 0
+}
+
+// retreat ends the intake: no new connections, and no idle ones.
+func (l *loop) retreat() {
+	l.deafen()
+	for _, c := range l.conns {
+		if c != nil && c.client != nil && c.client.idle() {
+			l.lastLook(c.client)
+		}
+	}
+}
+
+// lastLook closes a client's connection unless it has just asked for something.
+func (l *loop) lastLook(c *client) {
+	c.in = true
+	c.proceed()
+	if !c.broken && c.idle() {
+		l.drop(c)
+	}
+}
+
+// stop cuts everything and ends the loop.
+func (l *loop) stop() {
+	l.retreat()
+	for _, c := range l.conns {
+		switch {
+		case c == nil:
+		case c.client != nil && c.client.x != nil:
+			c.client.x.clientGone()
+		case c.client != nil:
+			l.drop(c.client)
+		case c.peer != nil && c.peer.x == nil:
+			l.closePeer(c.peer)
+		}
+	}
+	l.stopped = true
+}
