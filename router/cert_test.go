@@ -111,6 +111,9 @@ func TestRouter_AnyRouterAnswersTheAuthoritysChallenge(t *testing.T) {
 	if status, body, err := r.get("not.yet.routed", challengePath+token); err != nil || status != 200 || body != token+".thumbprint" {
 		t.Errorf("%d %q %v", status, body, err)
 	}
+	if _, body, err := r.get("shop.local", challengePath+token); err != nil || body != token+".thumbprint" {
+		t.Errorf("of an app that is served: %q %v", body, err)
+	}
 	if _, body, _ := r.get("shop.local", challengePath+"0123456789012345678901"); body != "of the app" {
 		t.Errorf("a token that is not ours gets %q", body)
 	}

@@ -19,7 +19,7 @@ func (r *Router) startEngine() (err error) {
 	trusted, _ := parsePrefixes(r.cfg.TrustedProxies)
 	t := r.cfg.Timeouts
 	r.engine, err = fast.New(fast.Config{
-		Set: r.set, TrustedProxies: trusted, Intake: r.intake, HandOver: func(c net.Conn) { r.clear.Push(c) },
+		Set: r.set, TrustedProxies: trusted, Intake: r.intake, Reserved: challengePath, HandOver: func(c net.Conn) { r.clear.Push(c) },
 		Answer: r.proxy.Answer, Done: r.count, Details: access.Format(r.cfg.AccessFormat) == access.Combined, MinRate: r.cfg.Limits.MinBodyRate,
 		Timeouts: fast.Timeouts{
 			ReadHeader: t.ReadHeader, ClientIdle: t.ClientIdle, ClientStall: t.ClientStall, Dial: t.Dial,

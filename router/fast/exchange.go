@@ -3,6 +3,7 @@
 package fast
 
 import (
+	"strings"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -102,7 +103,7 @@ func (l *loop) begin(c *client, b []byte) {
 	path := view(l.req.Target[:pathLength(l.req.Target)])
 	be := l.e.cfg.Set.Table().Lookup(x.host, path)
 	trusted := l.e.trusts(c.addr)
-	elsewhere := be == nil || be.Maintenance || !be.Settings.Plain() || trusted && l.req.ForwardedForLines > 1
+	elsewhere := be == nil || l.e.reserves(path) || be.Maintenance || !be.Settings.Plain() || trusted && l.req.ForwardedForLines > 1
 	if !elsewhere && c.visitor.Source.Allow(l.now) {
 		x.at = l.e.cfg.Set.Claim(be.Host, balance.Ask{}, nil, l.now)
 	}
@@ -125,6 +126,10 @@ func (l *loop) begin(c *client, b []byte) {
 		return
 	}
 	x.pump()
+}
+
+func (e *Engine) reserves(path string) bool {
+	return e.cfg.Reserved != "" && strings.HasPrefix(path, e.cfg.Reserved)
 }
 
 // firstBody takes what of the body came with the head. A small piece goes on

@@ -41,6 +41,9 @@ type Config struct {
 
 	// Intake counts the connections that the engine accepts itself.
 	Intake *intake.Intake
+	// Reserved is a prefix of paths that the full path may answer itself,
+	// whatever the host; empty: there are none.
+	Reserved string
 	// HandOver takes a connection that the full path is to serve. Its Read
 	// returns first what the engine has read. It is called on a goroutine of
 	// its own, and may block.
