@@ -39,25 +39,27 @@ func (s *Store) TakeLease(ctx context.Context, seen Lease, owner, address string
 		if isDuplicate(err) {
 			return Lease{}, ErrLost
 		}
-		return next, err
+		return s.taken(next, err)
 	}
 	n, err := exec(ctx, s.db, `UPDATE lease SET owner = ?, address = ?, epoch = ?, beat = ? WHERE name = ? AND epoch = ? AND beat = ? AND owner = ?`,
 		next.Owner, next.Address, next.Epoch, next.Beat, next.Name, seen.Epoch, seen.Beat, seen.Owner)
 	if err == nil && n != 1 {
 		return Lease{}, ErrLost
 	}
-	return next, err
+	return s.taken(next, err)
 }
 
-// RenewLease shows that the holder lives. ErrLost when it is not the holder.
-func (s *Store) RenewLease(ctx context.Context, l Lease) error { return beat(ctx, s.db, l) }
-
-func beat(ctx context.Context, q querier, l Lease) error {
-	n, err := exec(ctx, q, `UPDATE lease SET beat = beat + 1 WHERE name = ? AND owner = ? AND epoch = ?`, l.Name, l.Owner, l.Epoch)
-	if err == nil && n != 1 {
-		return ErrLost
+func (s *Store) taken(l Lease, err error) (Lease, error) {
+	if err == nil {
+		s.beats.told(l.Epoch, l.Beat)
 	}
-	return err
+	return l, err
+}
+
+// RenewLease shows that the holder lives. ErrLost when it is not the holder, or
+// the database has lost something that the holder has written.
+func (s *Store) RenewLease(ctx context.Context, l Lease) error {
+	return s.underLease(ctx, l, func(*tx) error { return nil })
 }
 
 // ReleaseLease gives the lease back, so that another server need not wait.
@@ -103,14 +105,10 @@ func (c Control) Empty() bool {
 }
 
 // Apply writes a batch, or nothing: its first statement is the lease, so that a
-// leader that was replaced writes nothing any more (ErrLost).
+// leader that was replaced, or whose earlier writes the database has lost, writes
+// nothing any more (ErrLost).
 func (s *Store) Apply(ctx context.Context, l Lease, c Control) error {
-	return s.tx(ctx, func(t *tx) error {
-		if err := beat(ctx, t, l); err != nil {
-			return err
-		}
-		return t.control(ctx, c)
-	})
+	return s.underLease(ctx, l, func(t *tx) error { return t.control(ctx, c) })
 }
 
 func (t *tx) control(ctx context.Context, c Control) error {

@@ -96,6 +96,47 @@ func TestLease_OneOfManyTakesIt(t *testing.T) {
 	})
 }
 
+// The database fails over to a replica that has not got the last commits: what
+// its leader holds in memory is not what is stored any more.
+func TestLease_EndsWhenTheDatabaseHasLostACommit(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		l := lead(t, s, "a")
+		check(t, s.RenewLease(ctx, l))
+		check(t, s.Apply(ctx, l, Control{Insert: []model.Instance{placed(1, "app1", 0, model.Primary)}}))
+		for _, lost := range []string{`DELETE FROM instances WHERE id = 'i001'`, `UPDATE lease SET beat = beat - 1`} {
+			_, err := s.db.ExecContext(ctx, lost)
+			check(t, err)
+		}
+		if err := s.RenewLease(ctx, l); !errors.Is(err, ErrLost) {
+			t.Errorf("renewed all the same: %v", err)
+		}
+		if err := s.Apply(ctx, l, Control{Delete: []string{"i001"}}); !errors.Is(err, ErrLost) {
+			t.Errorf("written all the same: %v", err)
+		}
+		check(t, s.ReleaseLease(ctx, l))
+		next := lead(t, s, "a") // it begins anew from what is there
+		check(t, s.RenewLease(ctx, next))
+		check(t, s.Apply(ctx, next, Control{Insert: []model.Instance{placed(1, "app1", 0, model.Primary)}}))
+	})
+}
+
+// A commit of which the answer was lost is no lost commit, and hides none.
+func TestLease_UnknownCommitsHideNoLostOnes(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		l := lead(t, s, "a")
+		_, err := s.db.ExecContext(ctx, `UPDATE lease SET beat = beat + 1`) // written, and nobody was told
+		check(t, err)
+		check(t, s.RenewLease(ctx, l))
+		_, err = s.db.ExecContext(ctx, `UPDATE lease SET beat = beat - 1`)
+		check(t, err)
+		if err := s.RenewLease(ctx, l); !errors.Is(err, ErrLost) {
+			t.Errorf("the renewal was lost, and yet: %v", err)
+		}
+	})
+}
+
 func TestApply_StaleLeaderWritesNothing(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()

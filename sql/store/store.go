@@ -28,6 +28,7 @@ type Store struct {
 	db      *sql.DB
 	isMySQL bool
 	lastID  atomic.Int64 // see nextID
+	beats   beats        // of the lease, while this process holds it
 }
 
 // Sentinel errors for branching.
