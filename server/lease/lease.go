@@ -97,7 +97,8 @@ func (l *Lease) hold(ctx context.Context, held store.Lease, since time.Time, lea
 	defer l.release(held)
 	tick := time.NewTicker(l.cfg.Renew)
 	defer tick.Stop()
-	right := time.NewTimer(time.Until(l.cfg.Right(since)))
+	until := l.cfg.Right(since)
+	right := time.NewTimer(time.Until(until))
 	defer right.Stop()
 	for {
 		select {
@@ -108,22 +109,32 @@ func (l *Lease) hold(ctx context.Context, held store.Lease, since time.Time, lea
 			return errors.Join(ErrLost, <-done)
 		case <-tick.C:
 			before := time.Now()
-			err := l.renew(ctx, held)
+			err := l.renew(ctx, held, until)
 			if errors.Is(err, store.ErrLost) {
 				end(ErrLost)
 				return errors.Join(ErrLost, <-done)
 			}
 			if err == nil {
-				right.Reset(time.Until(l.cfg.Right(before)))
+				until = l.cfg.Right(before)
+				right.Reset(time.Until(until))
 			}
 		}
 	}
 }
 
-func (l *Lease) renew(ctx context.Context, held store.Lease) error {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Renew)
+// renew waits for the database no longer than the right lasts: while it waits
+// nobody looks at the time.
+func (l *Lease) renew(ctx context.Context, held store.Lease, until time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, sooner(until, time.Now().Add(l.cfg.Renew)))
 	defer cancel()
 	return l.store.RenewLease(ctx, held)
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // release gives the lease back, also when the server is stopping: the next one
