@@ -33,6 +33,7 @@ func (p *Publisher) send(ctx context.Context, changes []route.Change, rev uint64
 	if err != nil {
 		return fmt.Errorf("write routes: %w", err)
 	}
+	p.written = v
 	p.inFlight = append(p.inFlight, write{revision: rev, version: v, at: p.now()})
 	return nil
 }

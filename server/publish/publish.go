@@ -54,8 +54,9 @@ type Publisher struct {
 
 	// Owned by Run.
 	seq      int64
-	inFlight []write // written, not yet served by all live routers
-	synced   bool    // Redis is known to hold what we last wrote
+	inFlight []write       // written, not yet served by all live routers
+	synced   bool          // Redis is known to hold what we last wrote
+	written  route.Version // the last write that Redis has acknowledged
 }
 
 // write is a batch on its way to the routers.
@@ -74,11 +75,16 @@ func New(cfg Config, table Table, epoch int64, now func() time.Time, log *slog.L
 // Current reads the table in force, as an earlier leader left it. found is
 // false when there is none: Redis is new or was flushed.
 func (p *Publisher) Current(ctx context.Context) (table map[string]string, found bool, err error) {
-	if _, found, err = p.table.Version(ctx); err != nil {
-		return nil, false, err
+	table, _, found, err = p.current(ctx)
+	return table, found, err
+}
+
+func (p *Publisher) current(ctx context.Context) (table map[string]string, v route.Version, found bool, err error) {
+	if v, found, err = p.table.Version(ctx); err != nil {
+		return nil, v, false, err
 	}
 	table, err = p.table.Read(ctx)
-	return table, found, err
+	return table, v, found, err
 }
 
 // Set changes keys of the wanted table; a nil value deletes. It returns the
@@ -183,7 +189,7 @@ func (p *Publisher) write(ctx context.Context) error {
 	}
 	batch, rev := p.takeDirty()
 	if len(batch) == 0 {
-		return p.checkFlush(ctx)
+		return p.checkLoss(ctx)
 	}
 	err := p.send(ctx, batch, rev, true)
 	if err != nil {
@@ -196,20 +202,20 @@ func (p *Publisher) write(ctx context.Context) error {
 	return err
 }
 
-// checkFlush notices between writes that Redis lost the table.
-func (p *Publisher) checkFlush(ctx context.Context) error {
+// checkLoss notices between writes that Redis lost the table, or the last writes
+// of it in a failover: no router would ever take those, and after our patience an
+// instance would be stopped that they still send to.
+func (p *Publisher) checkLoss(ctx context.Context) error {
 	if p.seq == 0 {
 		return nil
 	}
-	_, found, err := p.table.Version(ctx)
-	if err != nil {
+	v, found, err := p.table.Version(ctx)
+	if err != nil || found && !v.Less(p.written) {
 		return err
 	}
-	if !found {
-		p.log.Warn("route table vanished from redis; writing it anew")
-		return p.mend(ctx)
-	}
-	return nil
+	p.log.Warn("redis has lost routes; writing them anew", "found", found, "version", v.String(), "written", p.written.String())
+	p.synced = false
+	return p.mend(ctx)
 }
 
 func (p *Publisher) takeDirty() (batch []route.Change, revision uint64) {
@@ -241,7 +247,7 @@ func (p *Publisher) giveBack(batch []route.Change) {
 // version there it writes nothing before the table is complete: routers must not
 // take the beginning of a table for the whole of it.
 func (p *Publisher) mend(ctx context.Context) error {
-	there, found, err := p.Current(ctx)
+	there, v, found, err := p.current(ctx)
 	if err != nil {
 		return err
 	}
@@ -255,7 +261,7 @@ func (p *Publisher) mend(ctx context.Context) error {
 	clear(p.dirty)
 	rev := p.revision
 	p.mu.Unlock()
-	if len(batch) == 0 && found && p.seq > 0 {
+	if len(batch) == 0 && found && p.seq > 0 && !v.Less(p.written) {
 		p.synced = true
 		return nil
 	}

@@ -84,6 +84,30 @@ func TestPublisher_WritesChangesAndHealsAFlush(t *testing.T) {
 	})
 }
 
+// Redis fails over to a replica that has not got the last write: no router has
+// seen it, and none will.
+func TestPublisher_WritesAnewWhatAFailoverOfRedisHasLost(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		p := New(DefaultConfig(), NewRedisTable(rdb), 1, time.Now, slog.New(slog.DiscardHandler), func() {})
+		p.Complete()
+		for _, v := range []string{"1", "2"} {
+			p.Set([]route.Change{set("/rs/a.test", v)})
+			p.Round(t.Context())
+		}
+		lost, _, err := p.table.Version(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		rdb.Set(t.Context(), "/rs/a.test", "1", 0)
+		rdb.HSet(t.Context(), route.VersionKey, "seq", lost.Seq-1)
+		p.Round(t.Context())
+		wants(t, rdb, map[string]string{"/rs/a.test": "2"})
+		if now, _, err := p.table.Version(t.Context()); err != nil || !lost.Less(now) {
+			t.Errorf("version %s after the loss of %s, %v: routers that have seen it would refuse this one", now, lost, err)
+		}
+	})
+}
+
 func TestPublisher_KeepsWhatIsThereUntilTheTableIsComplete(t *testing.T) { // DEFECTS 46
 	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		old := publisher(t, rdb, 1)
