@@ -20,6 +20,9 @@ race: ## the tests alone, with the race detector, on what is installed and runni
 sim: ## simulate the cluster: SEEDS=300 seeds from FIRST=1 on, or SEED=n step by step
 	scripts/sim.sh
 
+sim-mutants: ## show that the simulator finds each deliberate bug of test/sim/mutants; ONLY=name tries some
+	scripts/sim-mutants.sh
+
 base-images: ## make the base images of the runtimes from Debian packages, into the cache
 	scripts/base-images.sh
 
@@ -43,4 +46,4 @@ bench-route-change: ## change one route of 100,000 under load, and time it
 bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
 	scripts/bench-scale.sh
 
-.PHONY: help build test check race sim base-images proto demo demo-stop demo-clean bench-deploy bench-route-change bench-scale
+.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-route-change bench-scale

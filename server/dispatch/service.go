@@ -92,11 +92,17 @@ func (s *Service) Session(stream pb.Agents_SessionServer) error {
 	if term == nil {
 		return stream.Send(&pb.ServerMessage{Body: &pb.ServerMessage_NotLeader{NotLeader: s.notLeader()}})
 	}
-	if hello.GetMaxEpoch() > term.Epoch {
+	if Over(hello.GetMaxEpoch(), term.Epoch) {
 		return status.Errorf(codes.FailedPrecondition, "the agent has obeyed epoch %d, this leader has %d: the database was restored from a backup, or this leader is over", hello.GetMaxEpoch(), term.Epoch)
 	}
 	defer context.AfterFunc(term.ctx, func() { cancel(errTermOver) })()
 	return s.run(ctx, cancel, stream, newSession(ctx, cancel, term, hello.GetNodeId()), hello, first.GetSeq())
+}
+
+// Over reports whether a leader of epoch may not lead an agent that has obeyed
+// maxEpoch: another has followed it (R3).
+func Over(maxEpoch, epoch int64) bool {
+	return maxEpoch > epoch
 }
 
 // run serves one session until it ends: this goroutine writes, another reads. The

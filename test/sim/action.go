@@ -292,11 +292,6 @@ func (w *World) heal() {
 		n.hungUntil = time.Time{}
 		w.people.availability(slices.Index(w.nodes, n), model.Active)
 	}
-	// What a failover lost of the leader's own rows, the leader does not notice:
-	// it holds them in memory. The next one reads what is there.
-	if s := w.leader(); s != nil && s.term.began.Before(w.db.failedOver) {
-		s.kill()
-	}
 	w.startServers()
 	for _, n := range w.nodes {
 		n.offUntil, n.awayUntil = time.Time{}, time.Time{}

@@ -10,6 +10,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/router/table"
 	"github.com/dinp/dinp/sql/store"
 )
 
@@ -37,6 +38,7 @@ type checker struct {
 	desired  map[string][]wish    // app → instances wanted, with times
 	away     map[string]time.Time // node → since when it is not active
 	commits  int                  // of the leader
+	drains   map[string]time.Time // instance → it gets no stop signal before
 	foreign  map[string]string    // node → id of a container that is not ours
 	orphanAt map[string]time.Time // running container without a row → since when
 }
@@ -49,7 +51,7 @@ type wish struct {
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, wellAt: map[string]time.Time{}, hurtAt: map[string]time.Time{}, desired: map[string][]wish{}, away: map[string]time.Time{},
-		foreign: map[string]string{}, orphanAt: map[string]time.Time{},
+		drains: map[string]time.Time{}, foreign: map[string]string{}, orphanAt: map[string]time.Time{},
 	}
 }
 
@@ -153,6 +155,9 @@ func (c *checker) made(n *node, s runtime.Spec) {
 // signalled: who is sent the stop signal gets no requests any more, from any
 // router that the leader could hear.
 func (c *checker) signalled(n *node, id string) {
+	if due := c.drains[id]; c.w.now.Before(due.Add(-time.Millisecond)) {
+		c.fail("drained before the stop signal", "%s on %s is told to end %s before its drain is over", id, n.name, due.Sub(c.w.now))
+	}
 	row, ok := c.w.db.everRows[id]
 	if !ok {
 		return
@@ -168,17 +173,37 @@ func (c *checker) signalled(n *node, id string) {
 // stops: nothing that runs is ended without an order that the database holds.
 func (c *checker) stops(n *node, id string) {
 	w := c.w
-	if w.db.lostRows[id] {
-		return
-	}
 	row, has := w.db.instances[id]
 	switch {
-	case has && !row.Stopping:
-		c.fail("no stop without an order", "%s on %s is ended, and its row wants it", id, n.name)
+	case row.Stopping || w.db.everRows[id].Stopping: // a failover may have forgotten it since
 	case has:
+		c.fail("no stop without an order", "%s on %s is ended, and its row wants it", id, n.name)
 	case w.db.goneRows[id].IsZero():
-		if since, seen := c.orphanAt[id]; !seen || w.now.Sub(since) < orphanAfter {
+		since, seen := c.orphanAt[id]
+		if at, lost := w.db.lostRows[id]; lost {
+			since, seen = at, true
+		}
+		if !seen || w.now.Sub(since) < orphanAfter {
 			c.fail("no stop without an order", "%s on %s is ended; it has no row, and was not left alone for %s", id, n.name, orphanAfter)
+		}
+	}
+}
+
+// ordered: orders go to who has told everything in this session.
+func (c *checker) ordered(x *serverSession, id string) {
+	c.w.did("order")
+	if !x.synced {
+		c.fail("no order before a full sync", "%s orders %s about %s, which has not told what it has", x.m.s.name, x.node, id)
+	}
+}
+
+// taken: when a server takes the lease, no other acts any more, but one that is
+// stopped and does not know it yet.
+func (c *checker) taken(owner string) {
+	w := c.w
+	for _, s := range w.servers {
+		if s.name != owner && s.leads() && !s.p.pausedUntil.After(w.now) && s.p.now().Before(s.term.right) && w.now.Sub(w.db.failedOver) > leaseTTL {
+			c.fail("one server acts", "%s takes the lease, and %s acts on for %s", owner, s.name, s.term.right.Sub(s.p.now()))
 		}
 	}
 }
@@ -197,6 +222,12 @@ func (c *checker) obeyed(n *node, m *pb.ServerMessage) {
 		c.fail("no older epoch is obeyed", "%s has obeyed epoch %d and now obeys %d", n.name, n.obeyed, m.GetEpoch())
 	}
 	n.obeyed = max(n.obeyed, m.GetEpoch())
+	if stop := m.GetStop(); stop != nil {
+		due := c.w.now.Add(time.Duration(stop.GetDrainMs()) * time.Millisecond)
+		if old, told := c.drains[stop.GetInstanceId()]; !told || due.Before(old) {
+			c.drains[stop.GetInstanceId()] = due
+		}
+	}
 }
 
 const maxInbox = 1024
@@ -204,15 +235,37 @@ const maxInbox = 1024
 // round begins a round of a leader.
 func (c *checker) round(m *term) {
 	m.round = c.w.now
+	if silent, known := c.silent(m); frozen(silent, known) {
+		m.frozen = m.round
+	}
 	if len(m.inbox) > maxInbox {
 		c.fail("queues are bounded", "%d events wait at %s", len(m.inbox), m.s.name)
 	}
 }
 
-// roundFailed: the database never has to refuse a second primary, unless it has
-// itself forgotten a stop.
+// silent counts the nodes of which a leader hears nothing, and all.
+func (c *checker) silent(m *term) (silent, known int) {
+	for _, n := range c.w.nodes {
+		if _, ok := c.w.db.nodes[n.name]; !ok {
+			continue
+		}
+		known++
+		if m.silence(n.name) >= 3*heartbeat {
+			silent++
+		}
+	}
+	return silent, known
+}
+
+// frozen is the breaker's rule (R9).
+func frozen(silent, known int) bool {
+	return silent > max(3, known*15/100) || silent > 0 && silent == known
+}
+
+// roundFailed: the database never has to refuse a second primary.
 func (c *checker) roundFailed(m *term, err error) {
-	if errors.Is(err, errDuplicate) && c.w.db.failedOver.Before(m.began) {
+	m.failed = m.round
+	if errors.Is(err, errDuplicate) {
 		c.fail("one primary a slot", "%s asked for it: %v", m.s.name, err)
 	}
 }
@@ -243,16 +296,20 @@ func (c *checker) committed(l store.Lease, ctl store.Control, before, after tabl
 	}
 	for _, i := range ctl.Insert {
 		w.say(m.s.name, "row %s: %s v%d slot %d %s on %s", label(i.ID), w.db.apps[i.AppID].Name, w.db.releases[i.ReleaseID].Number, i.Slot, i.Role, i.NodeID)
-		c.inserted(m, l, i)
+		c.inserted(m, l, i, after)
 	}
 	for _, i := range ctl.Stop {
 		w.say(m.s.name, "row %s stopping: %s", label(i.ID), i.Reason)
 		c.unwanted(i, before, after)
+		c.succeeded(i, before, after)
 	}
 	for _, i := range ctl.Role {
 		w.say(m.s.name, "row %s is %s", label(i.ID), i.Role)
 		if i.Role == model.Suspect && before.instances[i.ID].Role != model.Suspect {
 			c.lost(m, i)
+		}
+		if i.Role == model.Primary && before.instances[i.ID].Role == model.Surge {
+			c.promoted(i, ctl, before)
 		}
 	}
 	for _, id := range ctl.Delete {
@@ -263,9 +320,26 @@ func (c *checker) committed(l store.Lease, ctl store.Control, before, after tabl
 		w.say(m.s.name, "deployment of v%d of %s: %s", w.db.releases[d.ReleaseID].Number, w.db.apps[d.AppID].Name, d.Status)
 	}
 	c.budget(after)
+	c.lasting(before, after)
+	w.did("commit")
 }
 
-func (c *checker) inserted(m *term, l store.Lease, i model.Instance) {
+// lasting: what was decided once is not taken back.
+func (c *checker) lasting(before, after tables) {
+	for _, b := range sorted(before.instances) {
+		a, there := after.instances[b.ID]
+		if there && (b.Stopping && !a.Stopping || a.NodeID != b.NodeID || a.Slot != b.Slot || a.ReleaseID != b.ReleaseID || a.AppID != b.AppID) {
+			c.fail("an instance stays what it is", "%s was %+v and is %+v", b.ID, b, a)
+		}
+	}
+	for _, b := range sorted(before.deployments) {
+		if a := after.deployments[b.ReleaseID]; b.Ended() && a.Status != b.Status {
+			c.fail("an ended deployment stays ended", "that of %s was %s and is %s", b.ReleaseID, b.Status, a.Status)
+		}
+	}
+}
+
+func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after tables) {
 	if i.Epoch != l.Epoch {
 		c.fail("a row carries its leader's epoch", "%s has %d, its leader %d", i.ID, i.Epoch, l.Epoch)
 	}
@@ -274,6 +348,17 @@ func (c *checker) inserted(m *term, l store.Lease, i model.Instance) {
 	}
 	if since, is := c.away[i.NodeID]; is && c.w.now.Sub(since) > slack {
 		c.fail("no placement on a node that is not active", "%s goes to %s, which is %s", i.ID, i.NodeID, c.w.db.avail[i.NodeID])
+	}
+	memory := int64(0)
+	for _, j := range after.instances {
+		if j.NodeID == i.NodeID {
+			memory += c.w.db.releases[j.ReleaseID].Spec.MemoryMiB
+		}
+	}
+	for _, n := range c.w.nodes {
+		if n.name == i.NodeID && memory > n.memory {
+			c.fail("placements within capacity", "with %s, %d MiB are placed on %s, which has %d", i.ID, memory, n.name, n.memory)
+		}
 	}
 	if i.Slot >= c.most(i.AppID) {
 		c.fail("no instance beyond the wanted", "%s has slot %d of %d", i.ID, i.Slot, c.most(i.AppID))
@@ -286,18 +371,55 @@ func (c *checker) lost(m *term, i model.Instance) {
 	if d := m.silence(i.NodeID); d < 3*heartbeat+lostAfter {
 		c.fail("no loss before its time", "%s on %s is given up after %s of silence", i.ID, i.NodeID, d)
 	}
-	silent, known := 0, 0
-	for _, n := range c.w.nodes {
-		if _, ok := c.w.db.nodes[n.name]; !ok {
-			continue
+	if silent, known := c.silent(m); frozen(silent, known) {
+		c.fail("no losses while frozen", "%s on %s is given up while %d of %d nodes are silent", i.ID, i.NodeID, silent, known)
+	}
+	if d := c.w.now.Sub(m.frozen); d < lostAfter && c.w.now.Sub(m.failed) > slack {
+		c.fail("the time of silence begins anew after a freeze", "%s on %s is given up %s after so many nodes were silent that none was believed lost", i.ID, i.NodeID, d)
+	}
+}
+
+// succeeded: an instance that answers is replaced only by one that has answered.
+func (c *checker) succeeded(i model.Instance, before, after tables) {
+	was, a := before.instances[i.ID], c.w.db.apps[i.AppID]
+	switch i.Reason {
+	case model.ReasonReplaced, model.ReasonDrained, model.ReasonUnhealthy:
+		if was.Role != model.Primary {
+			return
 		}
-		known++
-		if m.silence(n.name) >= 3*heartbeat {
-			silent++
+	case model.ReasonLost:
+		if was.Role != model.Suspect || i.ReleaseID != a.ReleaseID {
+			return
+		}
+	default:
+		return
+	}
+	if !c.serves(i) || !a.DeletedAt.IsZero() || was.Slot >= c.least(i.AppID) {
+		return
+	}
+	for _, j := range after.instances {
+		if _, well := c.wellAt[j.ID]; well && !j.Stopping && j.AppID == i.AppID && j.Slot == i.Slot {
+			return
 		}
 	}
-	if silent > max(3, known*15/100) || silent == known {
-		c.fail("no losses while frozen", "%s on %s is given up while %d of %d nodes are silent", i.ID, i.NodeID, silent, known)
+	c.fail("who answers is replaced by one that has answered", "%s of slot %d of %s is stopped (%s), and no other of the slot was ever ready", i.ID, i.Slot, a.Name, i.Reason)
+}
+
+// promoted: who takes the slot of one that serves has been ready for long enough.
+func (c *checker) promoted(i model.Instance, ctl store.Control, before tables) {
+	w := c.w
+	at, well := c.wellAt[i.ID]
+	if !well {
+		c.fail("who takes a slot is ready", "%s takes slot %d of %s and was never ready", i.ID, i.Slot, w.db.apps[i.AppID].Name)
+	}
+	for _, old := range ctl.Stop {
+		was, wellOld := c.wellAt[old.ID]
+		if old.AppID != i.AppID || old.Slot != i.Slot || before.instances[old.ID].Role != model.Primary || !wellOld || w.now.Sub(was) < minReady || w.now.Sub(c.hurtAt[i.AppID]) < slack || !c.serves(old) {
+			continue
+		}
+		if d := w.now.Sub(at); d < minReady {
+			c.fail("who takes a slot was ready for a while", "%s takes slot %d of %s after %s", i.ID, i.Slot, w.db.apps[i.AppID].Name, d)
+		}
 	}
 }
 
@@ -329,7 +451,7 @@ func (c *checker) serves(i model.Instance) bool {
 
 // deleted: a row goes after its container.
 func (c *checker) deleted(id string) {
-	if n, x, _, ok := c.w.container(id); ok && x.State == runtime.Running && !c.w.db.lostRows[id] {
+	if n, x, _, ok := c.w.container(id); ok && x.State == runtime.Running && c.w.db.lostRows[id].IsZero() {
 		c.fail("a row outlives its container", "the row of %s is deleted while it runs on %s", id, n.name)
 	}
 }
@@ -353,6 +475,7 @@ func (c *checker) budget(t tables) {
 // written checks what a leader published.
 func (c *checker) written(before, after map[string]string, b route.Batch) {
 	c.w.touch()
+	c.w.did("routes")
 	for _, ch := range b.Changes {
 		if !strings.HasPrefix(ch.Key, route.BackendPrefix) {
 			continue
@@ -404,6 +527,27 @@ func (c *checker) emptied(key string, old []route.Endpoint) {
 		}
 		if n, _, _, ok := c.w.container(e.Instance); ok && n.on() && c.serves(row) {
 			c.fail("who answers keeps a route", "%s has no endpoint any more, and %s on %s answers", host, e.Instance, n.name)
+		}
+	}
+}
+
+// served: a router never goes back, and never leaves an app that it sent to
+// without any instance while one of them answers.
+func (c *checker) served(r *simRouter, before, after *table.Table) {
+	w := c.w
+	if after.Version().Less(before.Version()) {
+		c.fail("a router never goes back", "%s served %s and serves %s", r.name, before.Version(), after.Version())
+	}
+	for _, a := range sorted(w.db.apps) {
+		old, now := before.Host(w.host(a)), after.Host(w.host(a))
+		if old == nil || now != nil && len(now.Endpoints()) > 0 || !a.DeletedAt.IsZero() {
+			continue
+		}
+		for _, e := range old.Endpoints() {
+			row, has := w.db.instances[e.Instance]
+			if n, _, _, ok := w.container(e.Instance); has && !row.Stopping && ok && n.on() && c.serves(row) {
+				c.fail("a router keeps who answers", "%s serves %s by nobody any more, and %s on %s answers", r.name, a.Name, e.Instance, n.name)
+			}
 		}
 	}
 }

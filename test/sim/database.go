@@ -26,11 +26,20 @@ type database struct {
 	stalledUntil time.Time
 	unknown      int // of 100 commits, how many answer with an error all the same
 
+	told map[holder]int64 // the least that a lease's beat must be, by what its holder was told
+
 	// What the invariants need of the past, failovers included.
 	everRows  map[string]model.Instance // every row ever committed, as last seen
 	goneRows  map[string]time.Time      // when a row was deleted
-	lostRows  map[string]bool           // touched by commits that a failover lost
+	lostRows  map[string]time.Time      // touched by commits that a failover lost, then
 	committed func(l store.Lease, c store.Control, before, after tables)
+	taken     func(owner string)
+}
+
+// holder is who knows a lease: another process of the same server does not.
+type holder struct {
+	p     *process
+	epoch int64
 }
 
 // tables are all that is stored; values are replaced, never changed.
@@ -52,7 +61,7 @@ func (t tables) clone() tables {
 
 func newDatabase(w *World) *database {
 	return &database{
-		w: w, everRows: map[string]model.Instance{}, goneRows: map[string]time.Time{}, lostRows: map[string]bool{},
+		w: w, everRows: map[string]model.Instance{}, goneRows: map[string]time.Time{}, lostRows: map[string]time.Time{}, told: map[holder]int64{},
 		tables: tables{
 			lease: store.Lease{Name: "leader"}, apps: map[string]model.App{}, releases: map[string]model.Release{}, domains: map[string]model.Domain{}, avail: map[string]model.Availability{},
 			instances: map[string]model.Instance{}, deployments: map[string]model.Deployment{}, slots: map[string]store.Slot{}, nodes: map[string]model.Node{},
@@ -157,12 +166,12 @@ func (d *database) failover(n int, away time.Duration) {
 	d.past = d.past[:len(d.past)-n]
 	for id, i := range was.instances {
 		if j, ok := d.instances[id]; !ok || j != i {
-			d.lostRows[id] = true
+			d.lostRows[id] = d.w.now
 		}
 	}
 	for id := range d.instances {
 		if _, ok := was.instances[id]; !ok {
-			d.lostRows[id] = true
+			d.lostRows[id] = d.w.now
 		}
 	}
 	for id, a := range was.apps {
@@ -186,28 +195,49 @@ func (c dbClient) TakeLease(ctx context.Context, seen store.Lease, owner string,
 			return store.ErrLost
 		}
 		t.lease = next
+		c.db.taken(owner)
 		return nil
 	})
+	if err == nil {
+		c.db.told[holder{c.p, next.Epoch}] = next.Beat
+	}
 	return next, err
 }
 
-func (t *tables) beat(l store.Lease) error {
-	if t.lease.Owner != l.Owner || t.lease.Epoch != l.Epoch {
+// beat is the first statement of all that a leader writes.
+func (t *tables) beat(l store.Lease, least int64) error {
+	if t.lease.Owner != l.Owner || t.lease.Epoch != l.Epoch || t.lease.Beat < least {
 		return store.ErrLost
 	}
 	t.lease.Beat++
 	return nil
 }
 
+// underLease does what store.underLease does.
+func (c dbClient) underLease(ctx context.Context, l store.Lease, f func(t *tables) error) error {
+	key, beat := holder{c.p, l.Epoch}, int64(0)
+	err := c.commit(ctx, func(t *tables) error {
+		if err := t.beat(l, c.db.told[key]); err != nil {
+			return err
+		}
+		beat = t.lease.Beat
+		return f(t)
+	})
+	if err == nil {
+		c.db.told[key] = max(c.db.told[key], beat)
+	}
+	return err
+}
+
 // RenewLease does what store.RenewLease does.
 func (c dbClient) RenewLease(ctx context.Context, l store.Lease) error {
-	return c.commit(ctx, func(t *tables) error { return t.beat(l) })
+	return c.underLease(ctx, l, func(*tables) error { return nil })
 }
 
 // ReleaseLease does what store.ReleaseLease does.
 func (c dbClient) ReleaseLease(ctx context.Context, l store.Lease) error {
 	return c.commit(ctx, func(t *tables) error {
-		if t.beat(l) == nil {
+		if t.beat(l, 0) == nil {
 			t.lease.Owner = ""
 		}
 		return nil
@@ -301,10 +331,7 @@ func (c dbClient) HasInstance(ctx context.Context, id string) (has bool, err err
 
 // Apply implements reconcile.Store as store.Apply does it.
 func (c dbClient) Apply(ctx context.Context, l store.Lease, ctl store.Control) error {
-	return c.commit(ctx, func(t *tables) error {
-		if err := t.beat(l); err != nil {
-			return err
-		}
+	return c.underLease(ctx, l, func(t *tables) error {
 		if err := t.control(ctl); err != nil {
 			return err
 		}
@@ -358,6 +385,9 @@ func (t *tables) control(c store.Control) error {
 	}
 	for _, n := range c.Nodes {
 		t.nodes[n.ID] = n
+	}
+	for _, id := range c.Forget {
+		delete(t.nodes, id)
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ func (c *conn) joins(a, b string) bool {
 // send puts a message on its way from one side.
 func (c *conn) send(side int, m any) {
 	from, to := c.ends[side], c.ends[1-side]
-	if !from.open || !to.open {
+	if !from.open || !to.open || !from.p.alive {
 		return
 	}
 	to.inbox = append(to.inbox, m)

@@ -150,6 +150,9 @@ func (n *node) ask(p *process, s runtime.Spec, c instance.Call, done func(answer
 // effect is the call itself.
 func (n *node) effect(s runtime.Spec, c instance.Call) (a answer) {
 	ctx := n.w.ctx
+	if c.Op != instance.OpInspect && c.Op < opList {
+		defer n.w.did("engine of " + n.name)
+	}
 	switch c.Op {
 	case instance.OpCreate:
 		before := n.engine.Made()

@@ -2,4 +2,7 @@
 
 package sim
 
-const seeds = 300
+const (
+	seeds       = 300
+	sweepStride = 1
+)

@@ -91,6 +91,7 @@ func (r *simRouter) look() {
 		}
 	}
 	if t := r.keep.Served(); t != before {
+		r.w.check.served(r, before, t)
 		r.disk = t
 		r.w.say(r.name, "serves %s", t.Version())
 		r.w.touch()

@@ -120,9 +120,6 @@ func (w *World) seen() {
 		w.touched = false
 		w.check.step()
 	}
-	if w.tick != nil {
-		w.tick(w)
-	}
 	if w.count > maxEvents {
 		w.check.fail("a run comes to its end", "%d events have happened", w.count)
 	}

@@ -61,6 +61,9 @@ type term struct {
 	heard   map[string]time.Time // by node: when the core took in a word of it
 	began   time.Time
 	round   time.Time // when the last one began
+	right   time.Time // until when it may act, by its server's clock
+	frozen  time.Time // when last so many nodes were silent that no loss is believed
+	failed  time.Time // when its last round that failed began
 }
 
 func (s *simServer) start() {
@@ -129,6 +132,7 @@ func (s *simServer) elect(t *thread) {
 func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Lease, since time.Time) {
 	term := s.lead(held)
 	right, tick := cfg.Right(since), s.p.now().Add(leaseRenew)
+	term.right = right
 	why := error(nil)
 	for why == nil {
 		now := s.p.now()
@@ -146,11 +150,12 @@ func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Le
 			continue
 		}
 		tick = now.Add(leaseRenew)
-		err := db.RenewLease(until{s.w.ctx, s.w.scheduler, s.w.now.Add(leaseRenew)}, held)
+		err := db.RenewLease(until{s.w.ctx, s.w.scheduler, s.w.now.Add(min(leaseRenew, right.Sub(now)))}, held)
 		if errors.Is(err, store.ErrLost) {
 			why = lease.ErrLost
 		} else if err == nil {
 			right = cfg.Right(now)
+			term.right = right
 		}
 	}
 	term.stop(why)
@@ -259,6 +264,9 @@ func (m *term) hear(e dispatch.Event) {
 		m.heard[e.Session.NodeID()] = now
 	case dispatch.Synced:
 		m.heard[e.Session.NodeID()] = now
+		if x, ok := e.Session.(*serverSession); ok && e.DockerOK {
+			x.synced = true
+		}
 	case dispatch.Reported:
 		m.heard[e.Session.NodeID()] = now
 	case dispatch.Beat:
@@ -333,7 +341,7 @@ func (s *simServer) hello(c *conn, first *pb.AgentMessage) {
 		c.send(server, &pb.ServerMessage{Body: &pb.ServerMessage_NotLeader{NotLeader: &pb.NotLeader{Address: s.leaderAddress()}}})
 		s.p.after(50*time.Millisecond, func() { c.close(server) })
 		return
-	case hello.GetMaxEpoch() > s.term.held.Epoch:
+	case dispatch.Over(hello.GetMaxEpoch(), s.term.held.Epoch):
 		c.close(server)
 		return
 	}
@@ -365,6 +373,8 @@ type serverSession struct {
 	node string
 	seq  uint64
 	gone bool
+
+	synced bool // the core has taken a full sync of it in
 }
 
 // ID implements dispatch.Session.
@@ -376,12 +386,14 @@ func (x *serverSession) NodeID() string { return x.node }
 // Start implements dispatch.Session.
 func (x *serverSession) Start(m *pb.Start) {
 	x.m.s.w.say(x.m.s.name, "→ %s start %s (%s v%d slot %d)", x.node, label(m.GetInstanceId()), m.GetAppName(), m.GetRelease(), m.GetSlot())
+	x.m.s.w.check.ordered(x, m.GetInstanceId())
 	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Start{Start: m}})
 }
 
 // Stop implements dispatch.Session.
 func (x *serverSession) Stop(m *pb.Stop) {
 	x.m.s.w.say(x.m.s.name, "→ %s stop %s (%s)", x.node, label(m.GetInstanceId()), m.GetReason())
+	x.m.s.w.check.ordered(x, m.GetInstanceId())
 	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Stop{Stop: m}})
 }
 

@@ -45,7 +45,16 @@ type World struct {
 	garbling int // of 100 messages of sessions, how many are lost or doubled
 	touched  bool
 	sick     map[string]time.Time // instance → its program answers badly until
-	tick     func(w *World)       // after every step, for Sweep
+	effects  int                  // that parts have had on each other so far
+	effect   func(what string)    // is told of each; nil: nobody asks
+}
+
+// did notes an effect that a part has had on another, for Sweep.
+func (w *World) did(what string) {
+	w.effects++
+	if w.effect != nil {
+		w.effect(what)
+	}
 }
 
 // shape is how large a run's cluster is.
@@ -60,7 +69,7 @@ func newWorld(ctx context.Context, seed uint64, s shape, out io.Writer, logs boo
 	w.logs = logs
 	w.check = newChecker(w)
 	w.net, w.db, w.redis = newNetwork(w), newDatabase(w), newRedis(w)
-	w.db.committed, w.redis.written = w.check.committed, w.check.written
+	w.db.committed, w.db.taken, w.redis.written = w.check.committed, w.check.taken, w.check.written
 	w.people = &people{w: w}
 	for i := range s.nodes {
 		n := newNode(w, i+1, fmt.Sprintf("z%d", i%s.zones+1), s.memory)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -25,6 +26,10 @@ func main() {
 	seeds := flag.Uint64("seeds", 300, "how many")
 	only := flag.String("only", "", "with -seed: numbers of the actions that happen, as in 3,7; none for no action")
 	verbose := flag.Bool("v", false, "with -seed: print what happens")
+	brief := flag.Bool("brief", false, "with many seeds: then sweep, and print what fails in one line, not cut down")
+	scenario := flag.String("scenario", "", "run this scenario alone, with -fault at -effect")
+	fault := flag.String("fault", "", "with -scenario: what goes wrong")
+	effect := flag.Int("effect", 1, "with -scenario: the effect after which it goes wrong")
 	logs := flag.Bool("logs", false, "with -v: print the programs' own logs, too")
 	jobs := flag.Int("j", runtime.GOMAXPROCS(0), "seeds at once")
 	flag.Parse()
@@ -32,6 +37,12 @@ func main() {
 	defer stop()
 	if *seed != 0 {
 		os.Exit(one(ctx, *seed, *only, *verbose, *logs))
+	}
+	if *scenario != "" {
+		os.Exit(sweep(ctx, sim.Sweep{Scenario: *scenario, Fault: *fault, K: *effect}, *verbose, *logs))
+	}
+	if *brief {
+		os.Exit(briefly(ctx, *first, *seeds, *jobs))
 	}
 	os.Exit(many(ctx, *first, *seeds, *jobs))
 }
@@ -58,29 +69,92 @@ func one(ctx context.Context, seed uint64, only string, verbose, logs bool) int 
 	return 0
 }
 
-// many runs seeds side by side and stops at the first that fails.
-func many(ctx context.Context, first, n uint64, jobs int) int {
-	begin := time.Now()
-	var next, events atomic.Uint64
-	var failed atomic.Pointer[sim.Result]
+func sweep(ctx context.Context, s sim.Sweep, verbose, logs bool) int {
+	out := io.Discard
+	if verbose {
+		out = os.Stdout
+	}
+	failure, reached := sim.RunSweep(ctx, s, out, logs)
+	switch {
+	case failure != nil:
+		fmt.Printf("%s: %v\n", s, failure)
+		return 1
+	case !reached:
+		fmt.Printf("%s: there is no such effect\n", s)
+		return 2
+	}
+	fmt.Printf("%s: all holds\n", s)
+	return 0
+}
+
+// search tries what the numbers below n mean, side by side, until one fails; it
+// returns what that one came to, nil for nothing.
+func search[T any](ctx context.Context, n uint64, jobs int, try func(i uint64) *T) *T {
+	var next atomic.Uint64
+	var found atomic.Pointer[T]
 	var all sync.WaitGroup
 	for range jobs {
 		all.Go(func() {
-			for failed.Load() == nil && ctx.Err() == nil {
+			for found.Load() == nil && ctx.Err() == nil {
 				i := next.Add(1) - 1
 				if i >= n {
 					return
 				}
-				r := sim.Run(ctx, first+i, sim.Options{})
-				events.Add(r.Events)
-				if r.Failure != nil {
-					failed.CompareAndSwap(nil, &r)
+				if failed := try(i); failed != nil {
+					found.CompareAndSwap(nil, failed)
 				}
 			}
 		})
 	}
 	all.Wait()
-	if r := failed.Load(); r != nil {
+	return found.Load()
+}
+
+// briefly looks for any failure, in the way that is the fastest for a program
+// that has one: seeds, then sweeps.
+func briefly(ctx context.Context, first, n uint64, jobs int) int {
+	sweeps := sim.Sweeps()
+	failed := search(ctx, n+uint64(len(sweeps)), jobs, func(i uint64) *string {
+		if i < n {
+			return oneLine(fmt.Sprintf("seed %d", first+i), sim.Run(ctx, first+i, sim.Options{}).Failure)
+		}
+		s := sweeps[i-n]
+		for s.K = 1; ; s.K++ {
+			failure, reached := sim.RunSweep(ctx, s, nil, false)
+			if failure != nil || !reached {
+				return oneLine(s.String(), failure)
+			}
+		}
+	})
+	if failed == nil {
+		return 0
+	}
+	fmt.Println(*failed)
+	return 1
+}
+
+func oneLine(what string, f *sim.Failure) *string {
+	if f == nil {
+		return nil
+	}
+	s := fmt.Sprintf("%s\t%s\t%s", what, f.Invariant, f.Message)
+	return &s
+}
+
+// many runs seeds side by side and stops at the first that fails.
+func many(ctx context.Context, first, n uint64, jobs int) int {
+	begin := time.Now()
+	var events, held atomic.Uint64
+	failed := search(ctx, n, jobs, func(i uint64) *sim.Result {
+		r := sim.Run(ctx, first+i, sim.Options{})
+		if r.Failure != nil {
+			return &r
+		}
+		events.Add(r.Events)
+		held.Add(1)
+		return nil
+	})
+	if r := failed; r != nil {
 		fmt.Printf("seed %d fails: %v\n", r.Seed, r.Failure)
 		need, last := sim.Minimise(ctx, *r)
 		fmt.Printf("it needs %d of %d actions:\n", len(need), len(r.Actions))
@@ -94,6 +168,6 @@ func many(ctx context.Context, first, n uint64, jobs int) int {
 		fmt.Printf("with them: %v\nreplay it with\n   %s\n", last.Failure, sim.Command(r.Seed, need))
 		return 1
 	}
-	fmt.Printf("%d seeds from %d hold: %d events in %s\n", min(next.Load(), n), first, events.Load(), time.Since(begin).Round(time.Millisecond))
+	fmt.Printf("%d seeds from %d hold: %d events in %s\n", held.Load(), first, events.Load(), time.Since(begin).Round(time.Millisecond))
 	return 0
 }

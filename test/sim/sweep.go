@@ -1,0 +1,153 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// A sweep asks of a short scenario what a run at random asks by luck: that
+// nothing is wrong whichever of its effects is the last one before a fault. The
+// scenario is run once for each of its effects and each fault, and is the same in
+// all of them up to there.
+
+// scenario is what happens in a small cluster that is at rest.
+type scenario struct {
+	name string
+	do   func(w *World)
+}
+
+var scenarios = []scenario{
+	{"deploy", func(w *World) { w.people.deploy(0, isGood) }},
+	{"deploy failing", func(w *World) { w.people.deploy(0, isCrashing) }},
+	{"scale up", func(w *World) { w.people.scale(0, 4) }},
+	{"scale down", func(w *World) { w.people.scale(0, 1) }},
+	{"delete", func(w *World) { w.people.delete(0) }},
+	{"drain", func(w *World) { w.people.availability(0, model.Draining) }},
+	{"node lost and back", func(w *World) {
+		w.cutNode(w.nodes[0], 2, true)
+		w.after(nil, 100*time.Second, func() { w.cutNode(w.nodes[0], 2, false) })
+	}},
+	{"leader changes", func(w *World) {
+		w.leader().kill()
+		w.after(nil, 20*time.Second, w.startServers)
+	}},
+}
+
+// sweepFault is what goes wrong at an effect.
+type sweepFault struct {
+	name string
+	do   func(w *World, what string)
+}
+
+var sweepFaults = []sweepFault{
+	{"leader crashes", func(w *World, _ string) {
+		if s := w.leader(); s != nil {
+			s.kill()
+			w.after(nil, time.Second, s.start)
+		}
+	}},
+	{"agents crash", func(w *World, _ string) {
+		for _, n := range w.nodes {
+			n.agent.kill(false)
+			w.after(nil, time.Second, n.agent.start)
+		}
+	}},
+	{"power cut", func(w *World, what string) {
+		n := w.nodes[0]
+		for _, m := range w.nodes {
+			if what == "engine of "+m.name {
+				n = m
+			}
+		}
+		n.powerCut(10 * time.Second)
+	}},
+	{"leader sees stale", func(w *World, _ string) {
+		if s := w.leader(); s != nil {
+			w.freeze(s.p, 20*time.Second) // another leads by the time it goes on
+		}
+	}},
+	{"database forgets", func(w *World, _ string) {
+		w.after(nil, 0, func() { w.db.failover(1, time.Second) })
+	}},
+	{"redis forgets", func(w *World, _ string) { w.after(nil, 0, func() { w.redis.stale(1) }) }},
+	{"answer is lost", func(w *World, _ string) {
+		w.db.unknown, w.redis.unknown = 100, 100
+		w.after(nil, 50*time.Millisecond, func() { w.db.unknown, w.redis.unknown = 0, 0 })
+	}},
+	{"messages are lost", func(w *World, _ string) {
+		w.garbling = 100
+		w.after(nil, 200*time.Millisecond, func() { w.garbling = 0 })
+	}},
+	{"docker tells nothing", func(w *World, _ string) {
+		for _, n := range w.nodes {
+			n.agent.subscribed = false
+		}
+	}},
+}
+
+// Sweep is one run of a scenario with a fault at its effect K, from 1 on.
+type Sweep struct {
+	Scenario, Fault string
+	K               int
+}
+
+// String says it for people.
+func (s Sweep) String() string { return fmt.Sprintf("%s, %s at effect %d", s.Scenario, s.Fault, s.K) }
+
+// Command is what replays it, for people.
+func (s Sweep) Command() string {
+	return fmt.Sprintf("go run ./test/sim/cmd -scenario %q -fault %q -effect %d -v", s.Scenario, s.Fault, s.K)
+}
+
+// Sweeps lists what there is to sweep: each scenario with each fault.
+func Sweeps() []Sweep {
+	var out []Sweep
+	for _, s := range scenarios {
+		for _, f := range sweepFaults {
+			out = append(out, Sweep{Scenario: s.name, Fault: f.name})
+		}
+	}
+	return out
+}
+
+const (
+	sweepRest   = 45 * time.Second // the cluster is at rest by then
+	sweepLength = 3 * time.Minute  // what the longest scenario takes
+)
+
+// RunSweep runs s. reached is false when its scenario has fewer effects than K:
+// then there is nothing more to sweep.
+func RunSweep(ctx context.Context, s Sweep, out io.Writer, logs bool) (failure *Failure, reached bool) {
+	si := slices.IndexFunc(scenarios, func(x scenario) bool { return x.name == s.Scenario })
+	fi := slices.IndexFunc(sweepFaults, func(x sweepFault) bool { return x.name == s.Fault })
+	if si < 0 || fi < 0 {
+		return &Failure{Invariant: "a sweep has a scenario and a fault", Message: s.String()}, true
+	}
+	w := newWorld(ctx, 1, shape{nodes: 3, zones: 1, servers: 2, routers: 1, monitors: 1, memory: 2048}, out, logs)
+	defer w.end()
+	w.begin()
+	w.after(nil, 4*time.Second, func() { w.people.create(2) })
+	w.until(epoch.Add(sweepRest))
+	first := w.effects
+	w.effect = func(what string) {
+		if w.effects-first == s.K {
+			reached = true
+			w.say("plan", "%s, after effect %d: %s", s.Fault, s.K, what)
+			w.check.hurtAll()
+			sweepFaults[fi].do(w, what)
+		}
+	}
+	w.say("plan", "%s", s.Scenario)
+	w.touch()
+	scenarios[si].do(w)
+	w.until(w.now.Add(sweepLength))
+	w.effect = nil
+	w.heal()
+	w.rest()
+	return w.check.failure, reached
+}

@@ -1,0 +1,26 @@
+package sim
+
+import "testing"
+
+// Whichever effect of a scenario is the last one before a fault: every invariant
+// holds, and all comes to rest as wished.
+func TestSweep_AFaultAtAnyEffectHarmsNothing(t *testing.T) {
+	t.Parallel()
+	for _, s := range Sweeps() {
+		t.Run(s.Scenario+"/"+s.Fault, func(t *testing.T) {
+			t.Parallel()
+			for s.K = 1; ; s.K += sweepStride {
+				failure, reached := RunSweep(t.Context(), s, nil, false)
+				if failure != nil {
+					t.Fatalf("%s: %v\nreplay it with\n   %s", s, failure, s.Command())
+				}
+				if !reached {
+					break
+				}
+			}
+			if s.K < 3 {
+				t.Errorf("%s has %d effects; the sweep shows nothing", s.Scenario, s.K-1)
+			}
+		})
+	}
+}
