@@ -3,6 +3,9 @@
 package sim
 
 const (
-	seeds       = 300
-	sweepStride = 1
+	seeds       = 300 // tried, from 1 on
+	repeats     = 6   // of which two runs are compared
+	sweepEvery  = 1   // of the sweeps
+	sweepStride = 1   // of a sweep's effects
+	whole       = true
 )

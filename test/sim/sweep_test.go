@@ -6,7 +6,10 @@ import "testing"
 // holds, and all comes to rest as wished.
 func TestSweep_AFaultAtAnyEffectHarmsNothing(t *testing.T) {
 	t.Parallel()
-	for _, s := range Sweeps() {
+	for n, s := range Sweeps() {
+		if n%sweepEvery != 0 {
+			continue
+		}
 		t.Run(s.Scenario+"/"+s.Fault, func(t *testing.T) {
 			t.Parallel()
 			for s.K = 1; ; s.K += sweepStride {
