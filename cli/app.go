@@ -24,7 +24,8 @@ func (c *console) appCommands() []*cobra.Command {
 		c.command(spec{use: "open APP", short: "Print the URL of an app", example: "  dinp open shop\n  curl \"$(dinp open shop)\"",
 			args: one, complete: appOnly, run: openApp}),
 		c.command(spec{use: "explain APP [INSTANCE]", short: "Say step by step why an app is as it is",
-			long:    "Say why an app, or one instance of it, is as it is:\ndesired → placed → pulled → started → listening → healthy → routed.",
+			long: "Say why an app, or one instance or slot of it, is as it is:\ndesired → placed → pulled → started → listening → healthy → routed.\n" +
+				"Of what is not done: since when, the evidence, all constraints that exclude nodes, the nearest misses, and the next command.",
 			example: "  dinp explain shop\n  dinp explain shop 0", args: cobra.RangeArgs(1, 2), complete: appOnly, list: true, run: explain}),
 		c.createCommand(), c.deleteCommand(),
 		c.command(spec{use: "undelete APP", short: "Bring a deleted app back", long: "Bring a deleted app back, with its releases and environment. Its domains are not bound again.",
@@ -148,18 +149,61 @@ func explain(ctx context.Context, s *session, args []string) error {
 	if s.json {
 		return printJSON(s.out, e)
 	}
+	return s.printExplain(e)
+}
+
+func (s *session) printExplain(e api.Explain) error {
 	fmt.Fprintf(s.out, "%s: %s\n", e.App, clean(e.State))
 	rows := make([][]string, len(e.Steps))
 	for i, v := range e.Steps {
-		rows[i] = []string{strconv.Itoa(v.Slot), short(v.Instance), v.Step, okNo(v.OK), when(v.At), v.Text}
+		slot := strconv.Itoa(v.Slot)
+		if v.Step == "desired" && v.Instance == "" {
+			slot = "" // it is of the app as a whole
+		}
+		rows[i] = []string{slot, short(v.Instance), v.Step, okNo(v.OK), when(v.At), withCode(v.Text, v.Code)}
 	}
 	if err := table(s.out, []string{"SLOT", "INSTANCE", "STEP", "OK", "AT", "WHY"}, rows); err != nil {
 		return err
 	}
+	for i, v := range e.Steps {
+		s.printEvidence(v, rows[i][0])
+	}
 	if e.Next != "" {
-		fmt.Fprintf(s.out, "next: %s\n", clean(e.Next))
+		fmt.Fprintf(s.out, "\nnext: %s\n", clean(e.Next))
 	}
 	return nil
+}
+
+func withCode(text, code string) string {
+	if code == "" {
+		return text
+	}
+	return text + " (" + code + ")"
+}
+
+// printEvidence says what is known of a step that is not done.
+func (s *session) printEvidence(v api.ExplainStep, slot string) {
+	if v.OK || len(v.Evidence)+len(v.Constraints)+len(v.Misses) == 0 {
+		return
+	}
+	head := v.Step
+	if slot != "" {
+		head = "slot " + slot + ", " + v.Step
+	}
+	fmt.Fprintf(s.out, "\n%s: %s\n", head, clean(v.Text))
+	for _, c := range v.Constraints {
+		only := ""
+		if c.Only > 0 {
+			only = fmt.Sprintf(", %d of them nothing else", c.Only)
+		}
+		fmt.Fprintf(s.out, "  %d %s%s\n", c.Nodes, c.Why, only)
+	}
+	for _, line := range v.Evidence {
+		fmt.Fprintf(s.out, "  %s\n", clean(line))
+	}
+	if v.Next != "" {
+		fmt.Fprintf(s.out, "  next: %s\n", clean(v.Next))
+	}
 }
 
 func okNo(ok bool) string {

@@ -19,6 +19,7 @@ var availabilities = map[string]model.Availability{"cordon": model.Cordoned, "un
 func (c *console) nodeCommands() []*cobra.Command {
 	return []*cobra.Command{
 		c.command(spec{use: "nodes", short: "List nodes and routers", example: "  dinp nodes", args: cobra.NoArgs, list: true, run: listNodes}),
+		c.whatIfCommand(),
 		c.command(spec{use: "node NODE [cordon|uncordon|drain|forget]", short: "Show a node, or say what is wanted of it",
 			long: "Show a node, or say what is wanted of it:\ncordon places nothing new there, drain also moves away what is there, uncordon takes either back;\n" +
 				"forget gives up a node that never returns: its instances count as gone.",
@@ -47,9 +48,23 @@ func listNodes(ctx context.Context, s *session, _ []string) error {
 			rows[i] = []string{r.ID, r.Addr, yesNo(r.Live), r.Serves, strconv.FormatUint(r.Requests, 10), strconv.FormatUint(r.Errors, 10)}
 		}
 		fmt.Fprintln(s.out)
-		return table(s.out, []string{"ROUTER", "ADDRESS", "LIVE", "SERVES", "REQUESTS", "ERRORS"}, rows)
+		if err := table(s.out, []string{"ROUTER", "ADDRESS", "LIVE", "SERVES", "REQUESTS", "ERRORS"}, rows); err != nil {
+			return err
+		}
 	}
+	s.printSurvival(n.Survival)
 	return nil
+}
+
+// printSurvival prints the standing answer.
+func (s *session) printSurvival(v *api.Survival) {
+	if v == nil {
+		return
+	}
+	fmt.Fprintf(s.out, "\n%s\n", clean(v.Text))
+	for _, b := range v.Because {
+		fmt.Fprintf(s.out, "  %s\n", clean(b))
+	}
 }
 
 func used(n api.Node) string {

@@ -27,7 +27,10 @@ func (w *waitFlags) add(cmd *cobra.Command) {
 func (c *console) stateCommands() []*cobra.Command {
 	return []*cobra.Command{c.scaleCommand(), c.restartCommand(), c.domainsCommand(), c.certsCommand(),
 		c.command(spec{use: "maintenance APP on|off", short: "Show visitors the maintenance page, or the app again",
-			example: "  dinp maintenance shop on", args: cobra.ExactArgs(2), complete: appThen("on", "off"), run: maintenance})}
+			example: "  dinp maintenance shop on", args: cobra.ExactArgs(2), complete: appThen("on", "off"), run: maintenance}),
+		c.command(spec{use: "pause APP on|off", short: "Leave what runs of an app as it is, or carry changes out again",
+			long:    "Leave what runs of an app as it is: nothing is started, replaced or stopped until the pause is off. Changes are kept, and carried out then.",
+			example: "  dinp pause shop on", args: cobra.ExactArgs(2), complete: appThen("on", "off"), run: pause})}
 }
 
 func (c *console) scaleCommand() *cobra.Command {
@@ -169,17 +172,25 @@ func (s *session) unsettled(ctx context.Context, app string, w waitFlags) error 
 }
 
 func maintenance(ctx context.Context, s *session, args []string) error {
+	return s.turn(ctx, "maintenance", args, func(on bool) api.EditApp { return api.EditApp{Maintenance: &on} })
+}
+
+func pause(ctx context.Context, s *session, args []string) error {
+	return s.turn(ctx, "pause", args, func(on bool) api.EditApp { return api.EditApp{Paused: &on} })
+}
+
+// turn switches something of an app on or off.
+func (s *session) turn(ctx context.Context, what string, args []string, edit func(on bool) api.EditApp) error {
 	if err := appArg(args[0]); err != nil {
 		return err
 	}
 	if args[1] != "on" && args[1] != "off" {
 		return usage(s.cmd, fmt.Errorf("say on or off, not %q", args[1]))
 	}
-	on := args[1] == "on"
-	if _, err := send[api.App](ctx, s.api, http.MethodPatch, at("apps", args[0]), api.EditApp{Maintenance: &on}); err != nil {
+	if _, err := send[api.App](ctx, s.api, http.MethodPatch, at("apps", args[0]), edit(args[1] == "on")); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "maintenance of %s is %s\n", args[0], args[1])
+	fmt.Fprintf(s.err, "%s of %s is %s\n", what, args[0], args[1])
 	return nil
 }
 

@@ -19,14 +19,16 @@ type fakeLeader struct {
 	pb.UnimplementedPlatformServer
 	addr string
 
-	mu      sync.Mutex // guards what follows
-	follows string     // refuses with this text when it is set
-	apps    map[string]*pb.AppReply
-	roster  *pb.NodesReply
-	logs    map[string][]*pb.LogChunk // by instance
-	nudged  []string                  // app IDs, and "nodes"
-	asked   []*pb.LogsRequest
-	hold    chan struct{} // closed to end followed logs
+	mu        sync.Mutex // guards what follows
+	follows   string     // refuses with this text when it is set
+	apps      map[string]*pb.AppReply
+	roster    *pb.NodesReply
+	questions []*pb.WhatIfRequest
+	reasons   map[string]*pb.ExplainReply // by app
+	logs      map[string][]*pb.LogChunk   // by instance
+	nudged    []string                    // app IDs, and "nodes"
+	asked     []*pb.LogsRequest
+	hold      chan struct{} // closed to end followed logs
 }
 
 func newFakeLeader(t *testing.T) *fakeLeader {
@@ -34,7 +36,7 @@ func newFakeLeader(t *testing.T) *fakeLeader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeLeader{addr: l.Addr().String(), apps: map[string]*pb.AppReply{}, roster: &pb.NodesReply{}, logs: map[string][]*pb.LogChunk{}, hold: make(chan struct{})}
+	f := &fakeLeader{addr: l.Addr().String(), apps: map[string]*pb.AppReply{}, roster: &pb.NodesReply{}, reasons: map[string]*pb.ExplainReply{}, logs: map[string][]*pb.LogChunk{}, hold: make(chan struct{})}
 	s := grpc.NewServer(cluster.Server()...)
 	pb.RegisterPlatformServer(s, f)
 	done := make(chan struct{})
@@ -110,6 +112,31 @@ func (f *fakeLeader) Nodes(context.Context, *pb.NodesRequest) (*pb.NodesReply, e
 	}
 	defer unlock()
 	return f.roster, nil
+}
+
+func (f *fakeLeader) Explain(_ context.Context, r *pb.ExplainRequest) (*pb.ExplainReply, error) {
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if e := f.reasons[r.GetAppId()]; e != nil {
+		return e, nil
+	}
+	return nil, status.Error(codes.NotFound, "the leader does not know the app yet")
+}
+
+func (f *fakeLeader) WhatIf(_ context.Context, r *pb.WhatIfRequest) (*pb.WhatIfReply, error) {
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	f.questions = append(f.questions, r)
+	return &pb.WhatIfReply{
+		Fits: false, Text: "it would not fit", Moved: 1, LeftOut: 1, Moves: []*pb.Move{{App: "shop", Slot: 1, From: "n1", To: "n2", Release: "v1"}},
+		Misfits: []*pb.Misfit{{App: "blog", Code: "D140", Message: "0 of 2 nodes fit", Next: "add a node"}}, Before: &pb.Headroom{Nodes: 2, FreeMib: 512}, After: &pb.Headroom{Nodes: 1, More: 3},
+	}, nil
 }
 
 func (f *fakeLeader) Logs(r *pb.LogsRequest, s pb.Platform_LogsServer) error {

@@ -23,6 +23,39 @@ func (d *Dash) getExplain(c *gin.Context) {
 	d.reply(c, http.StatusOK, v, err)
 }
 
+func (d *Dash) getWhatIf(c *gin.Context) {
+	q, err := whatIfQuery(c)
+	if err != nil {
+		d.fail(c, err)
+		return
+	}
+	v, err := d.WhatIf(c.Request.Context(), actorOf(c), q)
+	d.reply(c, http.StatusOK, v, err)
+}
+
+func whatIfQuery(c *gin.Context) (WhatIfQuery, error) {
+	q := WhatIfQuery{Drain: c.Query("drain"), Lose: c.Query("lose"), LoseZone: c.Query("lose_zone"), App: c.Query("app")}
+	err := knownQuery(c, whatIfParams)
+	if err != nil {
+		return q, err
+	}
+	if q.Add, err = queryInt(c, "add"); err != nil {
+		return q, err
+	}
+	if q.Instances, err = queryInt(c, "instances"); err != nil {
+		return q, err
+	}
+	if s := c.Query("memory"); s != "" {
+		if q.MemoryMiB, err = model.ParseMemory(s); err != nil {
+			return q, err
+		}
+	}
+	if s := c.Query("cpu"); s != "" {
+		q.CPUMilli, err = model.ParseCPU(s)
+	}
+	return q, err
+}
+
 func (d *Dash) getNodes(c *gin.Context) {
 	v, err := d.Nodes(c.Request.Context(), actorOf(c))
 	d.reply(c, http.StatusOK, v, err)

@@ -88,6 +88,27 @@ func (l *leaderClient) nodes(ctx context.Context) (out *pb.NodesReply, err error
 	return out, err
 }
 
+// explain says why an app is as it is.
+func (l *leaderClient) explain(ctx context.Context, id string) (out *pb.ExplainReply, err error) {
+	err = l.call(ctx, func(ctx context.Context, c pb.PlatformClient) (err error) {
+		out, err = c.Explain(ctx, &pb.ExplainRequest{AppId: id})
+		return err
+	})
+	return out, err
+}
+
+// whatIfTimeout is for a question about many instances.
+const whatIfTimeout = 20 * time.Second
+
+// whatIf says what a change would bring.
+func (l *leaderClient) whatIf(ctx context.Context, r *pb.WhatIfRequest) (out *pb.WhatIfReply, err error) {
+	err = l.try(ctx, whatIfTimeout, func(ctx context.Context, c pb.PlatformClient) (err error) {
+		out, err = c.WhatIf(ctx, r)
+		return err
+	})
+	return out, err
+}
+
 // logs reads an instance's output until its end, or that of ctx.
 func (l *leaderClient) logs(ctx context.Context, req *pb.LogsRequest, each func([]*pb.AppLogLine)) error {
 	return l.try(ctx, 0, func(ctx context.Context, c pb.PlatformClient) error {

@@ -112,7 +112,7 @@ func (d *Dash) livePage(c *gin.Context, page string, data func(*gin.Context) (*v
 func (d *Dash) liveApps(c *gin.Context)   { d.livePage(c, "apps", d.appsData, "apps-list") }
 func (d *Dash) liveBuilds(c *gin.Context) { d.livePage(c, "builds", d.buildsData, "builds-list") }
 func (d *Dash) liveNodes(c *gin.Context) {
-	d.livePage(c, "nodes", d.nodesData, "nodes-list", "routers-list")
+	d.livePage(c, "nodes", d.nodesData, "nodes-survival", "nodes-list", "routers-list")
 }
 
 func (d *Dash) liveApp(c *gin.Context) {

@@ -29,7 +29,16 @@ func (d *Dash) nodesData(c *gin.Context) (*view.Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := d.newPage(c, "/nodes", text(c, "nodes.title"), view.Nodes{Nodes: nodes})
+	data := view.Nodes{Nodes: nodes}
+	q := WhatIfQuery{Drain: c.Query("drain"), Lose: c.Query("lose"), LoseZone: c.Query("lose_zone")}
+	if q.asked() > 0 {
+		a, err := d.WhatIf(c.Request.Context(), actorOf(c), q)
+		if err != nil {
+			return nil, err
+		}
+		data.WhatIf = &a
+	}
+	p := d.newPage(c, "/nodes", text(c, "nodes.title"), data)
 	p.Live = "/live/nodes"
 	return p, nil
 }

@@ -136,6 +136,7 @@ func (d *Dash) watchEndpoints() []endpoint {
 		{method: "GET", path: "/nodes/:node", handle: d.getNode, summary: "Tell a node, by name or ID", answer: api.Node{}},
 		{method: "PATCH", path: "/nodes/:node", handle: d.patchNode, summary: "Cordon, drain or activate a node", body: api.EditNode{}, answer: api.Node{}},
 		{method: "DELETE", path: "/nodes/:node", handle: d.deleteNode, summary: "Forget a node that never returns", status: 204},
+		{method: "GET", path: "/whatif", handle: d.getWhatIf, summary: "Say what a change would bring, without making it", query: whatIfParams, answer: api.WhatIf{}},
 		{method: "GET", path: "/pools", handle: d.getPools, summary: "List the pools of nodes", answer: api.Page[api.Pool]{}},
 		{method: "PUT", path: "/pools/:pool", handle: d.putPool, summary: "Say how a pool is filled: spread or binpack", body: api.Pool{}, answer: api.Pool{}},
 		{method: "GET", path: "/version", handle: d.getVersion, summary: "Tell the version, and where apps answer", answer: api.Version{}, open: true},
@@ -169,6 +170,11 @@ var (
 		{"deadline", "string", "for the release to become ready, as 5m"}, {"drain", "string", "as 10s"}, {"grace", "string", "as 30s"},
 		{"strategy", "string", model.StrategyRolling}, {"note", "string", "why"}, {"sha256", "string", "of the body; if the platform has it, the body is not read"}, {"job", "string", "of CI: a name or address, for the statement of provenance"},
 	}, waiting...)
+	whatIfParams = []param{
+		{"drain", "string", "a node, by name or ID"}, {"lose", "string", "a node, by name or ID"}, {"lose_zone", "string", "a zone"},
+		{"app", "string", "an app: with add, or with what its next release is to have"}, {"add", "integer", "instances"},
+		{"instances", "integer", ""}, {"memory", "string", "as 256M"}, {"cpu", "string", "cores, as 0.5"},
+	}
 	logParams = []param{
 		{"tail", "integer", "last lines, 200 if left out"}, {"since", "string", "a duration, as 10m, or a time"}, {"follow", "boolean", "go on as lines come"},
 		{"instance", "string", "ID, the beginning of one, or a slot"}, {"release", "string", "as v3"},

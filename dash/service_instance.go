@@ -2,7 +2,6 @@ package dash
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -86,34 +85,9 @@ func (d *Dash) placements(ctx context.Context, app model.App) (api.Instances, er
 	return out, nil
 }
 
-// Explain says why an app, or one of its instances, is as it is. instance is an
-// ID, the beginning of one, or a slot's number; "" explains them all.
-func (d *Dash) Explain(ctx context.Context, actor model.Actor, name, instance string) (api.Explain, error) {
-	app, err := d.appFor(ctx, actor, name, policy.ViewApp)
-	if err != nil {
-		return api.Explain{}, err
-	}
-	all, err := d.instancesOf(ctx, app)
-	if err != nil {
-		return api.Explain{}, err
-	}
-	if instance != "" {
-		if all.Items = pickInstances(all.Items, instance); len(all.Items) == 0 {
-			return api.Explain{}, model.E(model.CodeNotFound, "app %s has no instance %q", name, clip(instance, 40)).WithNext("dinp app %s lists them", name)
-		}
-		all.Pending = nil
-	}
-	described, err := d.describeApp(ctx, app)
-	if err != nil {
-		return api.Explain{}, err
-	}
-	return explain(described, all), nil
-}
-
 // pickInstances are those with that ID, or an ID that begins so, or that slot.
 func pickInstances(all []api.Instance, which string) []api.Instance {
-	slot, err := strconv.Atoi(which)
-	isSlot := err == nil && len(which) < 5 // a longer number is the beginning of an ID
+	slot, isSlot := asSlot(which)
 	var out []api.Instance
 	for _, i := range all {
 		if isSlot && i.Slot == slot || !isSlot && strings.HasPrefix(i.ID, which) {
@@ -123,116 +97,8 @@ func pickInstances(all []api.Instance, which string) []api.Instance {
 	return out
 }
 
-// explain goes along desired → placed → pulled → started → listening → healthy →
-// routed. It is pure: what it says follows from what it is given.
-func explain(app api.App, all api.Instances) api.Explain {
-	out := api.Explain{App: app.Name, State: app.State, Steps: []api.ExplainStep{desiredStep(app)}}
-	for _, p := range all.Pending {
-		out.Steps = append(out.Steps, api.ExplainStep{Slot: p.Slot, Step: "placed", Text: p.Message})
-	}
-	for _, i := range all.Items {
-		out.Steps = append(out.Steps, instanceSteps(i)...)
-	}
-	out.Next = nextCommand(app, all)
-	return out
-}
-
-func desiredStep(app api.App) api.ExplainStep {
-	s := api.ExplainStep{Step: "desired", OK: app.Release != "", At: app.UpdatedAt}
-	switch {
-	case app.Release == "":
-		s.Text = "no release: nothing was deployed yet"
-	case app.Instances == 0:
-		s.Text = "scaled to 0: no instance is wanted"
-	case app.Deployment != nil && app.Deployment.Status == string(model.DeploymentFailed):
-		s.OK, s.Text = false, fmt.Sprintf("%d × %s wanted; its deployment failed, kept at %s", app.Instances, app.Release, orNothing(app.Serving))
-	default:
-		s.Text = fmt.Sprintf("%d × %s wanted", app.Instances, app.Release)
-	}
-	return s
-}
-
-func orNothing(version string) string {
-	if version == "" {
-		return "nothing: no release served before"
-	}
-	return version
-}
-
-// reached says from which phase on a step is done.
-var reached = []struct {
-	step  string
-	from  model.Phase
-	doing string
-}{
-	{"pulled", model.PhaseCreated, "image is being pulled"},
-	{"started", model.PhaseRunning, "container is being started"},
-}
-
-func instanceSteps(i api.Instance) []api.ExplainStep {
-	step := func(name string, ok bool, text string) api.ExplainStep {
-		return api.ExplainStep{Instance: i.ID, Slot: i.Slot, Step: name, OK: ok, Text: text}
-	}
-	placed := step("placed", true, fmt.Sprintf("%s on %s as %s", i.Release, i.Node, i.Role))
-	placed.At = i.CreatedAt
-	out := []api.ExplainStep{placed}
-	phase, known := phaseOf(i.Phase)
-	if i.Stopping || phase == model.PhaseGone {
-		return append(out, step(i.Phase, false, join("its phase is "+i.Phase, i.Reason, i.Code, i.Message)))
-	}
-	if !known {
-		return append(out, step(i.Phase, false, join("its node does not answer", i.Message)))
-	}
-	for _, r := range reached {
-		if phase < r.from {
-			return append(out, step(r.step, false, join(r.doing+" (phase "+i.Phase+")", i.Code, i.Message)))
-		}
-		out = append(out, step(r.step, true, "done"))
-	}
-	out[len(out)-1].At = i.StartedAt
-	if i.Verdict == "" && !i.Ready {
-		return append(out, step("listening", false, "not probed yet at "+i.Addr))
-	}
-	out = append(out, step("healthy", i.Ready, join(i.Verdict, i.Message)))
-	if i.Ready {
-		out = append(out, step("routed", i.Routed, "at "+i.Addr))
-	}
-	return out
-}
-
-func phaseOf(name string) (model.Phase, bool) {
-	for p := model.PhaseAssigned; p <= model.PhaseGone; p++ {
-		if p.String() == name {
-			return p, true
-		}
-	}
-	return 0, false
-}
-
-func join(parts ...string) string {
-	var out []string
-	for _, p := range parts {
-		if p != "" {
-			out = append(out, p)
-		}
-	}
-	return strings.Join(out, ": ")
-}
-
-func nextCommand(app api.App, all api.Instances) string {
-	switch {
-	case app.State == liveUnavailable:
-		return "dinp nodes"
-	case app.Release == "":
-		return "dinp deploy " + app.Name + " FILE"
-	case app.Instances == 0:
-		return "dinp scale " + app.Name + " 1"
-	case app.Maintenance:
-		return "dinp maintenance " + app.Name + " off"
-	case len(all.Pending) > 0:
-		return "dinp nodes"
-	case app.Ready < app.Instances:
-		return "dinp logs " + app.Name
-	}
-	return ""
+// asSlot reads a slot's number; a longer number is the beginning of an ID.
+func asSlot(which string) (slot int, ok bool) {
+	slot, err := strconv.Atoi(which)
+	return slot, err == nil && len(which) < 5
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/server/dispatch"
 	"github.com/dinp/dinp/server/reconcile"
@@ -61,6 +62,50 @@ func (p *platform) Apps(ctx context.Context, _ *pb.AppsRequest) (*pb.AppsReply, 
 // Nodes implements pb.PlatformServer.
 func (p *platform) Nodes(ctx context.Context, _ *pb.NodesRequest) (*pb.NodesReply, error) {
 	return ask(ctx, p, (*reconcile.Loop).NodesReply)
+}
+
+// Explain implements pb.PlatformServer.
+func (p *platform) Explain(ctx context.Context, r *pb.ExplainRequest) (*pb.ExplainReply, error) {
+	out, err := ask(ctx, p, func(l *reconcile.Loop) *pb.ExplainReply { return l.ExplainReply(r.GetAppId()) })
+	if err == nil && out == nil {
+		return nil, status.Error(codes.NotFound, "the leader does not know the app yet")
+	}
+	return out, err
+}
+
+// WhatIf implements pb.PlatformServer. Only the copy is made in the reconciler's
+// goroutine; the answer, which may take long, is worked out here.
+func (p *platform) WhatIf(ctx context.Context, r *pb.WhatIfRequest) (*pb.WhatIfReply, error) {
+	type asked struct {
+		q   *reconcile.Question
+		err error
+	}
+	a, err := ask(ctx, p, func(l *reconcile.Loop) asked {
+		q, err := l.Ask(r)
+		return asked{q, err}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.err != nil {
+		return nil, refusal(a.err)
+	}
+	return a.q.Answer(), nil
+}
+
+// refusal is an error for people on its way through gRPC.
+func refusal(err error) error {
+	e := model.AsError(err)
+	code := codes.FailedPrecondition
+	switch e.Kind {
+	case model.NotFound:
+		code = codes.NotFound
+	case model.Unavailable:
+		code = codes.Unavailable
+	case model.Invalid:
+		code = codes.InvalidArgument
+	}
+	return status.Error(code, e.Message)
 }
 
 // Logs implements pb.PlatformServer.

@@ -291,14 +291,35 @@ type Explain struct {
 	Next  string        `json:"next,omitempty"` // the next command
 }
 
-// ExplainStep is one link of desired → placed → pulled → started → listening → healthy → routed.
+// ExplainStep is one link of desired → placed → pulled → started → listening →
+// healthy → routed; "stopping" stands at the end of an instance that is to go.
 type ExplainStep struct {
-	Instance string    `json:"instance,omitempty"`
-	Slot     int       `json:"slot"`
-	Step     string    `json:"step"`
-	OK       bool      `json:"ok"`
-	Text     string    `json:"text"`
-	At       time.Time `json:"at,omitzero"`
+	Instance    string       `json:"instance,omitempty"`
+	Slot        int          `json:"slot"`
+	Step        string       `json:"step"`
+	OK          bool         `json:"ok"`
+	Why         string       `json:"why,omitempty"` // a word for programs, such as no-room; docs/explain.md lists them
+	Text        string       `json:"text"`
+	At          time.Time    `json:"at,omitzero"` // when it was done, or since when it is as it is
+	Code        string       `json:"code,omitempty"`
+	Evidence    []string     `json:"evidence,omitempty"`
+	Constraints []Constraint `json:"constraints,omitempty"` // all that exclude nodes
+	Misses      []Miss       `json:"misses,omitempty"`      // the nodes that are nearest to fitting
+	Next        string       `json:"next,omitempty"`
+}
+
+// Constraint is how many nodes something excludes. Only counts those that would
+// fit but for it.
+type Constraint struct {
+	Why   string `json:"why"`
+	Nodes int    `json:"nodes"`
+	Only  int    `json:"only"`
+}
+
+// Miss is a node that almost fits.
+type Miss struct {
+	Node string `json:"node"`
+	Text string `json:"text"`
 }
 
 // Event is one line of the audit log and activity feed.
@@ -366,6 +387,65 @@ type Nodes struct {
 	Routers []Router `json:"routers"`
 	Leader  string   `json:"leader"`
 	Epoch   int64    `json:"epoch"`
+
+	Survival *Survival `json:"survival,omitempty"` // nil when no server leads
+}
+
+// Survival is the standing answer: does the cluster survive the loss of any one node?
+type Survival struct {
+	Survives        bool      `json:"survives"` // the others have room for what is on each
+	Complete        bool      `json:"complete"` // all nodes were looked at
+	Looked          int       `json:"looked"`
+	Nodes           int       `json:"nodes"` // that have instances
+	Text            string    `json:"text"`
+	Because         []string  `json:"because,omitempty"`
+	Interrupted     []string  `json:"interrupted,omitempty"` // apps that would not answer until they are replaced, some of them
+	InterruptedApps int       `json:"interrupted_apps"`
+	At              time.Time `json:"at"`
+}
+
+// WhatIf answers GET /whatif: what a change would bring, which is not made.
+type WhatIf struct {
+	Fits        bool     `json:"fits"`
+	Text        string   `json:"text"`
+	Moves       []Move   `json:"moves"` // the first thousand of Moved
+	Moved       int      `json:"moved"`
+	Misfits     []Misfit `json:"misfits"` // the first hundred of LeftOut
+	LeftOut     int      `json:"left_out"`
+	Notes       []string `json:"notes,omitempty"`
+	Before      Headroom `json:"before"`
+	After       Headroom `json:"after"`
+	Interrupted []string `json:"interrupted,omitempty"` // apps that would not answer until they are replaced
+}
+
+// Move is one instance that would be placed. From is the node of the one it
+// replaces; "" when it is new.
+type Move struct {
+	App     string `json:"app"`
+	Slot    int    `json:"slot"`
+	Release string `json:"release"`
+	From    string `json:"from,omitempty"`
+	To      string `json:"to"`
+}
+
+// Misfit is a slot that would find no room, or would not be moved.
+type Misfit struct {
+	App      string   `json:"app"`
+	Slot     int      `json:"slot"`
+	Code     string   `json:"code"`
+	Message  string   `json:"message"`
+	Evidence []string `json:"evidence,omitempty"`
+	Next     string   `json:"next,omitempty"`
+}
+
+// Headroom is the room on nodes that take instances.
+type Headroom struct {
+	Nodes      int   `json:"nodes"`
+	MemoryMiB  int64 `json:"memory_mib"`
+	FreeMiB    int64 `json:"free_mib"`
+	LargestMiB int64 `json:"largest_mib"` // free on the node with most room
+	FreeMilli  int64 `json:"free_cpu_milli"`
+	More       int   `json:"more,omitempty"` // instances like the one asked about that would still fit, at most 1000
 }
 
 // Login is the body of POST /login; its answer is a new Token.

@@ -58,6 +58,7 @@ type App struct {
 	Tab        string // "", "deploy", "releases", …
 	Can        Can
 	Instances  api.Instances
+	Explain    api.Explain
 	Releases   []api.Release
 	Drop       *Drop
 	Domains    []api.Domain
@@ -74,6 +75,16 @@ type App struct {
 
 	Form    Settings
 	Routing Routing
+}
+
+// Why are the steps that are not done.
+func (a App) Why() (out []api.ExplainStep) {
+	for _, s := range a.Explain.Steps {
+		if !s.OK {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // EnvRow is one environment variable.
@@ -117,7 +128,10 @@ type Build struct {
 }
 
 // Nodes is the data of the page nodes.
-type Nodes struct{ Nodes api.Nodes }
+type Nodes struct {
+	Nodes  api.Nodes
+	WhatIf *api.WhatIf // the answer to what was asked; nil when nothing was
+}
 
 // People is the data of the page people. Users is empty for those who are no admins.
 type People struct {

@@ -39,6 +39,14 @@ func sampleInstances() api.Instances {
 	}
 }
 
+func sampleExplain() api.Explain {
+	return api.Explain{App: "shop", State: "v3 serves on 2 of 3", Next: "dinp node n2 uncordon", Steps: []api.ExplainStep{
+		{Step: "desired", OK: true, Text: "3 × v3 wanted", At: at(13)},
+		{Step: "placed", Slot: 2, Why: "no-room", Text: "0 of 4 nodes fit 512 MiB", At: at(2), Code: "D140", Evidence: []string{"n2 is cordoned " + hostile}, Next: "dinp node n2 uncordon",
+			Constraints: []api.Constraint{{Why: "short of memory", Nodes: 3, Only: 3}}, Misses: []api.Miss{{Node: "n2", Text: "n2 is cordoned"}}},
+	}}
+}
+
 func sampleBuild(status string) *api.Build {
 	return &api.Build{
 		ID: "b6c1d2e3-0000", App: "shop", Filename: "shop-1.4.war", Size: 12_345_678, Runtime: "tomcat", Status: status, Step: "push",
@@ -52,7 +60,7 @@ func sampleLog() []api.LogLine {
 
 func sampleFrame(tab string) App {
 	everything := Can{Deploy: true, Env: true, Scale: true, Configure: true, Domain: true, Delete: true}
-	return App{App: sampleApp(), Tab: tab, Can: everything, Instances: sampleInstances(), Generation: 7}
+	return App{App: sampleApp(), Tab: tab, Can: everything, Instances: sampleInstances(), Explain: sampleExplain(), Generation: 7}
 }
 
 func with(a App, f func(*App)) App {
@@ -83,8 +91,12 @@ func sampleReleases() []api.Release {
 }
 
 func sampleNodes() Nodes {
-	return Nodes{Nodes: api.Nodes{
-		Leader: "server-1", Epoch: 1_790_000_000_000,
+	return Nodes{WhatIf: &api.WhatIf{
+		Text: "draining node-1: 1 would be placed", Moves: []api.Move{{App: "shop", Slot: 1, Release: "v3", From: "node-1", To: "node-2"}}, Moved: 1, LeftOut: 1, Interrupted: []string{"cron"},
+		Misfits: []api.Misfit{{App: "blog", Slot: 2, Code: "D140", Message: "0 of 2 nodes fit " + hostile}}, Notes: []string{"the breaker would hold"},
+	}, Nodes: api.Nodes{
+		Survival: &api.Survival{Text: "survives the loss of any one node: no", Because: []string{"losing node-1: 3 of 6 instances would find no room"}, Complete: true, At: at(1)},
+		Leader:   "server-1", Epoch: 1_790_000_000_000,
 		Items: []api.Node{
 			{ID: "n1", Name: "node-1", Address: "10.0.0.5", Zone: "a", Status: "ready", Availability: "active", MemoryMiB: 8192, MemoryReservedMiB: 3072, CPUMilli: 4000, CPUReservedMilli: 1500, Instances: 6, HeardAt: at(0), Docker: "29.1"},
 			{ID: "n2", Name: "node-2", Address: "10.0.0.6", Status: "docker-down", Availability: "draining", MemoryMiB: 8192, MemoryReservedMiB: 8000, CPUMilli: 4000, Message: "the Docker engine does not answer since 12:01"},

@@ -41,6 +41,24 @@ func (b *breaker) count(zoneName string, s model.NodeStatus, n int) {
 	}
 }
 
+// Silent is how many nodes are unknown or lost.
+func (c *Cluster) Silent() int { return c.breaker.silent }
+
+// Trips reports whether the breaker would open if these nodes fell silent, too.
+func (c *Cluster) Trips(nodeIDs []string) bool {
+	b := breaker{silent: c.breaker.silent, all: c.breaker.all, zones: map[string]*zone{}}
+	for name, z := range c.breaker.zones {
+		b.zones[name] = &zone{z.silent, z.all}
+	}
+	for _, id := range nodeIDs {
+		if n := c.Nodes[id]; n != nil && n.Status != model.NodeUnknown && n.Status != model.NodeLost {
+			b.silent++
+			b.zones[n.Zone].silent++
+		}
+	}
+	return b.tripped()
+}
+
 // tripped reports whether more nodes are silent than accidents explain. When all
 // are, it is we who are cut off. A zone of few nodes does not trip it: losing
 // one of two hosts is an accident.

@@ -43,7 +43,9 @@ type Node struct {
 // instance is forgotten, and changes in place: pointers to it stay good.
 type Seen struct {
 	model.Observed
-	Known bool // the agent has spoken of it
+	Known bool  // the agent has spoken of it
+	Since int64 // unix milliseconds: when it was first heard to be in its phase; 0: never
+	phase model.Phase
 }
 
 // Limits say when silence means something.
@@ -161,7 +163,7 @@ func (n *Node) Seen(instanceID string) *Seen {
 // Sync replaces all that is known of a node's instances.
 func (n *Node) Sync(all []model.Observed) {
 	for _, s := range n.seen {
-		*s = Seen{Observed: model.Observed{ID: s.ID}}
+		*s = Seen{Observed: model.Observed{ID: s.ID}, Since: s.Since, phase: s.phase}
 	}
 	n.sum = wire.Sum{}
 	for i := range all {
@@ -192,6 +194,9 @@ func (n *Node) set(o *model.Observed) {
 	s := n.Seen(o.ID)
 	if s.Known {
 		n.sum.Remove(s.Observed)
+	}
+	if !n.Heard.IsZero() && (s.Since == 0 || s.phase != o.Phase) {
+		s.Since, s.phase = n.Heard.UnixMilli(), o.Phase
 	}
 	id := s.ID
 	s.Observed, s.Known = *o, true

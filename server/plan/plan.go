@@ -9,6 +9,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -152,7 +153,9 @@ type slotView struct {
 
 // Compute returns the plan for one app at the time now. The input is not
 // changed.
-func Compute(cfg Config, in Input, now time.Time) Plan {
+func Compute(cfg Config, in Input, now time.Time) Plan { return decide(cfg, in, now).sorted() }
+
+func decide(cfg Config, in Input, now time.Time) *planner {
 	p := &planner{Input: in, cfg: cfg, now: now, slots: map[int]*slotView{}}
 	p.deployments()
 	p.classify()
@@ -163,7 +166,7 @@ func Compute(cfg Config, in Input, now time.Time) Plan {
 		p.surge()
 	}
 	p.finish()
-	return p.sorted()
+	return p
 }
 
 // wake asks for another look at t.
@@ -178,7 +181,9 @@ func (p *planner) sorted() Plan {
 	slices.SortFunc(o.Reap, func(a, b Reap) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Stop, func(a, b Stop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Promote, func(a, b Promotion) int { return cmp.Compare(a.Slot, b.Slot) })
-	slices.SortFunc(o.Start, func(a, b Start) int { return cmp.Compare(a.Slot, b.Slot) })
+	slices.SortFunc(o.Start, func(a, b Start) int { // losses first: they may take the last room
+		return cmp.Or(strings.Compare(string(a.Role), string(b.Role)), cmp.Compare(a.Slot, b.Slot))
+	})
 	slices.Sort(o.Suspect)
 	slices.Sort(o.Keep)
 	slices.Sort(o.Calm)

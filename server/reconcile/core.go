@@ -60,11 +60,13 @@ type Core struct {
 	awaiting  map[string]bool // apps whose next step waits for routers
 	unrouted  map[string]bool // apps whose routes are not known yet in this term
 
-	view0   place.View        // reused
+	view0   place.View // reused
+	survey  survey
 	packed  map[string]bool   // pools that are packed, by name
 	inForce map[string]string // address by instance, as routed when the term began; nil when that could not be read
 	reload  bool              // memory and database may differ: read it all again
 	swept   time.Time         // last successful sweep
+	trouble time.Time         // since when no round was finished; zero: the last one was
 	open    bool              // the whole route table was handed to the publisher
 }
 
@@ -108,6 +110,12 @@ func (c *Core) Begin(ctx context.Context) error {
 // second and begins by reading everything again; store.ErrLost ends the term.
 func (c *Core) Round(ctx context.Context) (time.Duration, error) {
 	wait, err := c.round(ctx)
+	switch {
+	case err == nil:
+		c.trouble = time.Time{}
+	case c.trouble.IsZero():
+		c.trouble = c.deps.Now()
+	}
 	if err != nil {
 		c.reload, wait = true, time.Second
 	}
@@ -132,6 +140,9 @@ func (c *Core) round(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	c.openRoutes(now)
+	if c.survey.index != nil {
+		c.surveyOn(now)
+	}
 	return c.nextWake(c.deps.Now()), nil
 }
 
@@ -150,6 +161,9 @@ func (c *Core) nextWake(now time.Time) time.Duration {
 	}
 	if !c.open {
 		sooner(now.Add(500 * time.Millisecond))
+	}
+	if c.survey.index != nil {
+		sooner(now.Add(surveyEvery))
 	}
 	if len(c.dirty) > 0 { // a plan that waits for something, or begot another
 		sooner(now)

@@ -60,7 +60,7 @@ func (c *Core) takeWorld(w store.World) {
 	for _, i := range w.Instances {
 		r := &row{Instance: i, prior: first || i.CreatedAt.Before(c.began)}
 		if o, ok := old[i.ID]; ok {
-			r.inRoutes, r.routeRev, r.everRouted, r.told, r.memory, r.cpu = o.inRoutes, o.routeRev, o.everRouted, o.told, o.memory, o.cpu
+			r.inRoutes, r.routeRev, r.routeAt, r.everRouted, r.told, r.memory, r.cpu = o.inRoutes, o.routeRev, o.routeAt, o.everRouted, o.told, o.memory, o.cpu
 			if o.Stopping == i.Stopping {
 				r.sentTo = o.sentTo
 			}

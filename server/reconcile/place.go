@@ -3,15 +3,67 @@ package reconcile
 import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/server/place"
+	"github.com/dinp/dinp/server/plan"
 	"github.com/dinp/dinp/sql/store"
 )
 
-// request is what placement is asked for an instance of an app.
-func request(a *app, spec model.Spec, avoid string) place.Request {
-	p := a.Constraints.Placement()
-	return place.Request{
-		MemoryMiB: spec.MemoryMiB, CPUMilli: spec.CPUMilli, Avoid: avoid,
-		Pool: p.Pool, Zone: p.Zone, Labels: p.Labels, MaxPerNode: p.MaxPerNode, Seed: place.Seed(a.ID),
+// search looks for the nodes of what one plan starts.
+type search struct {
+	c       *Core
+	d       *decided
+	release string                        // that the view is of
+	full    map[plan.Start]*place.Refused // what found no room needs not be tried again: there is only less of it now
+}
+
+func (c *Core) search(d *decided) *search {
+	return &search{c: c, d: d, full: map[plan.Start]*place.Refused{}}
+}
+
+// node returns the number of a node for an instance, or -1 and why there is none.
+func (s *search) node(start plan.Start, spec model.Spec) (int, *place.Refused) {
+	alike := plan.Start{ReleaseID: start.ReleaseID, Avoid: start.Avoid}
+	if r := s.full[alike]; r != nil {
+		return -1, r
+	}
+	if s.release != start.ReleaseID {
+		s.release = start.ReleaseID
+		s.c.lookFrom(s.d, s.release)
+	}
+	req := place.For(s.d.app.App, spec, start.Avoid)
+	at, refused := s.c.index.Pick(&req, &s.c.view0)
+	if at < 0 {
+		s.full[alike] = refused
+	}
+	return at, refused
+}
+
+// took tells the search that a node was taken.
+func (s *search) took(node int) { s.c.view0.Add(s.c.index, node, 1) }
+
+// lookFrom sets the view by which placement sees an app and a release of it.
+func (c *Core) lookFrom(d *decided, releaseID string) {
+	a, v := d.app, &c.view0
+	v.Reset()
+	for _, r := range a.rows {
+		if r.freed || r.Stopping {
+			continue
+		}
+		v.Add(c.index, r.node.number, 1)
+		if r.ReleaseID == releaseID && r.seen.Phase >= model.PhaseCreated {
+			v.Image(r.node.number)
+		}
+	}
+	if a.failuresOf == releaseID {
+		for id, n := range a.failedOn {
+			if on := c.nodes[id]; on != nil {
+				v.Fail(on.number, n)
+			}
+		}
+	}
+	for _, reap := range d.plan.Reap { // not in failedOn before the plan is committed
+		if r := c.rows[reap.ID]; reap.Failed && r.ReleaseID == releaseID {
+			v.Fail(r.node.number, 1)
+		}
 	}
 }
 

@@ -187,15 +187,14 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 	a := d.app
 	a.pending = d.plan.Pending
 	var refusal *model.Error
+	search := c.search(d)
 	for _, s := range d.plan.Start {
 		rel, ok := c.releases[s.ReleaseID]
 		if !ok {
 			c.swept = time.Time{} // it will be read in the next sweep
 			continue
 		}
-		req := request(a, rel.Spec, s.Avoid)
-		c.lookFrom(d, s.ReleaseID)
-		at, refused := c.index.Pick(&req, &c.view0)
+		at, refused := search.node(s, rel.Spec)
 		if at < 0 {
 			e := refused.Error()
 			a.pending = append(a.pending, plan.Pending{Slot: s.Slot, Code: e.Code, Message: e.Message})
@@ -209,6 +208,7 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 			NodeID: c.index.Node(at).ID, Epoch: c.lease.Epoch, CreatedAt: now.UTC(),
 		}, memory: int32(rel.Spec.MemoryMiB), cpu: int32(rel.Spec.CPUMilli)}
 		c.addRow(r)
+		search.took(at)
 		d.starts = append(d.starts, r)
 		batch.Insert = append(batch.Insert, r.Instance)
 	}
@@ -223,33 +223,6 @@ func (c *Core) refused(a *app, e *model.Error, now time.Time) {
 		a.unplaceable = time.Time{}
 	case a.unplaceable.IsZero():
 		a.unplaceable = now
-	}
-}
-
-// lookFrom sets the view by which placement sees an app and a release of it.
-func (c *Core) lookFrom(d *decided, releaseID string) {
-	a, v := d.app, &c.view0
-	v.Reset()
-	for _, r := range a.rows {
-		if r.freed || r.Stopping {
-			continue
-		}
-		v.Add(c.index, r.node.number, 1)
-		if r.ReleaseID == releaseID && r.seen.Phase >= model.PhaseCreated {
-			v.Image(r.node.number)
-		}
-	}
-	if a.failuresOf == releaseID {
-		for id, n := range a.failedOn {
-			if on := c.nodes[id]; on != nil {
-				v.Fail(on.number, n)
-			}
-		}
-	}
-	for _, reap := range d.plan.Reap { // not in failedOn before the plan is committed
-		if r := c.rows[reap.ID]; reap.Failed && r.ReleaseID == releaseID {
-			v.Fail(r.node.number, 1)
-		}
 	}
 }
 

@@ -35,7 +35,7 @@ func (c *Core) publish(a *app, now time.Time) {
 	}
 	for _, r := range a.rows {
 		if r.inRoutes != in[r.ID] {
-			r.inRoutes, r.routeRev = in[r.ID], rev
+			r.inRoutes, r.routeRev, r.routeAt = in[r.ID], rev, now.UnixMilli()
 			r.everRouted = r.everRouted || r.inRoutes
 		} else if r.routeRev == 0 {
 			r.routeRev = rev

@@ -23,6 +23,7 @@ type row struct {
 	everRouted bool
 	seenRouted bool   // the planner has seen it routed everywhere
 	routeRev   uint64 // revision at which inRoutes took its value
+	routeAt    int64  // and when, in unix milliseconds; 0: before this term
 	told       uint64 // what the monitors were told of it; 0: nothing
 	sentTo     string // session ID that got its Start, or its Stop once stopping
 	memory     int32  // MiB, in the ledger; 0: not known yet

@@ -75,7 +75,7 @@ func (c *Core) AppsReply() *pb.AppsReply {
 // NodesReply tells the live state of nodes and routers. Call it by Do.
 func (c *Core) NodesReply() *pb.NodesReply {
 	now := c.deps.Now()
-	out := &pb.NodesReply{LeaderId: c.lease.Owner, Epoch: c.lease.Epoch}
+	out := &pb.NodesReply{LeaderId: c.lease.Owner, Epoch: c.lease.Epoch, Survival: c.survival()}
 	for id, n := range c.nodes {
 		avail := cmp.Or(n.wanted, model.Active)
 		free, freeCPU := c.index.Free(n.number)

@@ -114,6 +114,27 @@ func (l *leader) Nodes(context.Context, *pb.NodesRequest) (*pb.NodesReply, error
 	}, nil
 }
 
+// Explain tells that every link of every instance is done.
+func (l *leader) Explain(ctx context.Context, in *pb.ExplainRequest) (*pb.ExplainReply, error) {
+	app, err := l.App(ctx, &pb.AppRequest{AppId: in.GetAppId()})
+	if err != nil {
+		return nil, err
+	}
+	out := &pb.ExplainReply{State: app.GetState(), Steps: []*pb.ExplainStep{{Link: "desired", Ok: true, Text: "as wished"}}}
+	for _, i := range app.GetInstances() {
+		for _, link := range []string{"placed", "pulled", "started", "listening", "healthy", "routed"} {
+			out.Steps = append(out.Steps, &pb.ExplainStep{Instance: i.GetId(), Slot: i.GetSlot(), Link: link, Ok: true, Text: link + " on " + i.GetNodeName(), AtMs: i.GetCreatedMs()})
+		}
+	}
+	return out, nil
+}
+
+// WhatIf tells that nothing would change.
+func (l *leader) WhatIf(context.Context, *pb.WhatIfRequest) (*pb.WhatIfReply, error) {
+	room := &pb.Headroom{Nodes: 1, MemoryMib: 8192, FreeMib: 6144, LargestMib: 6144}
+	return &pb.WhatIfReply{Fits: true, Text: "nothing would be placed, and all would fit", Before: room, After: room}, l.away()
+}
+
 // Logs tells two lines; one that follows gets a third and then waits.
 func (l *leader) Logs(in *pb.LogsRequest, out grpc.ServerStreamingServer[pb.LogChunk]) error {
 	if err := l.away(); err != nil {

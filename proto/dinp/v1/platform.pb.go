@@ -671,6 +671,7 @@ type NodesReply struct {
 	Routers       []*RouterState         `protobuf:"bytes,2,rep,name=routers,proto3" json:"routers,omitempty"`
 	LeaderId      string                 `protobuf:"bytes,3,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
 	Epoch         int64                  `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Survival      *Survival              `protobuf:"bytes,5,opt,name=survival,proto3" json:"survival,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -733,6 +734,933 @@ func (x *NodesReply) GetEpoch() int64 {
 	return 0
 }
 
+func (x *NodesReply) GetSurvival() *Survival {
+	if x != nil {
+		return x.Survival
+	}
+	return nil
+}
+
+// Survival says whether the cluster survives the loss of any one node.
+type Survival struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Survives        bool                   `protobuf:"varint,1,opt,name=survives,proto3" json:"survives,omitempty"`                                      // every instance of every node would find room elsewhere
+	Complete        bool                   `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`                                      // all nodes were looked at; else it is being worked out
+	Looked          int32                  `protobuf:"varint,3,opt,name=looked,proto3" json:"looked,omitempty"`                                          // nodes looked at
+	Nodes           int32                  `protobuf:"varint,4,opt,name=nodes,proto3" json:"nodes,omitempty"`                                            // in all that have instances
+	Text            string                 `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`                                               // the answer as a sentence
+	Because         []string               `protobuf:"bytes,6,rep,name=because,proto3" json:"because,omitempty"`                                         // the worst nodes, and what would not fit
+	Interrupted     []string               `protobuf:"bytes,7,rep,name=interrupted,proto3" json:"interrupted,omitempty"`                                 // apps that would not answer until they are replaced: all their instances are on one node
+	InterruptedApps int32                  `protobuf:"varint,8,opt,name=interrupted_apps,json=interruptedApps,proto3" json:"interrupted_apps,omitempty"` // how many there are in all
+	AtMs            int64                  `protobuf:"varint,9,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Survival) Reset() {
+	*x = Survival{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Survival) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Survival) ProtoMessage() {}
+
+func (x *Survival) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Survival.ProtoReflect.Descriptor instead.
+func (*Survival) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Survival) GetSurvives() bool {
+	if x != nil {
+		return x.Survives
+	}
+	return false
+}
+
+func (x *Survival) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *Survival) GetLooked() int32 {
+	if x != nil {
+		return x.Looked
+	}
+	return 0
+}
+
+func (x *Survival) GetNodes() int32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *Survival) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Survival) GetBecause() []string {
+	if x != nil {
+		return x.Because
+	}
+	return nil
+}
+
+func (x *Survival) GetInterrupted() []string {
+	if x != nil {
+		return x.Interrupted
+	}
+	return nil
+}
+
+func (x *Survival) GetInterruptedApps() int32 {
+	if x != nil {
+		return x.InterruptedApps
+	}
+	return 0
+}
+
+func (x *Survival) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+type ExplainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AppId         string                 `protobuf:"bytes,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExplainRequest) GetAppId() string {
+	if x != nil {
+		return x.AppId
+	}
+	return ""
+}
+
+type ExplainReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Steps         []*ExplainStep         `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	Next          string                 `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"` // the command that helps most
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainReply) Reset() {
+	*x = ExplainReply{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainReply) ProtoMessage() {}
+
+func (x *ExplainReply) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainReply.ProtoReflect.Descriptor instead.
+func (*ExplainReply) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ExplainReply) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ExplainReply) GetSteps() []*ExplainStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *ExplainReply) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+// ExplainStep is one link of desired, placed, pulled, started, listening,
+// healthy, routed; "stopping" stands at the end of what is to go.
+type ExplainStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Slot          int32                  `protobuf:"varint,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	Link          string                 `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	Ok            bool                   `protobuf:"varint,4,opt,name=ok,proto3" json:"ok,omitempty"`
+	Why           string                 `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"` // a word for programs, when it is not ok
+	Text          string                 `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
+	AtMs          int64                  `protobuf:"varint,7,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Code          string                 `protobuf:"bytes,8,opt,name=code,proto3" json:"code,omitempty"`
+	Evidence      []string               `protobuf:"bytes,9,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	Constraints   []*Constraint          `protobuf:"bytes,10,rep,name=constraints,proto3" json:"constraints,omitempty"` // that exclude nodes, all of them
+	Misses        []*Miss                `protobuf:"bytes,11,rep,name=misses,proto3" json:"misses,omitempty"`           // the nodes that are nearest to fitting
+	Next          string                 `protobuf:"bytes,12,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainStep) Reset() {
+	*x = ExplainStep{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainStep) ProtoMessage() {}
+
+func (x *ExplainStep) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainStep.ProtoReflect.Descriptor instead.
+func (*ExplainStep) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ExplainStep) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetSlot() int32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *ExplainStep) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *ExplainStep) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *ExplainStep) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetEvidence() []string {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *ExplainStep) GetConstraints() []*Constraint {
+	if x != nil {
+		return x.Constraints
+	}
+	return nil
+}
+
+func (x *ExplainStep) GetMisses() []*Miss {
+	if x != nil {
+		return x.Misses
+	}
+	return nil
+}
+
+func (x *ExplainStep) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type Constraint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Why           string                 `protobuf:"bytes,1,opt,name=why,proto3" json:"why,omitempty"`
+	Nodes         int32                  `protobuf:"varint,2,opt,name=nodes,proto3" json:"nodes,omitempty"` // that fail it
+	Only          int32                  `protobuf:"varint,3,opt,name=only,proto3" json:"only,omitempty"`   // of those, the ones that fail nothing else
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Constraint) Reset() {
+	*x = Constraint{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Constraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Constraint) ProtoMessage() {}
+
+func (x *Constraint) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Constraint.ProtoReflect.Descriptor instead.
+func (*Constraint) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Constraint) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Constraint) GetNodes() int32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *Constraint) GetOnly() int32 {
+	if x != nil {
+		return x.Only
+	}
+	return 0
+}
+
+type Miss struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // "web3 is short by 128 MiB"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Miss) Reset() {
+	*x = Miss{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Miss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Miss) ProtoMessage() {}
+
+func (x *Miss) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Miss.ProtoReflect.Descriptor instead.
+func (*Miss) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Miss) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Miss) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type WhatIfRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Drain         string                 `protobuf:"bytes,1,opt,name=drain,proto3" json:"drain,omitempty"` // a node's ID; exactly one of drain, lose, lose_zone and app_id is set
+	Lose          string                 `protobuf:"bytes,2,opt,name=lose,proto3" json:"lose,omitempty"`
+	LoseZone      string                 `protobuf:"bytes,3,opt,name=lose_zone,json=loseZone,proto3" json:"lose_zone,omitempty"`
+	AppId         string                 `protobuf:"bytes,4,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	Add           int32                  `protobuf:"varint,5,opt,name=add,proto3" json:"add,omitempty"`                              // instances to add to the app
+	Instances     int32                  `protobuf:"varint,6,opt,name=instances,proto3" json:"instances,omitempty"`                  // to deploy the app with; 0: as it is
+	MemoryMib     int64                  `protobuf:"varint,7,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"` // to deploy it with; 0: as it is
+	CpuMilli      int64                  `protobuf:"varint,8,opt,name=cpu_milli,json=cpuMilli,proto3" json:"cpu_milli,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhatIfRequest) Reset() {
+	*x = WhatIfRequest{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhatIfRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhatIfRequest) ProtoMessage() {}
+
+func (x *WhatIfRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhatIfRequest.ProtoReflect.Descriptor instead.
+func (*WhatIfRequest) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WhatIfRequest) GetDrain() string {
+	if x != nil {
+		return x.Drain
+	}
+	return ""
+}
+
+func (x *WhatIfRequest) GetLose() string {
+	if x != nil {
+		return x.Lose
+	}
+	return ""
+}
+
+func (x *WhatIfRequest) GetLoseZone() string {
+	if x != nil {
+		return x.LoseZone
+	}
+	return ""
+}
+
+func (x *WhatIfRequest) GetAppId() string {
+	if x != nil {
+		return x.AppId
+	}
+	return ""
+}
+
+func (x *WhatIfRequest) GetAdd() int32 {
+	if x != nil {
+		return x.Add
+	}
+	return 0
+}
+
+func (x *WhatIfRequest) GetInstances() int32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *WhatIfRequest) GetMemoryMib() int64 {
+	if x != nil {
+		return x.MemoryMib
+	}
+	return 0
+}
+
+func (x *WhatIfRequest) GetCpuMilli() int64 {
+	if x != nil {
+		return x.CpuMilli
+	}
+	return 0
+}
+
+type WhatIfReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fits          bool                   `protobuf:"varint,1,opt,name=fits,proto3" json:"fits,omitempty"`
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`                       // the answer as a sentence
+	Moves         []*Move                `protobuf:"bytes,3,rep,name=moves,proto3" json:"moves,omitempty"`                     // the first thousand
+	Moved         int32                  `protobuf:"varint,4,opt,name=moved,proto3" json:"moved,omitempty"`                    // all of them
+	Misfits       []*Misfit              `protobuf:"bytes,5,rep,name=misfits,proto3" json:"misfits,omitempty"`                 // what would not fit, the first hundred
+	LeftOut       int32                  `protobuf:"varint,6,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"` // slots that would not fit, all of them
+	Notes         []string               `protobuf:"bytes,7,rep,name=notes,proto3" json:"notes,omitempty"`                     // what else is to be known
+	Before        *Headroom              `protobuf:"bytes,8,opt,name=before,proto3" json:"before,omitempty"`
+	After         *Headroom              `protobuf:"bytes,9,opt,name=after,proto3" json:"after,omitempty"`
+	Interrupted   []string               `protobuf:"bytes,10,rep,name=interrupted,proto3" json:"interrupted,omitempty"` // apps that would not answer for a while
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhatIfReply) Reset() {
+	*x = WhatIfReply{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhatIfReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhatIfReply) ProtoMessage() {}
+
+func (x *WhatIfReply) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhatIfReply.ProtoReflect.Descriptor instead.
+func (*WhatIfReply) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WhatIfReply) GetFits() bool {
+	if x != nil {
+		return x.Fits
+	}
+	return false
+}
+
+func (x *WhatIfReply) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *WhatIfReply) GetMoves() []*Move {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *WhatIfReply) GetMoved() int32 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *WhatIfReply) GetMisfits() []*Misfit {
+	if x != nil {
+		return x.Misfits
+	}
+	return nil
+}
+
+func (x *WhatIfReply) GetLeftOut() int32 {
+	if x != nil {
+		return x.LeftOut
+	}
+	return 0
+}
+
+func (x *WhatIfReply) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *WhatIfReply) GetBefore() *Headroom {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *WhatIfReply) GetAfter() *Headroom {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *WhatIfReply) GetInterrupted() []string {
+	if x != nil {
+		return x.Interrupted
+	}
+	return nil
+}
+
+type Move struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	App           string                 `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	Slot          int32                  `protobuf:"varint,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"` // a node's name; "" when it is new
+	To            string                 `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	Release       string                 `protobuf:"bytes,5,opt,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move) Reset() {
+	*x = Move{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move) ProtoMessage() {}
+
+func (x *Move) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move.ProtoReflect.Descriptor instead.
+func (*Move) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Move) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *Move) GetSlot() int32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *Move) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Move) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Move) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
+}
+
+type Misfit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	App           string                 `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	Slot          int32                  `protobuf:"varint,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Evidence      []string               `protobuf:"bytes,5,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	Next          string                 `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Misfit) Reset() {
+	*x = Misfit{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Misfit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Misfit) ProtoMessage() {}
+
+func (x *Misfit) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Misfit.ProtoReflect.Descriptor instead.
+func (*Misfit) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Misfit) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *Misfit) GetSlot() int32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
+}
+
+func (x *Misfit) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Misfit) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Misfit) GetEvidence() []string {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *Misfit) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+// Headroom is the room on nodes that take instances.
+type Headroom struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         int32                  `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	MemoryMib     int64                  `protobuf:"varint,2,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"` // in all
+	FreeMib       int64                  `protobuf:"varint,3,opt,name=free_mib,json=freeMib,proto3" json:"free_mib,omitempty"`
+	LargestMib    int64                  `protobuf:"varint,4,opt,name=largest_mib,json=largestMib,proto3" json:"largest_mib,omitempty"` // free on the one with most room
+	FreeCpuMilli  int64                  `protobuf:"varint,5,opt,name=free_cpu_milli,json=freeCpuMilli,proto3" json:"free_cpu_milli,omitempty"`
+	More          int32                  `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"` // instances like the one asked about that would still fit, up to 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Headroom) Reset() {
+	*x = Headroom{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Headroom) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Headroom) ProtoMessage() {}
+
+func (x *Headroom) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Headroom.ProtoReflect.Descriptor instead.
+func (*Headroom) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Headroom) GetNodes() int32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *Headroom) GetMemoryMib() int64 {
+	if x != nil {
+		return x.MemoryMib
+	}
+	return 0
+}
+
+func (x *Headroom) GetFreeMib() int64 {
+	if x != nil {
+		return x.FreeMib
+	}
+	return 0
+}
+
+func (x *Headroom) GetLargestMib() int64 {
+	if x != nil {
+		return x.LargestMib
+	}
+	return 0
+}
+
+func (x *Headroom) GetFreeCpuMilli() int64 {
+	if x != nil {
+		return x.FreeCpuMilli
+	}
+	return 0
+}
+
+func (x *Headroom) GetMore() int32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
 type NodeState struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Id                string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -759,7 +1687,7 @@ type NodeState struct {
 
 func (x *NodeState) Reset() {
 	*x = NodeState{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[11]
+	mi := &file_dinp_v1_platform_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +1699,7 @@ func (x *NodeState) String() string {
 func (*NodeState) ProtoMessage() {}
 
 func (x *NodeState) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[11]
+	mi := &file_dinp_v1_platform_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +1712,7 @@ func (x *NodeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeState.ProtoReflect.Descriptor instead.
 func (*NodeState) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{11}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NodeState) GetId() string {
@@ -928,7 +1856,7 @@ type RouterState struct {
 
 func (x *RouterState) Reset() {
 	*x = RouterState{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[12]
+	mi := &file_dinp_v1_platform_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1868,7 @@ func (x *RouterState) String() string {
 func (*RouterState) ProtoMessage() {}
 
 func (x *RouterState) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[12]
+	mi := &file_dinp_v1_platform_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1881,7 @@ func (x *RouterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterState.ProtoReflect.Descriptor instead.
 func (*RouterState) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{12}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RouterState) GetId() string {
@@ -1018,7 +1946,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[13]
+	mi := &file_dinp_v1_platform_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1958,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[13]
+	mi := &file_dinp_v1_platform_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1971,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{13}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LogsRequest) GetInstanceId() string {
@@ -1136,13 +2064,96 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\x05ready\x18\x02 \x01(\x05R\x05ready\x12\x18\n" +
 	"\arunning\x18\x03 \x01(\x05R\arunning\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\"\x0e\n" +
-	"\fNodesRequest\"\x99\x01\n" +
+	"\fNodesRequest\"\xc8\x01\n" +
 	"\n" +
 	"NodesReply\x12(\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x12.dinp.v1.NodeStateR\x05nodes\x12.\n" +
 	"\arouters\x18\x02 \x03(\v2\x14.dinp.v1.RouterStateR\arouters\x12\x1b\n" +
 	"\tleader_id\x18\x03 \x01(\tR\bleaderId\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\"\x91\x04\n" +
+	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\x12-\n" +
+	"\bsurvival\x18\x05 \x01(\v2\x11.dinp.v1.SurvivalR\bsurvival\"\x80\x02\n" +
+	"\bSurvival\x12\x1a\n" +
+	"\bsurvives\x18\x01 \x01(\bR\bsurvives\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x16\n" +
+	"\x06looked\x18\x03 \x01(\x05R\x06looked\x12\x14\n" +
+	"\x05nodes\x18\x04 \x01(\x05R\x05nodes\x12\x12\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\x12\x18\n" +
+	"\abecause\x18\x06 \x03(\tR\abecause\x12 \n" +
+	"\vinterrupted\x18\a \x03(\tR\vinterrupted\x12)\n" +
+	"\x10interrupted_apps\x18\b \x01(\x05R\x0finterruptedApps\x12\x13\n" +
+	"\x05at_ms\x18\t \x01(\x03R\x04atMs\"'\n" +
+	"\x0eExplainRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\tR\x05appId\"d\n" +
+	"\fExplainReply\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12*\n" +
+	"\x05steps\x18\x02 \x03(\v2\x14.dinp.v1.ExplainStepR\x05steps\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\"\xbe\x02\n" +
+	"\vExplainStep\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x12\n" +
+	"\x04slot\x18\x02 \x01(\x05R\x04slot\x12\x12\n" +
+	"\x04link\x18\x03 \x01(\tR\x04link\x12\x0e\n" +
+	"\x02ok\x18\x04 \x01(\bR\x02ok\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\x12\x12\n" +
+	"\x04text\x18\x06 \x01(\tR\x04text\x12\x13\n" +
+	"\x05at_ms\x18\a \x01(\x03R\x04atMs\x12\x12\n" +
+	"\x04code\x18\b \x01(\tR\x04code\x12\x1a\n" +
+	"\bevidence\x18\t \x03(\tR\bevidence\x125\n" +
+	"\vconstraints\x18\n" +
+	" \x03(\v2\x13.dinp.v1.ConstraintR\vconstraints\x12%\n" +
+	"\x06misses\x18\v \x03(\v2\r.dinp.v1.MissR\x06misses\x12\x12\n" +
+	"\x04next\x18\f \x01(\tR\x04next\"H\n" +
+	"\n" +
+	"Constraint\x12\x10\n" +
+	"\x03why\x18\x01 \x01(\tR\x03why\x12\x14\n" +
+	"\x05nodes\x18\x02 \x01(\x05R\x05nodes\x12\x12\n" +
+	"\x04only\x18\x03 \x01(\x05R\x04only\".\n" +
+	"\x04Miss\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xd9\x01\n" +
+	"\rWhatIfRequest\x12\x14\n" +
+	"\x05drain\x18\x01 \x01(\tR\x05drain\x12\x12\n" +
+	"\x04lose\x18\x02 \x01(\tR\x04lose\x12\x1b\n" +
+	"\tlose_zone\x18\x03 \x01(\tR\bloseZone\x12\x15\n" +
+	"\x06app_id\x18\x04 \x01(\tR\x05appId\x12\x10\n" +
+	"\x03add\x18\x05 \x01(\x05R\x03add\x12\x1c\n" +
+	"\tinstances\x18\x06 \x01(\x05R\tinstances\x12\x1d\n" +
+	"\n" +
+	"memory_mib\x18\a \x01(\x03R\tmemoryMib\x12\x1b\n" +
+	"\tcpu_milli\x18\b \x01(\x03R\bcpuMilli\"\xc2\x02\n" +
+	"\vWhatIfReply\x12\x12\n" +
+	"\x04fits\x18\x01 \x01(\bR\x04fits\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12#\n" +
+	"\x05moves\x18\x03 \x03(\v2\r.dinp.v1.MoveR\x05moves\x12\x14\n" +
+	"\x05moved\x18\x04 \x01(\x05R\x05moved\x12)\n" +
+	"\amisfits\x18\x05 \x03(\v2\x0f.dinp.v1.MisfitR\amisfits\x12\x19\n" +
+	"\bleft_out\x18\x06 \x01(\x05R\aleftOut\x12\x14\n" +
+	"\x05notes\x18\a \x03(\tR\x05notes\x12)\n" +
+	"\x06before\x18\b \x01(\v2\x11.dinp.v1.HeadroomR\x06before\x12'\n" +
+	"\x05after\x18\t \x01(\v2\x11.dinp.v1.HeadroomR\x05after\x12 \n" +
+	"\vinterrupted\x18\n" +
+	" \x03(\tR\vinterrupted\"j\n" +
+	"\x04Move\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x12\x12\n" +
+	"\x04slot\x18\x02 \x01(\x05R\x04slot\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\x12\x18\n" +
+	"\arelease\x18\x05 \x01(\tR\arelease\"\x8c\x01\n" +
+	"\x06Misfit\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x12\x12\n" +
+	"\x04slot\x18\x02 \x01(\x05R\x04slot\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12\x1a\n" +
+	"\bevidence\x18\x05 \x03(\tR\bevidence\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\"\xb5\x01\n" +
+	"\bHeadroom\x12\x14\n" +
+	"\x05nodes\x18\x01 \x01(\x05R\x05nodes\x12\x1d\n" +
+	"\n" +
+	"memory_mib\x18\x02 \x01(\x03R\tmemoryMib\x12\x19\n" +
+	"\bfree_mib\x18\x03 \x01(\x03R\afreeMib\x12\x1f\n" +
+	"\vlargest_mib\x18\x04 \x01(\x03R\n" +
+	"largestMib\x12$\n" +
+	"\x0efree_cpu_milli\x18\x05 \x01(\x03R\ffreeCpuMilli\x12\x12\n" +
+	"\x04more\x18\x06 \x01(\x05R\x04more\"\x91\x04\n" +
 	"\tNodeState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -1178,12 +2189,14 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x12\n" +
 	"\x04tail\x18\x03 \x01(\x05R\x04tail\x12\x19\n" +
 	"\bsince_ms\x18\x04 \x01(\x03R\asinceMs\x12\x16\n" +
-	"\x06follow\x18\x05 \x01(\bR\x06follow2\x88\x02\n" +
+	"\x06follow\x18\x05 \x01(\bR\x06follow2\xfb\x02\n" +
 	"\bPlatform\x123\n" +
 	"\x05Nudge\x12\x15.dinp.v1.NudgeRequest\x1a\x13.dinp.v1.NudgeReply\x12-\n" +
 	"\x03App\x12\x13.dinp.v1.AppRequest\x1a\x11.dinp.v1.AppReply\x120\n" +
 	"\x04Apps\x12\x14.dinp.v1.AppsRequest\x1a\x12.dinp.v1.AppsReply\x123\n" +
-	"\x05Nodes\x12\x15.dinp.v1.NodesRequest\x1a\x13.dinp.v1.NodesReply\x121\n" +
+	"\x05Nodes\x12\x15.dinp.v1.NodesRequest\x1a\x13.dinp.v1.NodesReply\x129\n" +
+	"\aExplain\x12\x17.dinp.v1.ExplainRequest\x1a\x15.dinp.v1.ExplainReply\x126\n" +
+	"\x06WhatIf\x12\x16.dinp.v1.WhatIfRequest\x1a\x14.dinp.v1.WhatIfReply\x121\n" +
 	"\x04Logs\x12\x14.dinp.v1.LogsRequest\x1a\x11.dinp.v1.LogChunk0\x01B+Z)github.com/dinp/dinp/proto/dinp/v1;dinpv1b\x06proto3"
 
 var (
@@ -1198,45 +2211,68 @@ func file_dinp_v1_platform_proto_rawDescGZIP() []byte {
 	return file_dinp_v1_platform_proto_rawDescData
 }
 
-var file_dinp_v1_platform_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_dinp_v1_platform_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_dinp_v1_platform_proto_goTypes = []any{
-	(*NudgeRequest)(nil),  // 0: dinp.v1.NudgeRequest
-	(*NudgeReply)(nil),    // 1: dinp.v1.NudgeReply
-	(*AppRequest)(nil),    // 2: dinp.v1.AppRequest
-	(*AppReply)(nil),      // 3: dinp.v1.AppReply
-	(*InstanceState)(nil), // 4: dinp.v1.InstanceState
-	(*PendingSlot)(nil),   // 5: dinp.v1.PendingSlot
-	(*AppsRequest)(nil),   // 6: dinp.v1.AppsRequest
-	(*AppsReply)(nil),     // 7: dinp.v1.AppsReply
-	(*AppCounts)(nil),     // 8: dinp.v1.AppCounts
-	(*NodesRequest)(nil),  // 9: dinp.v1.NodesRequest
-	(*NodesReply)(nil),    // 10: dinp.v1.NodesReply
-	(*NodeState)(nil),     // 11: dinp.v1.NodeState
-	(*RouterState)(nil),   // 12: dinp.v1.RouterState
-	(*LogsRequest)(nil),   // 13: dinp.v1.LogsRequest
-	(*LogChunk)(nil),      // 14: dinp.v1.LogChunk
+	(*NudgeRequest)(nil),   // 0: dinp.v1.NudgeRequest
+	(*NudgeReply)(nil),     // 1: dinp.v1.NudgeReply
+	(*AppRequest)(nil),     // 2: dinp.v1.AppRequest
+	(*AppReply)(nil),       // 3: dinp.v1.AppReply
+	(*InstanceState)(nil),  // 4: dinp.v1.InstanceState
+	(*PendingSlot)(nil),    // 5: dinp.v1.PendingSlot
+	(*AppsRequest)(nil),    // 6: dinp.v1.AppsRequest
+	(*AppsReply)(nil),      // 7: dinp.v1.AppsReply
+	(*AppCounts)(nil),      // 8: dinp.v1.AppCounts
+	(*NodesRequest)(nil),   // 9: dinp.v1.NodesRequest
+	(*NodesReply)(nil),     // 10: dinp.v1.NodesReply
+	(*Survival)(nil),       // 11: dinp.v1.Survival
+	(*ExplainRequest)(nil), // 12: dinp.v1.ExplainRequest
+	(*ExplainReply)(nil),   // 13: dinp.v1.ExplainReply
+	(*ExplainStep)(nil),    // 14: dinp.v1.ExplainStep
+	(*Constraint)(nil),     // 15: dinp.v1.Constraint
+	(*Miss)(nil),           // 16: dinp.v1.Miss
+	(*WhatIfRequest)(nil),  // 17: dinp.v1.WhatIfRequest
+	(*WhatIfReply)(nil),    // 18: dinp.v1.WhatIfReply
+	(*Move)(nil),           // 19: dinp.v1.Move
+	(*Misfit)(nil),         // 20: dinp.v1.Misfit
+	(*Headroom)(nil),       // 21: dinp.v1.Headroom
+	(*NodeState)(nil),      // 22: dinp.v1.NodeState
+	(*RouterState)(nil),    // 23: dinp.v1.RouterState
+	(*LogsRequest)(nil),    // 24: dinp.v1.LogsRequest
+	(*LogChunk)(nil),       // 25: dinp.v1.LogChunk
 }
 var file_dinp_v1_platform_proto_depIdxs = []int32{
 	4,  // 0: dinp.v1.AppReply.instances:type_name -> dinp.v1.InstanceState
 	5,  // 1: dinp.v1.AppReply.pending:type_name -> dinp.v1.PendingSlot
 	8,  // 2: dinp.v1.AppsReply.apps:type_name -> dinp.v1.AppCounts
-	11, // 3: dinp.v1.NodesReply.nodes:type_name -> dinp.v1.NodeState
-	12, // 4: dinp.v1.NodesReply.routers:type_name -> dinp.v1.RouterState
-	0,  // 5: dinp.v1.Platform.Nudge:input_type -> dinp.v1.NudgeRequest
-	2,  // 6: dinp.v1.Platform.App:input_type -> dinp.v1.AppRequest
-	6,  // 7: dinp.v1.Platform.Apps:input_type -> dinp.v1.AppsRequest
-	9,  // 8: dinp.v1.Platform.Nodes:input_type -> dinp.v1.NodesRequest
-	13, // 9: dinp.v1.Platform.Logs:input_type -> dinp.v1.LogsRequest
-	1,  // 10: dinp.v1.Platform.Nudge:output_type -> dinp.v1.NudgeReply
-	3,  // 11: dinp.v1.Platform.App:output_type -> dinp.v1.AppReply
-	7,  // 12: dinp.v1.Platform.Apps:output_type -> dinp.v1.AppsReply
-	10, // 13: dinp.v1.Platform.Nodes:output_type -> dinp.v1.NodesReply
-	14, // 14: dinp.v1.Platform.Logs:output_type -> dinp.v1.LogChunk
-	10, // [10:15] is the sub-list for method output_type
-	5,  // [5:10] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	22, // 3: dinp.v1.NodesReply.nodes:type_name -> dinp.v1.NodeState
+	23, // 4: dinp.v1.NodesReply.routers:type_name -> dinp.v1.RouterState
+	11, // 5: dinp.v1.NodesReply.survival:type_name -> dinp.v1.Survival
+	14, // 6: dinp.v1.ExplainReply.steps:type_name -> dinp.v1.ExplainStep
+	15, // 7: dinp.v1.ExplainStep.constraints:type_name -> dinp.v1.Constraint
+	16, // 8: dinp.v1.ExplainStep.misses:type_name -> dinp.v1.Miss
+	19, // 9: dinp.v1.WhatIfReply.moves:type_name -> dinp.v1.Move
+	20, // 10: dinp.v1.WhatIfReply.misfits:type_name -> dinp.v1.Misfit
+	21, // 11: dinp.v1.WhatIfReply.before:type_name -> dinp.v1.Headroom
+	21, // 12: dinp.v1.WhatIfReply.after:type_name -> dinp.v1.Headroom
+	0,  // 13: dinp.v1.Platform.Nudge:input_type -> dinp.v1.NudgeRequest
+	2,  // 14: dinp.v1.Platform.App:input_type -> dinp.v1.AppRequest
+	6,  // 15: dinp.v1.Platform.Apps:input_type -> dinp.v1.AppsRequest
+	9,  // 16: dinp.v1.Platform.Nodes:input_type -> dinp.v1.NodesRequest
+	12, // 17: dinp.v1.Platform.Explain:input_type -> dinp.v1.ExplainRequest
+	17, // 18: dinp.v1.Platform.WhatIf:input_type -> dinp.v1.WhatIfRequest
+	24, // 19: dinp.v1.Platform.Logs:input_type -> dinp.v1.LogsRequest
+	1,  // 20: dinp.v1.Platform.Nudge:output_type -> dinp.v1.NudgeReply
+	3,  // 21: dinp.v1.Platform.App:output_type -> dinp.v1.AppReply
+	7,  // 22: dinp.v1.Platform.Apps:output_type -> dinp.v1.AppsReply
+	10, // 23: dinp.v1.Platform.Nodes:output_type -> dinp.v1.NodesReply
+	13, // 24: dinp.v1.Platform.Explain:output_type -> dinp.v1.ExplainReply
+	18, // 25: dinp.v1.Platform.WhatIf:output_type -> dinp.v1.WhatIfReply
+	25, // 26: dinp.v1.Platform.Logs:output_type -> dinp.v1.LogChunk
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_dinp_v1_platform_proto_init() }
@@ -1251,7 +2287,7 @@ func file_dinp_v1_platform_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dinp_v1_platform_proto_rawDesc), len(file_dinp_v1_platform_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,11 +22,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Platform_Nudge_FullMethodName = "/dinp.v1.Platform/Nudge"
-	Platform_App_FullMethodName   = "/dinp.v1.Platform/App"
-	Platform_Apps_FullMethodName  = "/dinp.v1.Platform/Apps"
-	Platform_Nodes_FullMethodName = "/dinp.v1.Platform/Nodes"
-	Platform_Logs_FullMethodName  = "/dinp.v1.Platform/Logs"
+	Platform_Nudge_FullMethodName   = "/dinp.v1.Platform/Nudge"
+	Platform_App_FullMethodName     = "/dinp.v1.Platform/App"
+	Platform_Apps_FullMethodName    = "/dinp.v1.Platform/Apps"
+	Platform_Nodes_FullMethodName   = "/dinp.v1.Platform/Nodes"
+	Platform_Explain_FullMethodName = "/dinp.v1.Platform/Explain"
+	Platform_WhatIf_FullMethodName  = "/dinp.v1.Platform/WhatIf"
+	Platform_Logs_FullMethodName    = "/dinp.v1.Platform/Logs"
 )
 
 // PlatformClient is the client API for Platform service.
@@ -44,6 +46,10 @@ type PlatformClient interface {
 	Apps(ctx context.Context, in *AppsRequest, opts ...grpc.CallOption) (*AppsReply, error)
 	// Nodes tells the live state of all nodes and routers.
 	Nodes(ctx context.Context, in *NodesRequest, opts ...grpc.CallOption) (*NodesReply, error)
+	// Explain says step by step why an app is as it is.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainReply, error)
+	// WhatIf says what a change would bring, without making it.
+	WhatIf(ctx context.Context, in *WhatIfRequest, opts ...grpc.CallOption) (*WhatIfReply, error)
 	// Logs reads an instance's output from its agent.
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
 }
@@ -96,6 +102,26 @@ func (c *platformClient) Nodes(ctx context.Context, in *NodesRequest, opts ...gr
 	return out, nil
 }
 
+func (c *platformClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainReply)
+	err := c.cc.Invoke(ctx, Platform_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *platformClient) WhatIf(ctx context.Context, in *WhatIfRequest, opts ...grpc.CallOption) (*WhatIfReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WhatIfReply)
+	err := c.cc.Invoke(ctx, Platform_WhatIf_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *platformClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Platform_ServiceDesc.Streams[0], Platform_Logs_FullMethodName, cOpts...)
@@ -130,6 +156,10 @@ type PlatformServer interface {
 	Apps(context.Context, *AppsRequest) (*AppsReply, error)
 	// Nodes tells the live state of all nodes and routers.
 	Nodes(context.Context, *NodesRequest) (*NodesReply, error)
+	// Explain says step by step why an app is as it is.
+	Explain(context.Context, *ExplainRequest) (*ExplainReply, error)
+	// WhatIf says what a change would bring, without making it.
+	WhatIf(context.Context, *WhatIfRequest) (*WhatIfReply, error)
 	// Logs reads an instance's output from its agent.
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
 	mustEmbedUnimplementedPlatformServer()
@@ -153,6 +183,12 @@ func (UnimplementedPlatformServer) Apps(context.Context, *AppsRequest) (*AppsRep
 }
 func (UnimplementedPlatformServer) Nodes(context.Context, *NodesRequest) (*NodesReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Nodes not implemented")
+}
+func (UnimplementedPlatformServer) Explain(context.Context, *ExplainRequest) (*ExplainReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedPlatformServer) WhatIf(context.Context, *WhatIfRequest) (*WhatIfReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method WhatIf not implemented")
 }
 func (UnimplementedPlatformServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error {
 	return status.Error(codes.Unimplemented, "method Logs not implemented")
@@ -250,6 +286,42 @@ func _Platform_Nodes_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Platform_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PlatformServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Platform_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PlatformServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Platform_WhatIf_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WhatIfRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PlatformServer).WhatIf(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Platform_WhatIf_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PlatformServer).WhatIf(ctx, req.(*WhatIfRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Platform_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(LogsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -283,6 +355,14 @@ var Platform_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Nodes",
 			Handler:    _Platform_Nodes_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _Platform_Explain_Handler,
+		},
+		{
+			MethodName: "WhatIf",
+			Handler:    _Platform_WhatIf_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/dinp/dinp/common/api"
+)
+
+// told runs a command against one answer and looks for what it shows.
+func told(t *testing.T, cmd, request string, reply any, shows ...string) {
+	t.Helper()
+	f := newFake(t)
+	f.mux.HandleFunc(request, func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, reply) })
+	r := run(t, f, strings.Fields(cmd)...)
+	if r.code != 0 || f.seen(request) == 0 {
+		t.Errorf("%s: exit code %d after %v: %s", cmd, r.code, f.requests, r.err)
+	}
+	for _, s := range shows {
+		if !strings.Contains(r.out+r.err, s) {
+			t.Errorf("%s does not show %q:\n%s%s", cmd, s, r.out, r.err)
+		}
+	}
+}
+
+func TestExplain_ShowsEvidenceConstraintsAndNextSteps(t *testing.T) {
+	t.Parallel()
+	step := api.ExplainStep{
+		Step: "placed", Slot: 1, Text: "0 of 3 nodes fit", Code: "D140", Constraints: []api.Constraint{{Why: "cordoned", Nodes: 2, Only: 1}, {Why: "short of memory", Nodes: 1}},
+		Evidence: []string{"web1 is cordoned"}, Next: "dinp node web1 uncordon",
+	}
+	reply := api.Explain{App: "shop", State: "v1 serves on 1 of 2", Next: step.Next, Steps: []api.ExplainStep{{Step: "desired", OK: true, Text: "2 × v1 wanted", At: t0}, step}}
+	told(t, "explain shop", "GET /apps/shop/explain", reply, "shop: v1 serves on 1 of 2", "0 of 3 nodes fit (D140)", "slot 1, placed: 0 of 3", "2 cordoned, 1 of them nothing else",
+		"1 short of memory\n", "web1 is cordoned", "\nnext: dinp node web1 uncordon")
+}
+
+func TestWhatIf_ShowsMovesMisfitsAndRoom(t *testing.T) {
+	t.Parallel()
+	reply := api.WhatIf{
+		Text: "draining web1: 2 would be placed", Moves: []api.Move{{App: "shop", Slot: 1, Release: "v2", From: "web1", To: "web2"}}, Moved: 2, LeftOut: 1, Notes: []string{"hm"},
+		Misfits:     []api.Misfit{{App: "blog", Slot: 3, Code: "D140", Message: "0 of 2 nodes fit", Evidence: []string{"web2 is short by 64 MiB"}, Next: "add a node"}},
+		Interrupted: []string{"cron"}, Before: api.Headroom{Nodes: 2, FreeMiB: 1024, MemoryMiB: 4096}, After: api.Headroom{Nodes: 1, FreeMiB: 512, MemoryMiB: 2048, LargestMiB: 512, More: 4},
+	}
+	for _, cmd := range []string{"whatif drain web1", "whatif lose web1", "whatif lose-zone b", "whatif add shop 3", "whatif deploy shop --memory 1G --instances 2"} {
+		told(t, cmd, "GET /whatif", reply, "draining web1", "shop  1     v2       web1  web2", "and 1 more", "slot 3 of blog would not fit: 0 of 2 nodes fit (D140)",
+			"web2 is short by 64 MiB", "next: add a node", "note: hm", "until replaced: cron", "1 GiB of 4 GiB on 2 nodes", "enough for 4 more")
+	}
+	f := newFake(t)
+	for _, cmd := range []string{"whatif add shop many", "whatif explode web1", "whatif drain web1 --memory 1G", "whatif drain"} {
+		if r := run(t, f, strings.Fields(cmd)...); r.code != 2 {
+			t.Errorf("%s: exit code %d: %s", cmd, r.code, r.err)
+		}
+	}
+}
+
+func TestNodes_ShowWhetherALossIsSurvived(t *testing.T) {
+	t.Parallel()
+	reply := api.Nodes{Survival: &api.Survival{Text: "survives the loss of any one node: no", Because: []string{"losing web1: 1 of 1"}}}
+	told(t, "nodes", "GET /nodes", reply, "any one node: no\n  losing web1: 1 of 1")
+}
+
+func TestPause_SendsIt(t *testing.T) {
+	t.Parallel()
+	told(t, "pause shop on", "PATCH /apps/shop", api.App{}, "pause of shop is on")
+}

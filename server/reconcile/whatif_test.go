@@ -1,0 +1,258 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+)
+
+// answer asks a what-if question, and makes sure that asking changes nothing.
+func (r *rig) answer(q *pb.WhatIfRequest) *pb.WhatIfReply {
+	r.t.Helper()
+	changes, ids := r.core.index.Changes(), r.ids
+	asked, err := r.core.Ask(q)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out := asked.Answer()
+	if r.core.index.Changes() != changes || r.ids != ids {
+		r.t.Error("a question changed the state")
+	}
+	return out
+}
+
+// placed lists what was placed from the n-th instance on: app, slot and node.
+func (r *rig) placed(n int) (out []string) {
+	for _, i := range r.inserted[n:] {
+		out = append(out, fmt.Sprintf("%s %d → %s", strings.TrimPrefix(i.AppID, "app-"), i.Slot, i.NodeID))
+	}
+	return out
+}
+
+func moves(a *pb.WhatIfReply) (out []string) {
+	for _, m := range a.GetMoves() {
+		out = append(out, fmt.Sprintf("%s %d → %s", m.GetApp(), m.GetSlot(), m.GetTo()))
+	}
+	return out
+}
+
+// cluster draws nodes of several sizes in zones, and apps that have come to rest
+// on them.
+func cluster(t *rapid.T) *rig {
+	r := newRig(t)
+	for i := range rapid.IntRange(3, 8).Draw(t, "nodes") {
+		r.node(fmt.Sprint("n", i), int64(512*rapid.IntRange(1, 6).Draw(t, "size")), zone(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "zone")))
+	}
+	for i := range rapid.IntRange(1, 6).Draw(t, "apps") {
+		memory := rapid.SampledFrom([]int64{64, 128, 256, 500}).Draw(t, "memory")
+		r.deploy(fmt.Sprint("a", i), rapid.IntRange(1, 6).Draw(t, "instances"), func(s *model.Spec) { s.MemoryMiB = memory })
+	}
+	r.settle()
+	if id := rapid.SampledFrom([]string{"", "n0", "n1"}).Draw(t, "cordoned"); id != "" {
+		r.want(id, model.Cordoned)
+		r.round()
+	}
+	return r
+}
+
+func TestWhatIf_DrainIsWhatADrainDoes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := cluster(t)
+		node := rapid.SampledFrom([]string{"n0", "n1", "n2"}).Draw(t, "node")
+		a := r.answer(&pb.WhatIfRequest{Drain: node})
+		from := len(r.inserted)
+		r.want(node, model.Draining)
+		r.settle()
+		if d := cmp.Diff(r.placed(from), moves(a)); d != "" {
+			t.Errorf("a drain of %s (-done +foretold):\n%s", node, d)
+		}
+		stay := 0
+		for _, row := range r.core.nodes[node].rows {
+			if !row.Stopping {
+				stay++
+			}
+		}
+		if int(a.GetLeftOut()) < stay || stay == 0 != (a.GetLeftOut() == 0) || a.GetFits() != (stay == 0) {
+			t.Errorf("%d instances stay on %s, foretold were %d: %v", stay, node, a.GetLeftOut(), a.GetMisfits())
+		}
+	})
+}
+
+func TestWhatIf_LossIsWhatALossDoes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := cluster(t)
+		node := rapid.SampledFrom([]string{"n0", "n1", "n2"}).Draw(t, "node")
+		a := r.answer(&pb.WhatIfRequest{Lose: node})
+		from := len(r.inserted)
+		r.silence(node)
+		r.pass(2 * time.Minute)
+		r.settle()
+		if d := cmp.Diff(r.placed(from), moves(a)); d != "" {
+			t.Errorf("the loss of %s (-done +foretold):\n%s", node, d)
+		}
+		waits := 0
+		for _, app := range r.core.apps {
+			waits += len(app.pending)
+		}
+		if (a.GetLeftOut() > 0) != (waits > 0) {
+			t.Errorf("%d slots wait, foretold were %d", waits, a.GetLeftOut())
+		}
+	})
+}
+
+func TestWhatIf_MoreInstancesAndAnotherReleaseAreWhatComes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := cluster(t)
+		from := len(r.inserted)
+		var a *pb.WhatIfReply
+		if n := rapid.IntRange(0, 5).Draw(t, "add"); n > 0 {
+			a = r.answer(&pb.WhatIfRequest{AppId: "app-a0", Add: int32(n)})
+			r.edit("a0", func(app *model.App) { app.Instances += n })
+		} else {
+			a = r.answer(&pb.WhatIfRequest{AppId: "app-a0", MemoryMib: 200, Instances: 3})
+			r.deploy("a0", 3, func(s *model.Spec) { s.MemoryMiB = 200 })
+		}
+		if r.settle(); a.GetFits() {
+			if d := cmp.Diff(r.placed(from), moves(a)); d != "" {
+				t.Errorf("(-done +foretold):\n%s", d)
+			}
+		}
+	})
+}
+
+func TestWhatIf_ZoneSaysThatTheBreakerWouldHold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 12 {
+		r.node(fmt.Sprint("n", i), 1024, zone([]string{"a", "b"}[i%2]))
+	}
+	r.deploy("shop", 4)
+	r.settle()
+	a := r.answer(&pb.WhatIfRequest{LoseZone: "a"})
+	if !a.GetFits() || a.GetMoved() != 2 || len(a.GetNotes()) != 1 || a.GetBefore().GetNodes() != 12 || a.GetAfter().GetNodes() != 6 {
+		t.Errorf("%v", a)
+	}
+	if _, err := r.core.Ask(&pb.WhatIfRequest{LoseZone: "z"}); !model.IsCode(err, model.CodeNotFound) {
+		t.Errorf("a zone without nodes: %v", err)
+	}
+}
+
+func TestWhatIf_TellsWhatWouldNotFitAndTheHeadroom(t *testing.T) {
+	t.Parallel()
+	r := serving(t) // two nodes of 1024 MiB, one instance of 256 MiB on each
+	a := r.answer(&pb.WhatIfRequest{AppId: "app-shop", Add: 3})
+	if !a.GetFits() || a.GetMoved() != 3 || a.GetAfter().GetFreeMib() != 768 || a.GetAfter().GetMore() != 3 {
+		t.Errorf("three more: %v", a)
+	}
+	a = r.answer(&pb.WhatIfRequest{AppId: "app-shop", Add: 9})
+	if a.GetFits() || a.GetMoved() != 6 || a.GetLeftOut() != 3 || !strings.Contains(a.GetMisfits()[0].GetMessage(), "2 short of memory") || a.GetMisfits()[0].GetNext() == "" {
+		t.Errorf("nine more: %v", a)
+	}
+	r.edit("shop", func(a *model.App) { a.Paused = true })
+	r.round()
+	a = r.answer(&pb.WhatIfRequest{Drain: "n1"})
+	if a.GetFits() || len(a.GetMisfits()) != 1 || a.GetMisfits()[0].GetNext() != "dinp pause shop off" {
+		t.Errorf("a drain under a paused app: %v", a)
+	}
+}
+
+func TestSurvival_AgreesWithTheLossOfEachNode(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := cluster(t)
+		want, alone := true, map[string]bool{}
+		for id, n := range r.core.nodes {
+			if len(n.rows) == 0 {
+				continue
+			}
+			a := r.answer(&pb.WhatIfRequest{Lose: id})
+			want = want && a.GetFits()
+			for _, name := range a.GetInterrupted() {
+				alone[name] = true
+			}
+		}
+		changes := r.core.index.Changes()
+		got := r.core.survival()
+		if got.GetSurvives() != want || !got.GetComplete() || int(got.GetInterruptedApps()) != len(alone) || want != (len(got.GetBecause()) == 0) {
+			t.Errorf("want %v with %v alone, got %v", want, alone, got)
+		}
+		if r.core.index.Changes() != changes {
+			t.Error("the survey changed the index")
+		}
+	})
+}
+
+func TestSurvival_LargeClusterIsLookedThroughInSlices(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 30 {
+		r.node(fmt.Sprint("n", i), 64<<10)
+	}
+	r.deploy("shop", 900, func(s *model.Spec) { s.MemoryMiB, s.CPUMilli = 64, 0 })
+	r.settle()
+	first := r.core.survival()
+	if first.GetComplete() || first.GetLooked() == 0 || first.GetNodes() != 30 {
+		t.Fatalf("at first: %v", first)
+	}
+	for range 10 {
+		r.round()
+	}
+	if got := r.core.survival(); !got.GetComplete() || !got.GetSurvives() || got.GetLooked() != 30 {
+		t.Errorf("in the end: %v", got)
+	}
+}
+
+func TestSurvival_NamesWhatWouldNotAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 1024)
+	r.deploy("cron", 1)
+	r.settle()
+	got := r.core.survival()
+	if got.GetSurvives() || !slices.Equal(got.GetInterrupted(), []string{"cron"}) || !strings.Contains(got.GetText(), "no, because") || !strings.Contains(got.GetText(), "cron would not answer") {
+		t.Errorf("one node: %v", got)
+	}
+	r.node("n2", 1024)
+	r.pass(2 * time.Second)
+	r.round()
+	if got = r.core.survival(); !got.GetSurvives() || !strings.Contains(got.GetText(), "yes, because") {
+		t.Errorf("two nodes: %v", got)
+	}
+}
+
+// One node of a hundred is drained, and the loss of each of them tried: 5,000
+// instances of 100 apps.
+func BenchmarkWhatIf(b *testing.B) {
+	r := newRig(b)
+	for i := range 100 {
+		r.node(fmt.Sprintf("n%03d", i), 64<<10)
+	}
+	for i := range 100 {
+		r.deploy(fmt.Sprintf("a%03d", i), 50)
+	}
+	r.settle()
+	b.Run("drain", func(b *testing.B) {
+		for b.Loop() {
+			r.answer(&pb.WhatIfRequest{Drain: "n001"})
+		}
+	})
+	b.Run("survey", func(b *testing.B) {
+		for b.Loop() {
+			r.core.survey = survey{}
+			for r.core.survival(); r.core.survey.index != nil; {
+				r.core.surveyOn(r.now)
+			}
+		}
+	})
+}
