@@ -49,6 +49,7 @@ func (c *Core) commitReap(a *app, reap plan.Reap, now time.Time) {
 	r := c.rows[reap.ID]
 	o := r.observed()
 	if reap.Failed {
+		c.suspect(r, now)
 		a.slots[reap.Slot] = plan.Failed(c.cfg.Plan, a.slots[reap.Slot], r.Instance, now)
 		if r.ReleaseID == a.ReleaseID {
 			c.noteFailure(a, r.NodeID, *o, now)

@@ -54,6 +54,7 @@ type Core struct {
 	wakes *alarms // apps whose plan changes by time
 
 	forgotten map[string]bool // nodes that people have given up, gone ones too
+	bad       map[string]bool // nodes that are to be cordoned
 	newNodes  map[string]bool // said hello; their rows are to be written
 	dirty     map[string]bool // apps to plan
 	waiting   map[string]bool // apps with slots that wait, perhaps for room
@@ -83,7 +84,7 @@ func New(cfg Config, lease store.Lease, deps Deps) *Core {
 		cfg: cfg, deps: deps, lease: lease, began: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
 		nodes: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
 		releases: map[string]model.Release{}, orphans: map[string]orphan{}, owners: map[string]*app{}, looks: newAlarms(), wakes: newAlarms(),
-		forgotten: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
+		forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
 		reload: true,
 	}
 }

@@ -16,6 +16,7 @@ type node struct {
 	session dispatch.Session   // nil while its agent is away
 	wanted  model.Availability // by people; "" is active
 	rows    []*row
+	blamed  map[string]time.Time // apps whose instances ended by themselves here of late, by ID
 }
 
 // node returns a node, made when it is new.

@@ -35,6 +35,9 @@ func (c *Core) planDirty(ctx context.Context, now time.Time) error {
 		}
 		ids = ids[n:]
 	}
+	if err := c.cordonBad(ctx); err != nil {
+		return err
+	}
 	return c.dropForgotten(ctx)
 }
 

@@ -216,6 +216,16 @@ func (r *rig) explained(name string) explain.Account {
 	return out
 }
 
+// on lists the nodes of an app's instances that are not being stopped, by slot.
+func (r *rig) on(name string) (out []string) {
+	for _, row := range r.core.apps["app-"+name].rows {
+		if !row.Stopping {
+			out = append(out, row.NodeID)
+		}
+	}
+	return out
+}
+
 // The rig is the reconciler's Store.
 
 func (r *rig) Wish(context.Context) (store.Wish, error) {
@@ -280,6 +290,9 @@ func (r *rig) Apply(_ context.Context, _ store.Lease, c store.Control) error {
 	}
 	for _, n := range c.Nodes {
 		r.nodes[n.ID] = n
+	}
+	for _, id := range c.Cordon {
+		r.wish.Availabilities[id] = model.Cordoned
 	}
 	for _, id := range c.Forget {
 		delete(r.nodes, id)

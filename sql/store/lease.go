@@ -96,12 +96,13 @@ type Control struct {
 	Slots       []Slot // Failures 0 deletes
 	Nodes       []model.Node
 	Forget      []string // node IDs; their instances go with Delete
+	Cordon      []string // node IDs; those that people have said nothing else of
 	Events      []model.Event
 }
 
 // Empty reports whether there is nothing to write.
 func (c Control) Empty() bool {
-	return len(c.Stop)+len(c.Role)+len(c.Insert)+len(c.Delete)+len(c.Deployments)+len(c.Slots)+len(c.Nodes)+len(c.Forget)+len(c.Events) == 0
+	return len(c.Stop)+len(c.Role)+len(c.Insert)+len(c.Delete)+len(c.Deployments)+len(c.Slots)+len(c.Nodes)+len(c.Forget)+len(c.Cordon)+len(c.Events) == 0
 }
 
 // Apply writes a batch, or nothing: its first statement is the lease, so that a
@@ -145,6 +146,11 @@ func (t *tx) control(ctx context.Context, c Control) error {
 	}
 	for _, id := range c.Forget {
 		if err := t.dropNode(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, id := range c.Cordon {
+		if err := t.cordon(ctx, id); err != nil {
 			return err
 		}
 	}

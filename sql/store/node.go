@@ -50,6 +50,21 @@ func (t *tx) putNode(ctx context.Context, n model.Node) error {
 	return err
 }
 
+// cordon closes a node to new placements, unless people want something else of it
+// than that it be active.
+func (t *tx) cordon(ctx context.Context, id string) error {
+	n, err := exec(ctx, t, `UPDATE availabilities SET availability = 'cordoned', updated_ms = ? WHERE node_id = ? AND availability = 'active'`, ms(t.now), id)
+	if err != nil || n > 0 {
+		return err
+	}
+	var said int
+	if err := t.QueryRowContext(ctx, `SELECT COUNT(*) FROM availabilities WHERE node_id = ?`, id).Scan(&said); err != nil || said > 0 {
+		return err
+	}
+	_, err = t.ExecContext(ctx, `INSERT INTO availabilities (node_id, availability, updated_ms) VALUES (?,?,?)`, id, string(model.Cordoned), ms(t.now))
+	return err
+}
+
 // dropNode removes what is stored of a node that was forgotten. What people want
 // of it stays: it says that the node is not to come back by itself.
 func (t *tx) dropNode(ctx context.Context, id string) error {

@@ -83,3 +83,27 @@ func TestControl_ForgetsANodeButNotThatItWasForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestControl_CordonsOnlyWhatIsActive(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		l := lead(t, s, "a")
+		check(t, s.SetAvailability(ctx, "n2", model.Active, admin))
+		check(t, s.SetAvailability(ctx, "n3", model.Draining, admin))
+		for range 2 { // the second time changes nothing
+			check(t, s.Apply(ctx, l, Control{Cordon: []string{"n1", "n2", "n3"}}))
+		}
+		w, err := s.Wish(ctx)
+		check(t, err)
+		want := map[string]model.Availability{"n1": model.Cordoned, "n2": model.Cordoned, "n3": model.Draining}
+		if d := cmp.Diff(want, w.Availabilities); d != "" {
+			t.Error(d)
+		}
+		check(t, s.SetAvailability(ctx, "n1", model.Active, admin))
+		w, err = s.Wish(ctx)
+		check(t, err)
+		if is := w.Availabilities["n1"]; is != model.Active && is != "" {
+			t.Errorf("a person's word left it %q", is)
+		}
+	})
+}
