@@ -22,7 +22,7 @@ func (c *console) placeCommands() []*cobra.Command {
 			example: "  dinp place shop zone==a label==ssd\n  dinp place shop per-node==1\n  dinp place shop any", args: cobra.MinimumNArgs(1), complete: appThen("any"), run: placeApp}),
 		c.command(spec{use: "singleton APP on|off", short: "Never run two instances of an app at a time",
 			long: "Never run two instances of an app at a time, not even while it is replaced or its node is cut off:\n" +
-				"a rollout stops the old instance before it starts the new one, and a node that reaches no server stops it.",
+				"a rollout or a drain stops the old instance before the new one starts, and one on a silent node\nis replaced only when the node returns, or is forgotten (dinp node NODE forget).",
 			example: "  dinp singleton cron on", args: cobra.ExactArgs(2), complete: appThen("on", "off"), run: singleton}),
 		c.command(spec{use: "pools", short: "List the pools of nodes", example: "  dinp pools", args: cobra.NoArgs, list: true, run: listPools}),
 		c.command(spec{use: "pool POOL spread|binpack", short: "Say how the nodes of a pool are filled",

@@ -60,6 +60,7 @@ const (
 const (
 	CodeBadConstraint Code = "D147" // a constraint cannot be read
 	CodeNoMatch       Code = "D148" // no node meets the app's constraints
+	CodeAlone         Code = "D200" // a singleton waits for the end of the instance before it
 	CodeBadNode       Code = "D149" // a node on which apps end that run elsewhere
 )
 
@@ -91,7 +92,7 @@ var kinds = map[Code]Kind{
 	CodeBuildFailed: Failed, CodeBuildStopped: Failed, CodeNoImage: Invalid, CodeRegistryAway: Unavailable,
 	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
 	CodeCrashed: Failed, CodePullFailed: Failed, CodeSuperseded: Failed, CodeStartFailed: Failed,
-	CodeBadConstraint: Invalid, CodeNoMatch: Failed, CodeBadNode: Failed,
+	CodeBadConstraint: Invalid, CodeNoMatch: Failed, CodeBadNode: Failed, CodeAlone: Failed,
 	CodeNoLeader: Unavailable, CodeNoSuchHost: NotFound, CodeNoReady: Unavailable, CodeBadGateway: Unavailable,
 	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable,
 	CodeBadRouting: Invalid, CodeTooBusy: Unavailable, CodeRateLimited: Unavailable, CodeNotFromHere: Denied,

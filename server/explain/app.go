@@ -65,7 +65,10 @@ func (c *Case) slots() []Step {
 	var out []Step
 	for _, p := range c.Outlook.Plan.Pending {
 		s := not(Placed, BackOff, "%s", p.Message).since(p.Until)
-		if p.Until.IsZero() {
+		switch {
+		case p.Code == model.CodeAlone:
+			s.Why = Alone
+		case p.Until.IsZero():
 			s.Why = Crashing
 		}
 		s.Slot = p.Slot

@@ -20,6 +20,7 @@ const (
 	BackOff  Reason = "back-off"
 	Crashing Reason = "crashing"
 	Planned  Reason = "about-to-be-placed"
+	Alone    Reason = "not-alone" // a singleton waits for the end of the instance before it
 )
 
 // The reasons of an instance.
@@ -55,7 +56,7 @@ const (
 // Reasons lists them all.
 func Reasons() []Reason {
 	return []Reason{
-		Deleted, Undeployed, ScaledDown, Paused, Hidden, Failed, Trouble, NoRoom, BackOff, Crashing, Planned,
+		Deleted, Undeployed, ScaledDown, Paused, Hidden, Failed, Trouble, NoRoom, BackOff, Crashing, Planned, Alone,
 		NodeUnknown, NodeLost, EngineDown, AgentAway, AgentReturns, NotSent, NotTaken, Queued, Pulling, PullFails, Starting, Ended,
 		NoMonitor, NotProbed, NotListening, Unhealthy, MassSick, NotInTable, RoutersBehind, NoRouter, Leaving, Proving, Surplus,
 		Unrouting, Draining, StopPending,

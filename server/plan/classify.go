@@ -30,9 +30,10 @@ var classes = []class{
 	// Replaced already, and its node is still away: nothing can be done with it.
 	{"suspect", func(p *planner, i *Instance) bool { return i.Role == model.Suspect }, (*planner).file},
 	// Its node is lost for good: give the slot away, unless so many nodes are
-	// away that more likely we are.
+	// away that more likely we are. A singleton may still run there: it is given
+	// away only when people say that the node never returns (R11).
 	{"lost", func(p *planner, i *Instance) bool {
-		return i.Node == model.NodeLost && i.Role == model.Primary && !p.Frozen && !p.App.Paused
+		return i.Node == model.NodeLost && i.Role == model.Primary && !p.Frozen && !p.App.Paused && !p.App.Singleton
 	}, (*planner).lose},
 	// A surge instance on a lost node helps nobody; the slot tries elsewhere.
 	{"surge lost", func(p *planner, i *Instance) bool {

@@ -15,6 +15,9 @@ func (p *planner) slot(n int) {
 	switch {
 	case v.primary == nil:
 		p.fill(n, v)
+	case v.surge != nil && p.App.Singleton:
+		p.stop(v.surge, model.ReasonCancelled) // it became a singleton in the middle of a rollout
+		v.surge = nil
 	case v.surge != nil && p.mayPromote(v):
 		p.out.Promote = append(p.out.Promote, Promotion{ID: v.surge.ID, Slot: n})
 		p.stop(v.primary, p.replacedWhy(v.primary))
@@ -58,10 +61,29 @@ func (p *planner) fill(n int, v *slotView) {
 			return // it is on its way, and nothing better could be started
 		}
 	}
-	if p.waits(n) || p.crashing(n, p.spare) {
+	release := p.spare
+	if p.App.Singleton { // nothing serves meanwhile, so the wanted release may as well be tried
+		release = p.target
+	}
+	if p.waits(n) || p.crashing(n, release) || p.notAlone(n) {
 		return
 	}
-	p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Primary, ReleaseID: p.spare})
+	p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Primary, ReleaseID: release})
+}
+
+// notAlone reports whether a singleton has to wait until what was before it is
+// gone, as its agent says (R11), and notes it.
+func (p *planner) notAlone(slot int) bool {
+	if !p.App.Singleton {
+		return false
+	}
+	for n := range p.Instances {
+		if i := &p.Instances[n]; i.Observed == nil || i.Observed.Phase != model.PhaseGone {
+			p.out.Pending = append(p.out.Pending, Pending{Slot: slot, Code: model.CodeAlone, Message: "a singleton runs once the instance before it is gone"})
+			return true
+		}
+	}
+	return false
 }
 
 // crashing reports whether a slot may not be started because the release fails
@@ -190,11 +212,23 @@ func (p *planner) surge() {
 		if budget <= 0 {
 			return
 		}
+		if p.App.Singleton {
+			p.stopFirst(v)
+			continue
+		}
 		if v.primary == nil || v.surge != nil || !p.mustLeave(v.primary) || p.promoted(n) || p.waits(n) || p.crashing(n, p.target) {
 			continue
 		}
 		p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Surge, ReleaseID: p.target, Avoid: p.avoid(v.primary)})
 		budget--
+	}
+}
+
+// stopFirst ends a singleton's instance that is to be replaced: the next one is
+// started when it is gone.
+func (p *planner) stopFirst(v *slotView) {
+	if v.primary != nil && !v.primary.Stopping && p.mustLeave(v.primary) {
+		p.stop(v.primary, p.replacedWhy(v.primary))
 	}
 }
 

@@ -111,6 +111,18 @@ var reasons = []struct {
 		}
 		return r
 	}, "the next round places it", "", ""},
+	{explain.Alone, explain.Placed, func(t *testing.T) *rig {
+		r := singleton(t)
+		for _, a := range r.agents {
+			a.hold = true
+		}
+		r.deploy("shop", 1)
+		for range 3 {
+			r.round()
+			r.step()
+		}
+		return r
+	}, "once the instance before it is gone", "dinp logs shop", ""},
 	{explain.NodeUnknown, explain.Pulled, func(t *testing.T) *rig {
 		r := serving(t)
 		for _, a := range r.agents {

@@ -50,6 +50,7 @@ type rig struct {
 	sick   map[string]bool // instances that answer probes badly
 	probe  string          // what is said of sick ones
 	mute   bool            // the monitor says nothing
+	watch  func()          // called whenever agents have done something
 }
 
 // tester is a test, or one case of a property.
@@ -149,6 +150,9 @@ func (r *rig) step() (moved bool) {
 	r.t.Helper()
 	for _, id := range slices.Sorted(maps.Keys(r.agents)) {
 		moved = r.agents[id].work() || moved
+	}
+	if r.watch != nil {
+		r.watch()
 	}
 	r.judge()
 	if !r.lazy && r.served != r.rev {
