@@ -101,7 +101,7 @@ func (s *Stage) openLeader(t testing.TB) string {
 func (s *Stage) openDash(ctx context.Context, t testing.TB, images, server string) {
 	cfg := dash.Default()
 	cfg.Listen, cfg.Admin, cfg.Identity, cfg.Registry, cfg.Servers = "127.0.0.1:0", "", cluster.Part(pki.RoleDash, "stage"), images, []string{server}
-	cfg.Data, cfg.MaxUploadMiB, cfg.Version = t.TempDir(), 8, "stage"
+	cfg.Data, cfg.MaxUploadMiB, cfg.Version, cfg.Secret = t.TempDir(), 8, "stage", "the secret of the stage"
 	var err error
 	cfg.PublicPort, err = strconv.Atoi(s.port)
 	must(t, err)
