@@ -50,7 +50,11 @@ func (c *Core) watchNodes(now time.Time) {
 	if !c.cluster.Breaker(now) {
 		return
 	}
-	c.log().Warn("breaker changed: silent nodes are not believed to be lost while it is open", "open", c.cluster.Frozen())
+	say := c.log().Warn
+	if now.Sub(c.began) < c.cfg.Limits.UnknownAfter {
+		say = c.log().Info // every term begins so: the agents are only just coming back
+	}
+	say("breaker changed: silent nodes are not believed to be lost while it is open", "open", c.cluster.Frozen())
 	for id, n := range c.nodes {
 		if n.Status == model.NodeUnknown || n.Status == model.NodeLost {
 			c.looks.set(id, now)
