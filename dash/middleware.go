@@ -2,6 +2,7 @@ package dash
 
 import (
 	"crypto/rand"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -89,5 +90,33 @@ const (
 // limitBody bounds the size and the time of an ordinary body.
 func limitBody(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
-	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(bodyTime)) // not supported only by recorders of tests
+	hurry(c, bodyTime)
+}
+
+// hurry bounds the time in which the body must be here, and no other: net/http
+// goes on reading while the request is served, and takes a deadline that passes
+// then for the end of its client.
+func hurry(c *gin.Context, d time.Duration) {
+	if c.Request.ContentLength == 0 {
+		return
+	}
+	rc := http.NewResponseController(c.Writer)
+	if rc.SetReadDeadline(time.Now().Add(d)) == nil { // not supported only by recorders of tests
+		c.Request.Body = &hurriedBody{c.Request.Body, rc}
+	}
+}
+
+// hurriedBody lifts the deadline at its end.
+type hurriedBody struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+// Read implements io.Reader.
+func (b *hurriedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		_ = b.rc.SetReadDeadline(time.Time{}) // it was supported before
+	}
+	return n, err
 }

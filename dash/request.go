@@ -141,7 +141,8 @@ func seen(c *gin.Context, body int64) (int64, error) {
 // bodyIdle is how long a large body may stand still.
 const bodyIdle = time.Minute
 
-// patientBody reads a large body for as long as something comes.
+// patientBody reads a large body for as long as something comes. At its end the
+// deadline is lifted, as in hurriedBody: what follows may take longer.
 type patientBody struct {
 	io.Reader
 	rc *http.ResponseController
@@ -154,7 +155,11 @@ func newPatientBody(c *gin.Context) *patientBody {
 // Read implements io.Reader.
 func (b *patientBody) Read(p []byte) (int, error) {
 	_ = b.rc.SetReadDeadline(time.Now().Add(bodyIdle)) // not supported only by recorders of tests
-	return b.Reader.Read(p)
+	n, err := b.Reader.Read(p)
+	if err != nil {
+		_ = b.rc.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // How much of a refused body is still taken, so that its sender, who may look for
