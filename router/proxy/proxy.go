@@ -70,7 +70,7 @@ func New(cfg Config, set *balance.Set, log *slog.Logger) *Proxy {
 		cfg: cfg, log: log, set: set, passwords: gate.NewPasswords(),
 		idle: make(chan struct{}, 1), upgrades: upgrades{of: map[*balance.Endpoint]map[*upgrade]struct{}{}},
 	}
-	p.slot = set.Attach(func(*balance.Endpoint) balance.Conns { return p.newTransport() })
+	p.slot = set.Attach(func(*balance.Endpoint) balance.Conns { return p.newLink() })
 	set.OnLeave(p.gates.Forget)
 	set.OnRetire(p.retired)
 	p.rp = &httputil.ReverseProxy{

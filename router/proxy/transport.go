@@ -82,7 +82,7 @@ func (t roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	for x.Attempts < maxAttempts && t.p.claim(x) {
 		at := x.at
 		out, headCame := awaitHead(body.attempt(req, at.Endpoint.Addr), x.headerTimeout())
-		resp, err := at.Endpoint.Conns(t.p.slot).(*http.Transport).RoundTrip(out)
+		resp, err := at.Endpoint.Conns(t.p.slot).(link).RoundTrip(out)
 		headCame()
 		if err == nil {
 			at.Answered(resp.StatusCode, t.p.set.Now())
