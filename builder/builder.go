@@ -110,11 +110,7 @@ func loadRuntime(source fs.FS, folder string) (recipe.Runtime, error) {
 	if err != nil {
 		return recipe.Runtime{}, err
 	}
-	dockerfile, err := fs.ReadFile(source, folder+"/Dockerfile")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return recipe.Runtime{}, err
-	}
-	return recipe.Parse(folder, definition, dockerfile)
+	return recipe.Parse(folder, definition, func(name string) ([]byte, error) { return fs.ReadFile(source, folder+"/"+name) })
 }
 
 // Listen binds the admin port and takes the work folder. Run calls it if it was not called.

@@ -52,26 +52,55 @@ func (j *job) layers(ctx context.Context, t image.Tree, c recipe.Choice) (func(c
 	j.log.say("base image %s@%s", c.Runtime.Base, digest)
 	j.report.Base, j.report.BaseDigest = c.Runtime.Base, digest
 	l := image.Layered{
-		Base: c.Runtime.Base, Digest: digest, Runtime: c.Runtime, Command: start.Command, Labels: j.labels(c, digest), Scratch: j.path("layer"),
+		Base: c.Runtime.Base, Digest: digest, Runtime: c.Runtime, Command: start.Command, Labels: j.labels(c, digest), Scratch: j.dir,
 	}
-	return func(ctx context.Context) (string, error) { return j.assemble(ctx, t, l) }, []string{digest}, nil
+	return func(ctx context.Context) (string, error) {
+		laid, err := j.prepare(ctx, t, c, digest)
+		if err != nil {
+			return "", err
+		}
+		if laid.Root != t.Root {
+			defer laid.Root.Close()
+		}
+		return j.assemble(ctx, laid, l)
+	}, []string{digest}, nil
 }
 
-func (j *job) assemble(ctx context.Context, t image.Tree, l image.Layered) (name string, err error) {
+func (j *job) assemble(ctx context.Context, t image.Tree, l image.Layered) (string, error) {
 	var a image.Assembled
-	err = j.step(ctx, stepAssemble, l.Runtime.Name, func() error {
+	err := j.step(ctx, stepAssemble, l.Runtime.Name, func() (err error) {
+		last, err := j.b.store.LastBuilt(ctx, j.build.AppID)
+		if err != nil {
+			return err
+		}
+		l.Earlier = last.Image
 		a, err = j.b.registry.Assemble(ctx, t, l)
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
-	j.log.say("assembled a layer of %s", size(a.Bytes))
-	err = j.step(ctx, stepPush, l.Runtime.Name, func() error {
-		name, err = j.b.registry.Push(ctx, a.Image, j.build.AppName, j.tag())
+	for _, layer := range a.Layers {
+		how := "packed"
+		if layer.Known {
+			how = "unchanged"
+		}
+		j.log.say("layer %s: %s, %s", layer.Name, size(layer.Bytes), how)
+		j.report.LayerList = append(j.report.LayerList, model.BuildLayer{Name: layer.Name, Bytes: layer.Bytes, Reused: layer.Known})
+	}
+	var p image.Pushed
+	err = j.step(ctx, stepPush, l.Runtime.Name, func() (err error) {
+		p, err = j.b.registry.Push(ctx, a.Image, j.build.AppName, j.tag())
 		return err
 	})
-	return name, err
+	if err != nil {
+		return "", err
+	}
+	// A layer that was packed anew may be in the registry all the same, from another build; the config never is.
+	j.report.Layers, j.report.BytesPushed = len(a.Layers), p.Bytes
+	j.report.LayersReused = max(len(a.Layers)-max(p.Blobs-1, 0), 0)
+	j.log.say("pushed %s in %d blobs; what else the image needs, the registry had", size(p.Bytes), p.Blobs)
+	return p.Name, nil
 }
 
 // dockerfile prepares a build by the engine: by the artifact's own Dockerfile or the runtime's template.
@@ -121,16 +150,17 @@ func (j *job) dockerfileText(t image.Tree, c recipe.Choice) (string, error) {
 	return c.Dockerfile(start)
 }
 
-// start finds the start command, which may stand in the artifact's Procfile.
+// start finds the start command, for which a few files of the artifact may be read.
 func (j *job) start(t image.Tree, c recipe.Choice) (recipe.Start, error) {
-	procfile := ""
-	if c.ReadsProcfile() {
-		var err error
-		if procfile, err = readText(t, recipe.Procfile); err != nil {
+	texts := map[string]string{}
+	for _, name := range c.Texts() {
+		text, err := readText(t, name)
+		if err != nil {
 			return recipe.Start{}, err
 		}
+		texts[name] = text
 	}
-	return c.Start(procfile)
+	return c.Start(texts)
 }
 
 // maxText is far more than any Procfile or Dockerfile has.

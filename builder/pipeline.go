@@ -21,6 +21,8 @@ const (
 	stepFetch    = "fetch"
 	stepUnpack   = "unpack"
 	stepDetect   = "detect"
+	stepCheck    = "check"
+	stepConvert  = "convert"
 	stepAssemble = "assemble"
 	stepBuild    = "build"
 	stepPush     = "push"
@@ -35,12 +37,12 @@ type job struct {
 	dir    string // of this build alone; removed afterwards
 	log    *buildLog
 	report model.BuildReport
+	traits []string // of the artifact, as the check found them
 }
 
 // run is the whole pipeline: artifact or reference in, image out.
-func (j *job) run(ctx context.Context) (store.BuildOutcome, error) {
-	o := store.BuildOutcome{Status: model.BuildSucceeded}
-	var err error
+func (j *job) run(ctx context.Context) (o store.BuildOutcome, err error) {
+	o.Status = model.BuildSucceeded
 	if j.build.Runtime == model.RuntimeImage || j.build.ImageRef != "" {
 		o.Runtime = model.RuntimeImage
 		o.Image, err = j.copyImage(ctx)
@@ -113,8 +115,16 @@ func (j *job) buildArtifact(ctx context.Context) (store.BuildOutcome, error) {
 		return store.BuildOutcome{}, err
 	}
 	j.report.RuntimeVersion, j.report.TemplateHash = choice.Runtime.Version, choice.Runtime.Hash
+	if j.traits, err = j.check(ctx, root, choice); err != nil {
+		return store.BuildOutcome{Runtime: choice.Runtime.Name}, err
+	}
 	if err := j.inspect(ctx, root, contents); err != nil {
 		return store.BuildOutcome{Runtime: choice.Runtime.Name}, err
+	}
+	if !choice.KeptWhole() {
+		if err := os.Remove(j.path("artifact")); err != nil {
+			return store.BuildOutcome{}, err
+		}
 	}
 	return j.cook(ctx, image.Tree{Root: root, Top: choice.Top, Files: choice.Files}, choice)
 }
@@ -147,7 +157,8 @@ func (j *job) unpack(ctx context.Context) (c archive.Contents, err error) {
 	if c.Cleared > 0 {
 		j.log.say("dropped the set-user-id, set-group-id or sticky bit of %d files", c.Cleared)
 	}
-	return c, os.Remove(j.path("artifact"))
+	j.report.Files, j.report.Bytes = c.Count, c.Bytes
+	return c, nil
 }
 
 // detect chooses the runtime and says why.

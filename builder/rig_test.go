@@ -61,7 +61,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, store: st, registry: testenv.Registry(t), app: app, cfg: Default()}
 	r.cfg.Registry, r.cfg.WorkDir, r.cfg.Admin, r.cfg.ID = r.registry, t.TempDir(), "127.0.0.1:0", "b1"
 	r.cfg.Poll, r.cfg.Lease = 10*time.Millisecond, 3*time.Second
-	for _, runtime := range []string{"static", "binary", "tomcat"} {
+	for _, runtime := range []string{"static", "binary", "tomcat", "java", "node", "python", "php"} {
 		r.push("dinp/base/"+runtime+":latest", tinyBase(t, runtime))
 	}
 	return r
@@ -87,8 +87,18 @@ func (r *rig) ref(relative string) name.Reference {
 
 func (r *rig) push(relative string, img v1.Image) { must(r.t, remote.Write(r.ref(relative), img)) }
 
-// pushRealBase puts a base image of this machine's cache into the registry.
+// pushRealBase puts a base image of this machine's cache into the registry, for the engine to build upon.
 func (r *rig) pushRealBase(runtime string) {
+	pulled := r.pushCachedBase(runtime)
+	r.t.Cleanup(func() { // the engine keeps it for the next build, which this registry will not see
+		if out, err := exec.Command("docker", "-H", testenv.Docker(r.t), "rmi", pulled).CombinedOutput(); err != nil {
+			r.t.Errorf("docker rmi: %s", out)
+		}
+	})
+}
+
+// pushCachedBase puts a base image of this machine's cache into the registry and returns how an engine calls it.
+func (r *rig) pushCachedBase(runtime string) string {
 	index, err := layout.ImageIndexFromPath(filepath.Join(testenv.BaseImages(r.t), runtime))
 	must(r.t, err)
 	m, err := index.IndexManifest()
@@ -98,12 +108,7 @@ func (r *rig) pushRealBase(runtime string) {
 	r.push("dinp/base/"+runtime+":latest", img)
 	digest, err := img.Digest()
 	must(r.t, err)
-	pulled := r.registry + "/dinp/base/" + runtime + "@" + digest.String()
-	r.t.Cleanup(func() { // the engine keeps it for the next build, which this registry will not see
-		if out, err := exec.Command("docker", "-H", testenv.Docker(r.t), "rmi", pulled).CombinedOutput(); err != nil {
-			r.t.Errorf("docker rmi: %s", out)
-		}
-	})
+	return r.registry + "/dinp/base/" + runtime + "@" + digest.String()
 }
 
 func (r *rig) config(relative string) v1.Config {

@@ -9,5 +9,5 @@ import "embed"
 
 // FS holds one folder per runtime, named like it.
 //
-//go:embed static binary tomcat
+//go:embed static binary tomcat java node python php
 var FS embed.FS

@@ -13,7 +13,9 @@ package archive
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -69,6 +71,21 @@ func Extract(ctx context.Context, path, filename, dir string, l Limits) (Content
 	return t.contents(format), nil
 }
 
+// ExtractTar unpacks a plain tar that comes as a stream, under the same rules. How much it may unpack is bounded by the
+// sizes alone: it is not packed.
+func ExtractTar(ctx context.Context, r io.Reader, dir string, l Limits) (Contents, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return Contents{}, err
+	}
+	defer root.Close()
+	t := newTree(ctx, root, l, math.MaxInt64)
+	if err := t.settle(t.untar(r)); err != nil {
+		return Contents{}, err
+	}
+	return t.contents(Tar), nil
+}
+
 func (t *tree) unpack(f *os.File, format Format) error {
 	var err error
 	switch format {
@@ -79,6 +96,11 @@ func (t *tree) unpack(f *os.File, format Format) error {
 	case Tar:
 		err = t.untar(f)
 	}
+	return t.settle(err)
+}
+
+// settle ends an extraction that has come to its end, with err or without.
+func (t *tree) settle(err error) error {
 	if err == nil {
 		err = t.makeLinks()
 	}

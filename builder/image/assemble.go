@@ -1,14 +1,22 @@
 package image
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"net/http"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dinp/dinp/builder/recipe"
 	"github.com/dinp/dinp/common/model"
@@ -21,14 +29,27 @@ type Layered struct {
 	Runtime recipe.Runtime
 	Command []string // nil: the base's own
 	Labels  map[string]string
-	Scratch string // path of a file for the layer; the caller removes it
+	Earlier string // image of the app before this one, whose layers are taken again where they are the same; "" for none
+	Scratch string // folder for the layers; the caller removes it
 }
 
 // Assembled is an image that is ready to be pushed.
 type Assembled struct {
-	Image v1.Image
-	Bytes int64 // of the layer, compressed
+	Image  v1.Image
+	Layers []Layer // on top of the base
 }
+
+// Layer is a layer on top of the base, for people.
+type Layer struct {
+	Name  string
+	Bytes int64 // compressed
+	Known bool  // as in the earlier image: neither packed nor pushed again
+
+	digest v1.Hash
+}
+
+// labelCompression says by which compression an image's layers were packed.
+const labelCompression = "dinp.layers"
 
 // Assemble lays the tree over the base image. Nothing runs, and only the base's manifest and config are read.
 func (r *Registry) Assemble(ctx context.Context, t Tree, l Layered) (Assembled, error) {
@@ -40,16 +61,133 @@ func (r *Registry) Assemble(ctx context.Context, t Tree, l Layered) (Assembled, 
 	if err != nil {
 		return Assembled{}, r.explain(ctx, err)
 	}
-	top, err := newLayer(ctx, t, l.Runtime.Dest, l.Runtime.Owner, l.Scratch, media)
+	a := assembly{tree: t, Layered: l, media: media, known: r.earlierLayers(ctx, l.Earlier)}
+	add, err := a.layers(ctx)
 	if err != nil {
 		return Assembled{}, err
 	}
-	img, err := mutate.Append(base, mutate.Addendum{Layer: top, History: v1.History{CreatedBy: "dinp " + l.Runtime.Name + " " + l.Runtime.Version}})
+	img, err := mutate.Append(base, add...)
 	if err != nil {
 		return Assembled{}, r.explain(ctx, err)
 	}
 	img, err = configure(img, l)
-	return Assembled{Image: img, Bytes: top.size}, r.explain(ctx, err)
+	return Assembled{Image: img, Layers: a.said}, r.explain(ctx, err)
+}
+
+// earlierLayers are the layers of an image of this app, by their digest unpacked. It is empty when there is no such image
+// any more: that costs time, nothing else.
+func (r *Registry) earlierLayers(ctx context.Context, relative string) func(v1.Hash) v1.Layer {
+	none := func(v1.Hash) v1.Layer { return nil }
+	ref, err := r.ref(relative)
+	if relative == "" || err != nil {
+		return none
+	}
+	img, err := remote.Image(ref, r.options(ctx)...)
+	if err != nil {
+		return none
+	}
+	cf, err := img.ConfigFile()
+	if err != nil || cf.Config.Labels[labelCompression] != compression {
+		return none
+	}
+	return func(diffID v1.Hash) v1.Layer {
+		if !slices.Contains(cf.RootFS.DiffIDs, diffID) {
+			return nil
+		}
+		l, err := img.LayerByDiffID(diffID)
+		if err != nil {
+			return nil
+		}
+		return l
+	}
+}
+
+// assembly makes the layers of one image.
+type assembly struct {
+	Layered
+	tree  Tree
+	media types.MediaType
+	known func(diffID v1.Hash) v1.Layer
+	said  []Layer
+}
+
+// named is a layer's content and what people call it.
+type named struct {
+	name string
+	part
+}
+
+// parts are the layers' contents: the runtime's own files, its groups, and the rest of the artifact.
+func (a *assembly) parts() []named {
+	var out []named
+	if len(a.Runtime.Files) > 0 {
+		out = append(out, named{"runtime", runtimeFiles(a.Runtime.Files)})
+	}
+	for _, g := range a.Runtime.Groups(a.tree.Files) {
+		out = append(out, named{g.Name, a.tree.part(g.Files, a.Runtime.Dest, a.Runtime.Owner)})
+	}
+	return out
+}
+
+// runtimeFiles are files of the runtime's definition, owned by root. Their time is that of no machine.
+func runtimeFiles(files []recipe.RuntimeFile) part {
+	content := map[string][]byte{}
+	p := part{dest: "/", open: func(name string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content[name])), nil }}
+	for _, f := range files {
+		name := strings.TrimPrefix(f.To, "/")
+		content[name] = f.Content
+		p.files = append(p.files, recipe.File{Path: name, Size: int64(len(f.Content)), Exec: f.Exec})
+	}
+	return p
+}
+
+// layers makes all layers, two at a time: one waits for the disk while another computes.
+func (a *assembly) layers(ctx context.Context) ([]mutate.Addendum, error) {
+	parts := a.parts()
+	out := make([]mutate.Addendum, len(parts))
+	a.said = make([]Layer, len(parts))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2)
+	for i, p := range parts {
+		g.Go(func() (err error) {
+			out[i].History = v1.History{CreatedBy: fmt.Sprintf("dinp %s %s: %s", a.Runtime.Name, a.Runtime.Version, p.name)}
+			out[i].Layer, a.said[i], err = a.layer(ctx, i, p)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// layer takes the layer from the earlier image, or makes it.
+func (a *assembly) layer(ctx context.Context, i int, p named) (v1.Layer, Layer, error) {
+	if a.Earlier != "" {
+		id, err := p.diffID(ctx)
+		if err != nil {
+			return nil, Layer{}, err
+		}
+		if l := a.known(id); l != nil {
+			if said, ok := describe(l, a.media); ok {
+				said.Name, said.Known = p.name, true
+				return l, said, nil
+			}
+		}
+	}
+	l, err := newLayer(ctx, p.part, filepath.Join(a.Scratch, fmt.Sprintf("layer-%d", i)), a.media)
+	if err != nil {
+		return nil, Layer{}, err
+	}
+	return l, Layer{Name: p.name, Bytes: l.size, digest: l.digest}, nil
+}
+
+// describe reads what is known of a layer in the registry; false if it is of the other family.
+func describe(l v1.Layer, media types.MediaType) (Layer, bool) {
+	is, err := l.MediaType()
+	if err != nil || is != media {
+		return Layer{}, false
+	}
+	size, serr := l.Size()
+	digest, derr := l.Digest()
+	return Layer{Bytes: size, digest: digest}, serr == nil && derr == nil
 }
 
 func (r *Registry) base(ctx context.Context, l Layered) (v1.Image, error) {
@@ -93,7 +231,7 @@ func configure(img v1.Image, l Layered) (v1.Image, error) {
 	if c.Labels == nil {
 		c.Labels = map[string]string{}
 	}
-	for _, labels := range []map[string]string{l.Runtime.Labels, l.Labels} {
+	for _, labels := range []map[string]string{l.Runtime.Labels, l.Labels, {labelCompression: compression}} {
 		for k, v := range labels {
 			c.Labels[k] = v
 		}
@@ -116,18 +254,53 @@ func mergeEnv(env []string, set map[string]string) []string {
 	return out
 }
 
-// Push writes the image to the app's repository under tag and returns its name, dinp/apps/<app>@sha256:….
-func (r *Registry) Push(ctx context.Context, img v1.Image, app, tag string) (string, error) {
+// Pushed is what a push has moved.
+type Pushed struct {
+	Name  string // dinp/apps/<app>@sha256:…
+	Bytes int64  // that went over the network, manifest and config included
+	Blobs int    // layers and config that the registry did not have
+}
+
+// Push writes the image to the app's repository under tag.
+func (r *Registry) Push(ctx context.Context, img v1.Image, app, tag string) (Pushed, error) {
 	digest, err := img.Digest()
 	if err != nil {
-		return "", err
+		return Pushed{}, err
 	}
 	ref, err := r.ref(model.AppRepository(app) + ":" + tag)
 	if err != nil {
-		return "", err
+		return Pushed{}, err
 	}
-	if err := remote.Write(ref, img, append(r.options(ctx), remote.WithJobs(4))...); err != nil {
-		return "", r.explain(ctx, err)
+	var c counter
+	if err := remote.Write(ref, img, append(r.options(ctx), remote.WithJobs(4), remote.WithTransport(&c))...); err != nil {
+		return Pushed{}, r.explain(ctx, err)
 	}
-	return model.AppRepository(app) + "@" + digest.String(), nil
+	return Pushed{Name: model.AppRepository(app) + "@" + digest.String(), Bytes: c.bytes.Load(), Blobs: int(c.blobs.Load())}, nil
+}
+
+// counter counts what is sent.
+type counter struct{ bytes, blobs atomic.Int64 }
+
+// RoundTrip implements http.RoundTripper.
+func (c *counter) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/blobs/uploads/") {
+		c.blobs.Add(1)
+	}
+	if req.Body != nil && req.Body != http.NoBody {
+		req = req.Clone(req.Context())
+		req.Body = &countedBody{ReadCloser: req.Body, bytes: &c.bytes}
+	}
+	return remote.DefaultTransport.RoundTrip(req)
+}
+
+type countedBody struct {
+	io.ReadCloser
+	bytes *atomic.Int64
+}
+
+// Read implements io.Reader.
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.bytes.Add(int64(n))
+	return n, err
 }

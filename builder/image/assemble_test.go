@@ -3,7 +3,6 @@ package image
 import (
 	"archive/tar"
 	"io"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -24,7 +23,7 @@ func assemble(t *testing.T, r *Registry, tr Tree, base string, rt recipe.Runtime
 	must(t, err)
 	a, err := r.Assemble(t.Context(), tr, Layered{
 		Base: base, Digest: digest, Runtime: rt, Command: command,
-		Labels: map[string]string{"dinp.runtime": rt.Name}, Scratch: filepath.Join(t.TempDir(), "layer"),
+		Labels: map[string]string{"dinp.runtime": rt.Name}, Scratch: t.TempDir(),
 	})
 	must(t, err)
 	return a
@@ -38,8 +37,9 @@ func TestAssemble(t *testing.T) {
 		base := "dinp/base/" + map[types.MediaType]string{types.OCIManifestSchema1: "oci", types.DockerManifestSchema2: "docker"}[media]
 		pushBase(t, r, base, media)
 		a := assemble(t, r, tree(t, "", site), base, rt, []string{"./run"})
-		name, err := r.Push(t.Context(), a.Image, "shop", "build-1")
+		pushed, err := r.Push(t.Context(), a.Image, "shop", "build-1")
 		must(t, err)
+		name := pushed.Name
 		if want := (model.Spec{Image: name, Port: 1, MemoryMiB: 16, Strategy: "rolling", Deadline: model.DefaultDeadline}).Check(); want != nil {
 			t.Errorf("image name %q is refused by the model: %v", name, want)
 		}
@@ -66,7 +66,7 @@ func checkConfig(t *testing.T, img v1.Image) {
 	must(t, err)
 	want := v1.Config{
 		Cmd: []string{"./run"}, Env: []string{"PATH=/bin", "A=own", "B=new"}, WorkingDir: "/srv/app", User: "1000",
-		Labels: map[string]string{"dinp.runtime": "binary"},
+		Labels: map[string]string{"dinp.runtime": "binary", labelCompression: compression},
 	}
 	if d := cmp.Diff(want, cf.Config); d != "" {
 		t.Errorf("config (-want +got):\n%s", d)
@@ -95,7 +95,7 @@ func checkTopLayer(t *testing.T, img v1.Image) {
 		got = append(got, entry{h.Name, h.Mode, h.Uid})
 	}
 	want := []entry{
-		{"srv/", 0o755, 0}, {"srv/app/", 0o755, 1000}, {"srv/app/css/a.css", 0o644, 1000},
+		{"srv/", 0o755, 0}, {"srv/app/", 0o755, 1000}, {"srv/app/css/", 0o755, 1000}, {"srv/app/css/a.css", 0o644, 1000},
 		{"srv/app/index.html", 0o644, 1000}, {"srv/app/run", 0o755, 1000},
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -161,7 +161,7 @@ func writeContext(ctx context.Context, dst io.Writer, t Tree, dockerfile string)
 			return err
 		}
 	}
-	if err := t.writeTar(ctx, w, "", 0); err != nil {
+	if err := t.part(t.Files, "", 0).writeTar(ctx, w); err != nil {
 		return err
 	}
 	return w.Close()

@@ -29,57 +29,86 @@ type Tree struct {
 	Files []recipe.File // sorted; folders before what is in them
 }
 
-// writeTar writes the tree below dest. Nothing of this machine gets into it: owner and mode bits are set, names are in
-// the list's order, and times are those of the archive. So the same artifact gives the same bytes on any builder.
+// part returns the tree, or those of its files that a layer holds, to be laid at dest.
+func (t Tree) part(files []recipe.File, dest string, owner int) part {
+	return part{dest: dest, owner: owner, files: files, open: func(p string) (io.ReadCloser, error) { return t.Root.Open(t.Top + p) }}
+}
+
+// part is the content of one layer.
+type part struct {
+	dest  string
+	owner int
+	files []recipe.File
+	open  func(path string) (io.ReadCloser, error)
+}
+
+// writeTar writes the part below its dest. Nothing of this machine gets into it: owner and mode bits are set, names are
+// in the list's order, and times are those of the archive. So the same artifact gives the same bytes on any builder.
 //
 // Times are kept, and not all set to one, because web servers make their ETags of size and time: with one time for all, a
 // changed page of the same size would be "not modified" for every browser.
-func (t Tree) writeTar(ctx context.Context, w *tar.Writer, dest string, owner int) error {
-	dest = strings.Trim(path.Clean("/"+dest), "/")
-	for i, c := range dest {
-		if c == '/' {
-			if err := w.WriteHeader(header(dest[:i]+"/", recipe.File{Dir: true}, 0)); err != nil {
-				return err
-			}
-		}
+func (p part) writeTar(ctx context.Context, w *tar.Writer) error {
+	dest := strings.Trim(path.Clean("/"+p.dest), "/")
+	f := folders{w: w, owner: p.owner, root: dest, made: map[string]bool{".": true, "": true}}
+	if err := f.make(dest); err != nil {
+		return err
 	}
-	if dest != "" {
-		dest += "/"
-		if err := w.WriteHeader(header(dest, recipe.File{Dir: true}, owner)); err != nil {
-			return err
-		}
-	}
-	for _, f := range t.Files {
+	for _, file := range p.files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := t.writeFile(w, dest, f, owner); err != nil {
+		if err := p.writeFile(&f, path.Join(dest, file.Path), file); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t Tree) writeFile(w *tar.Writer, dest string, f recipe.File, owner int) error {
-	name := dest + f.Path
+func (p part) writeFile(d *folders, name string, f recipe.File) error {
 	if f.Dir {
-		name += "/"
+		return d.make(name)
 	}
-	if err := w.WriteHeader(header(name, f, owner)); err != nil {
+	if err := d.make(path.Dir(name)); err != nil {
 		return err
 	}
-	if f.Dir || f.Link != "" || f.Size == 0 {
+	if err := d.w.WriteHeader(header(name, f, p.owner)); err != nil {
+		return err
+	}
+	if f.Link != "" || f.Size == 0 {
 		return nil
 	}
-	src, err := t.Root.Open(t.Top + f.Path)
+	src, err := p.open(f.Path)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	if _, err := io.CopyN(w, src, f.Size); err != nil {
+	if _, err := io.CopyN(d.w, src, f.Size); err != nil {
 		return fmt.Errorf("read %q: %w", f.Path, err)
 	}
 	return nil
+}
+
+// folders writes each folder of a layer once, those above it first. Those above root belong to the system.
+type folders struct {
+	w     *tar.Writer
+	owner int
+	root  string
+	made  map[string]bool
+}
+
+func (d *folders) make(name string) error {
+	if d.made[name] {
+		return nil
+	}
+	if err := d.make(path.Dir(name)); err != nil {
+		return err
+	}
+	d.made[name] = true
+	owner := d.owner
+	if len(name) < len(d.root) {
+		owner = 0
+	}
+	return d.w.WriteHeader(header(name+"/", recipe.File{Dir: true}, owner))
 }
 
 func header(name string, f recipe.File, owner int) *tar.Header {
@@ -108,8 +137,12 @@ type layer struct {
 	media  types.MediaType
 }
 
-// newLayer writes the tree as a layer into a new file.
-func newLayer(ctx context.Context, t Tree, dest string, owner int, file string, media types.MediaType) (*layer, error) {
+// compression names the way layers are packed. It stands on every image as a label, so that a layer of an earlier image
+// is taken again only if packing it anew would give the same bytes. Raise it with any change of compressor or tar form.
+const compression = "2"
+
+// newLayer writes the part as a layer into a new file.
+func newLayer(ctx context.Context, p part, file string, media types.MediaType) (*layer, error) {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -122,7 +155,7 @@ func newLayer(ctx context.Context, t Tree, dest string, owner int, file string, 
 		return nil, errors.Join(err, f.Close())
 	}
 	w := tar.NewWriter(io.MultiWriter(z, plain))
-	err = t.writeTar(ctx, w, dest, owner)
+	err = p.writeTar(ctx, w)
 	if err == nil {
 		err = errors.Join(w.Close(), z.Close(), buf.Flush())
 	}
@@ -131,6 +164,18 @@ func newLayer(ctx context.Context, t Tree, dest string, owner int, file string, 
 		return nil, err
 	}
 	return &layer{file: file, digest: hashOf(packed), diffID: hashOf(plain), size: info.Size(), media: media}, nil
+}
+
+// diffID is the digest that the part's layer has unpacked. It costs far less than packing the layer.
+func (p part) diffID(ctx context.Context) (v1.Hash, error) {
+	sum := sha256.New()
+	buf := bufio.NewWriterSize(sum, 256<<10)
+	w := tar.NewWriter(buf)
+	err := p.writeTar(ctx, w)
+	if err == nil {
+		err = errors.Join(w.Close(), buf.Flush())
+	}
+	return hashOf(sum), err
 }
 
 func hashOf(h hash.Hash) v1.Hash {

@@ -110,7 +110,8 @@ func (r *Registry) importAny(ctx context.Context, img v1.Image, where, app, tag 
 			WithNext("build it for %s, and push it", platform())
 	}
 	say(fmt.Sprintf("found %s in %s", digest, where))
-	return r.Push(ctx, img, app, tag)
+	p, err := r.Push(ctx, img, app, tag)
+	return p.Name, err
 }
 
 // brief is the first line of an error, short: registries answer with whole pages.

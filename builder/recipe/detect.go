@@ -36,6 +36,7 @@ type Choice struct {
 	Runtime Runtime
 	Top     string   // the folder that is dropped, with its slash; "" for none
 	Files   []File   // of the artifact, without the dropped folder
+	Kind    string   // of artifact: one of the runtime's Accepts
 	Reason  string   // for people: `index.html at the root (412 files, 9.8 MiB)`
 	Also    []string // other runtimes that would take it
 }
@@ -105,7 +106,7 @@ func (r Runtime) matches(u Upload, v view) (string, bool) {
 	if !slices.Contains(r.Accepts, u.kind()) || v.top != "" && !r.Strip {
 		return "", false
 	}
-	if p := v.find(r.Detect.Files); p != "" {
+	if p := v.find(r.Detect.Files); p != "" && (len(r.Detect.With) == 0 || v.find(r.Detect.With) != "") {
 		return p + v.where(), true
 	}
 	name := strings.ToLower(path.Base(u.Filename))
@@ -135,7 +136,7 @@ func (u Upload) views() []view {
 }
 
 func (v view) choice(r Runtime, reason string, u Upload) Choice {
-	return Choice{Runtime: r, Top: v.top, Files: v.files, Reason: fmt.Sprintf("%s (%s)", reason, u.amount())}
+	return Choice{Runtime: r, Top: v.top, Files: v.files, Kind: u.kind(), Reason: fmt.Sprintf("%s (%s)", reason, u.amount())}
 }
 
 func (v view) where() string {

@@ -58,7 +58,13 @@ func TestDetect(t *testing.T) {
 		{"exploded war", upload("a.tar.gz", KindTarGz, "shop/", "shop/WEB-INF/", "shop/WEB-INF/web.xml"), "tomcat", "shop/", "in the top folder shop"},
 		{"exploded war of WEB-INF alone", upload("a.tar.gz", KindTarGz, "WEB-INF/", "WEB-INF/web.xml"), "tomcat", "", "at the root"},
 		{"two folders", upload("a.tar.gz", KindTarGz, "a/", "a/index.html", "b/"), "", "", ""},
-		{"jar", upload("a.jar", KindZip, "META-INF/MANIFEST.MF", "A.class"), "", "", ""},
+		{"jar", upload("a.jar", KindZip, "META-INF/MANIFEST.MF", "A.class"), "java", "", "META-INF/MANIFEST.MF at the root"},
+		{"jar with its libraries", upload("a.tar.gz", KindTarGz, "shop/", "shop/shop.jar", "shop/lib/a.jar"), "java", "shop/", "shop.jar in the top folder shop"},
+		{"node", upload("a.tar.gz", KindTarGz, "package.json", "node_modules/x/index.js"), "node", "", "package.json at the root"},
+		{"site with a package.json", upload("a.tar.gz", KindTarGz, "package.json", "index.html"), "static", "", "index.html"},
+		{"python", upload("a.zip", KindZip, "app.py", "vendor/flask/app.py"), "python", "", "app.py at the root"},
+		{"php", upload("a.zip", KindZip, "public/index.php", "src/A.php"), "php", "", "public/index.php at the root"},
+		{"php in htdocs", upload("a.zip", KindZip, "htdocs/start.php"), "php", "", "htdocs/start.php at the root"},
 		{"nothing known", upload("a.zip", KindZip, "readme.txt"), "", "", ""},
 		{"folder called index.html", upload("a.zip", KindZip, "index.html/", "index.html/x"), "", "", ""},
 	} {
@@ -147,7 +153,7 @@ func TestDetect_RefusalHelps(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(append(e.Evidence, e.Next), "\n")
-	for _, part := range []string{`"d" (folder)`, `"readme.txt"`, "…", "static (tar.gz, tar, zip): an index.html", "--runtime NAME; known are dockerfile, tomcat, binary, static"} {
+	for _, part := range []string{`"d" (folder)`, `"readme.txt"`, "…", "static (tar.gz, tar, zip): an index.html", "--runtime NAME; known are dockerfile, tomcat, java, node, python, php, binary, static"} {
 		if !strings.Contains(all, part) {
 			t.Errorf("%q is missing in:\n%s", part, all)
 		}

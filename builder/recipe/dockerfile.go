@@ -210,7 +210,7 @@ func (w *rewriter) image(line int, ref string) (string, error) {
 	if strings.HasPrefix(name, basePrefix) {
 		w.out.Bases = append(w.out.Bases, name)
 		if digest, ok := w.rules.Digests[name]; ok {
-			name = repository(name) + "@" + digest
+			name = Repository(name) + "@" + digest
 		}
 		return w.rules.Registry + "/" + name, nil
 	}
@@ -228,8 +228,8 @@ func (w *rewriter) image(line int, ref string) (string, error) {
 	return ref, nil
 }
 
-// repository is an image's name without tag and digest.
-func repository(name string) string {
+// Repository is an image's name without tag and digest.
+func Repository(name string) string {
 	name, _, _ = strings.Cut(name, "@")
 	if at := strings.LastIndexByte(name, ':'); at > strings.LastIndexByte(name, '/') {
 		name = name[:at]

@@ -153,11 +153,7 @@ func TestChoice_Dockerfile_Golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("testdata/wheel/Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := Parse("wheel", definition, text)
+	r, err := Parse("wheel", definition, func(name string) ([]byte, error) { return os.ReadFile("testdata/wheel/" + name) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,12 +12,13 @@ import (
 func catalog(t testing.TB) Catalog {
 	t.Helper()
 	runtimes := []Runtime{DockerfileRuntime()}
-	for _, name := range []string{"static", "binary", "tomcat"} {
-		b, err := os.ReadFile(filepath.Join("../../images", name, "runtime.yaml"))
+	for _, name := range []string{"static", "binary", "tomcat", "java", "node", "python", "php"} {
+		read := func(file string) ([]byte, error) { return os.ReadFile(filepath.Join("../../images", name, file)) }
+		b, err := read("runtime.yaml")
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Parse(name, b, nil)
+		r, err := Parse(name, b, read)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,18 +45,28 @@ func TestParse_Refuses(t *testing.T) {
 		{"accepts odd", "[zip]", "[rpm]", `accepts "rpm"`},
 		{"bad start", "dest:", "start: [magic], dest:", `start "magic"`},
 		{"bad pattern", "dest:", `requires: ["[a"], dest:`, `pattern "[a"`},
+		{"absolute source", "dest:", "files: [{from: /etc/passwd, to: /x}], dest:", "must be a file in the folder"},
+		{"relative target", "dest:", "files: [{from: x, to: x}], dest:", "clean absolute path"},
+		{"missing file", "dest:", "files: [{from: x, to: /x}], dest:", "files: file does not exist"},
+		{"layer without files", "dest:", "layers: [{name: x}], dest:", "layers: each needs"},
+		{"odd servlet", "dest:", "servlet: java, dest:", "neither jakarta nor javax"},
+		{"odd trait", "dest:", "convert: {when: moon, command: [x]}, dest:", "convert: when must be one of javax"},
+		{"whole without kinds", "dest:", "whole: {as: x}, dest:", "whole: as must be"},
 		{"not YAML", minimal, "{", "runtime.yaml"},
 		{"two documents", minimal, minimal + "\n---\n" + minimal, "more than one document"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Parse("x", []byte(strings.Replace(minimal, c.from, c.to, 1)), nil)
+			_, err := Parse("x", []byte(strings.Replace(minimal, c.from, c.to, 1)), none)
 			if err == nil || !strings.Contains(err.Error(), c.part) {
 				t.Errorf("got %v, want %q", err, c.part)
 			}
 		})
 	}
 }
+
+// none is a folder with nothing beside the definition.
+func none(string) ([]byte, error) { return nil, fs.ErrNotExist }
 
 func TestParse_NamesAllProblems(t *testing.T) {
 	t.Parallel()
@@ -94,7 +106,7 @@ func TestNewCatalog_LaterReplacesEarlier(t *testing.T) {
 
 func TestCatalog_ShippedOrder(t *testing.T) {
 	t.Parallel()
-	if got, want := strings.Join(catalog(t).Names(), " "), "dockerfile tomcat binary static"; got != want {
+	if got, want := strings.Join(catalog(t).Names(), " "), "dockerfile tomcat java node python php binary static"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -18,22 +18,30 @@ type Start struct {
 	Reason  string   // for people
 }
 
-// ReadsProcfile reports whether Start needs the Procfile's text.
-func (c Choice) ReadsProcfile() bool {
-	return slices.Contains(c.Runtime.Start, StartProcfile) && c.has(Procfile)
+// Texts lists the files of the artifact whose text Start wants.
+func (c Choice) Texts() []string {
+	var out []string
+	for _, way := range c.Runtime.Start {
+		switch way {
+		case StartProcfile:
+			out = append(out, c.those(Procfile)...)
+		case StartManifest:
+			out = append(out, c.those(manifestName)...)
+		case StartNpm:
+			out = append(out, c.those(packageName)...)
+		case StartPython:
+			out = append(out, c.pythonSources()...)
+		}
+	}
+	return out
 }
 
-// Start finds the start command. procfile is the Procfile's text when ReadsProcfile says so.
-func (c Choice) Start(procfile string) (Start, error) {
+// Start finds the start command. texts holds what Texts asked for.
+func (c Choice) Start(texts map[string]string) (Start, error) {
 	for _, way := range c.Runtime.Start {
-		switch programs := (view{files: c.Files}).programs(); {
-		case way == StartProcfile && c.has(Procfile):
-			line, err := webLine(procfile)
-			return Start{Command: shell(line), Reason: fmt.Sprintf("web line of the Procfile: %s", line)}, err
-		case way == StartControl && c.has("control"):
-			return Start{Command: shell("./control start"), Reason: "control script: ./control start"}, nil
-		case way == StartExecutable && len(programs) == 1:
-			return Start{Command: []string{"./" + programs[0]}, Reason: "the only program: ./" + programs[0]}, nil
+		s, err := c.try(way, texts)
+		if err != nil || s.Reason != "" {
+			return s, err
 		}
 	}
 	if len(c.Runtime.Start) > 0 && c.Runtime.Command == nil {
@@ -45,13 +53,76 @@ func (c Choice) Start(procfile string) (Start, error) {
 	return Start{Command: c.Runtime.Command, Reason: "the runtime's own: " + strings.Join(c.Runtime.Command, " ")}, nil
 }
 
-func (c Choice) noStart() error {
-	why := "no program is at its root"
-	if p := (view{files: c.Files}).programs(); len(p) > 1 {
-		why = fmt.Sprintf("%d programs are at its root (%s)", len(p), strings.Join(p[:min(len(p), 5)], ", "))
+// try looks for the command in one way; a Start without a reason means that there is none.
+func (c Choice) try(way string, texts map[string]string) (Start, error) {
+	switch way {
+	case StartProcfile:
+		if !c.has(Procfile) {
+			return Start{}, nil
+		}
+		line, err := webLine(texts[Procfile])
+		return Start{Command: shell(line), Reason: fmt.Sprintf("web line of the Procfile: %s", line)}, err
+	case StartControl:
+		if c.has("control") {
+			return Start{Command: shell("./control start"), Reason: "control script: ./control start"}, nil
+		}
+	case StartExecutable:
+		if programs := (view{files: c.Files}).programs(); len(programs) == 1 {
+			return Start{Command: []string{"./" + programs[0]}, Reason: "the only program: ./" + programs[0]}, nil
+		}
+	case StartManifest:
+		return c.manifestStart(texts)
+	case StartJar:
+		return c.jarStart(), nil
+	case StartNpm:
+		return c.npmStart(texts)
+	case StartPython:
+		return c.pythonStart(texts), nil
 	}
-	return model.E(model.CodeBadRuntime, "runtime %s cannot tell what to start: there is no Procfile, and %s", c.Runtime.Name, why).
-		WithNext("add a Procfile with a line such as \"web: ./app --port $PORT\" at the root and upload again")
+	return Start{}, nil
+}
+
+// noStart says what each way has looked for in vain.
+func (c Choice) noStart() error {
+	var looked []string
+	for _, way := range c.Runtime.Start {
+		looked = append(looked, c.missing(way))
+	}
+	example := "./app --port $PORT"
+	if c.Runtime.Example != "" {
+		example = c.Runtime.Example
+	}
+	return model.E(model.CodeBadRuntime, "runtime %s cannot tell what to start: %s", c.Runtime.Name, strings.Join(looked, ", ")).
+		WithNext("add a Procfile with a line such as \"web: %s\" at the root and upload again", example)
+}
+
+func (c Choice) missing(way string) string {
+	switch way {
+	case StartControl:
+		return "no control script"
+	case StartExecutable:
+		if p := (view{files: c.Files}).programs(); len(p) > 1 {
+			return fmt.Sprintf("%d programs are at its root (%s)", len(p), strings.Join(p[:min(len(p), 5)], ", "))
+		}
+		return "no program is at its root"
+	case StartManifest:
+		return "no main class in META-INF/MANIFEST.MF"
+	case StartJar:
+		return fmt.Sprintf("%d .jar files at its root", len(c.jars()))
+	case StartNpm:
+		return "no start script in package.json and no server.js"
+	case StartPython:
+		return "no WSGI or ASGI application in " + strings.Join(pythonNames, ", ")
+	}
+	return "there is no Procfile"
+}
+
+// those returns the name if the artifact has such a file.
+func (c Choice) those(name string) []string {
+	if c.has(name) {
+		return []string{name}
+	}
+	return nil
 }
 
 func (c Choice) has(p string) bool {

@@ -41,6 +41,11 @@ type BuildReport struct {
 	Reused         string       `json:"reused,omitempty"`          // id of the build whose image was used again
 	Components     int          `json:"components"`                // packages found in the artifact
 	Warnings       []string     `json:"warnings,omitempty"`
+	LayerList      []BuildLayer `json:"layer_list,omitempty"`
+	Findings       []Finding    `json:"findings,omitempty"` // of the look at the artifact before the build
+	Files          int          `json:"files,omitempty"`    // in the artifact
+	Bytes          int64        `json:"bytes,omitempty"`    // of the artifact, unpacked
+	Largest        []FileSize   `json:"largest,omitempty"`  // files of the artifact, largest first
 }
 
 // BuildPhase is one step of a build and how long it took.
@@ -55,4 +60,26 @@ type Signer struct {
 	PublicKey string    `json:"public_key"` // Ed25519, base64
 	Builder   string    `json:"builder"`
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// BuildLayer is one layer of an image.
+type BuildLayer struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`            // compressed
+	Reused bool   `json:"reused,omitempty"` // as in the app's image before this one
+}
+
+// FileSize is a file of an artifact.
+type FileSize struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Finding is something that was noticed in an artifact before its build. An error stops the build, a warning does not.
+type Finding struct {
+	Error    bool     `json:"error,omitempty"`
+	Check    string   `json:"check"` // its stable name, such as class-version
+	Message  string   `json:"message"`
+	Evidence []string `json:"evidence,omitempty"`
+	Fix      string   `json:"fix,omitempty"`
 }
