@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # pack.sh OUTDIR packs the samples the way a user would upload them: site.tar.gz and site.zip, hello.tar.gz,
-# dockerfile.tar.gz, and tomcat-examples.war, a real web application taken from the Debian package of that name.
+# dockerfile.tar.gz, hello.jar, node.tar.gz, python.tar.gz, php.tar.gz, javax.war, and tomcat-examples.war, a real web
+# application taken from the Debian package of that name.
 # The same input gives the same bytes; what is up to date is left alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -72,26 +73,66 @@ pack_dockerfile.tar.gz() {
     tarball "$work/dockerfile" "$work/dockerfile.tar.gz"
 }
 
-pack_tomcat-examples.war() {
-    local download=(apt-get -qq -o APT::Sandbox::User=root download tomcat10-examples)
-    mkdir "$work/deb"
+# download PACKAGE unpacks a Debian package into $work/deb without installing it.
+download() {
+    local get=(apt-get -qq -o APT::Sandbox::User=root download "$1")
+    mkdir -p "$work/deb"
     (
         cd "$work/deb"
-        if ! "${download[@]}" 2>/dev/null; then
+        if ! "${get[@]}" 2>/dev/null; then
             # The usual cause: package lists absent or outdated.
             [[ $EUID -ne 0 ]] || apt-get -qq update
-            "${download[@]}" || die "cannot download the Debian package tomcat10-examples" \
+            "${get[@]}" || die "cannot download the Debian package $1" \
                 "the lines above say why; without a network, point apt at a mirror that is reachable"
         fi
-        dpkg -x tomcat10-examples_*.deb .
-        # Debian links some of the jars; an artifact holds the files themselves.
-        cp -rL usr/share/tomcat10-examples/examples war
+        dpkg -x "$1"_*.deb .
     )
+}
+
+pack_tomcat-examples.war() {
+    download tomcat10-examples
+    # Debian links some of the jars; an artifact holds the files themselves.
+    cp -rL "$work/deb/usr/share/tomcat10-examples/examples" "$work/deb/war"
     zipped "$work/deb/war" "$work/tomcat-examples.war"
 }
+
+# java SOURCES OUT [CLASSPATH] compiles a folder for the Java of the base images. Eclipse's compiler is a small package;
+# it finds Java's own classes in the Java that it runs on.
+java() {
+    "$scripts/install.sh" ecj default-jre-headless
+    ecj -nowarn -proc:none -source 17 -target 17 -g:none ${3:+-cp "$3"} -d "$2" "$1"
+}
+
+pack_hello.jar() {
+    mkdir -p "$work/jar/META-INF"
+    printf 'Manifest-Version: 1.0\nMain-Class: hello.Hello\n' >"$work/jar/META-INF/MANIFEST.MF"
+    java "$here/java/src" "$work/jar"
+    zipped "$work/jar" "$work/hello.jar"
+}
+
+# The servlet API of old is needed to compile only.
+pack_javax.war() {
+    download libservlet-api-java
+    local api=$work/deb/usr/share/java/servlet-api.jar
+    cp -r "$here/javax/web" "$work/war"
+    mkdir -p "$work/war/WEB-INF/classes" "$work/war/WEB-INF/lib" "$work/stamp"
+    java "$here/javax/src" "$work/war/WEB-INF/classes" "$api"
+    java "$here/javax/lib" "$work/stamp" "$api"
+    zipped "$work/stamp" "$work/war/WEB-INF/lib/stamp.jar"
+    zipped "$work/war" "$work/javax.war"
+}
+
+pack_node.tar.gz() { tarball "$here/node" "$work/node.tar.gz"; }
+pack_python.tar.gz() { tarball "$here/python" "$work/python.tar.gz"; }
+pack_php.tar.gz() { tarball "$here/php" "$work/php.tar.gz"; }
 
 pack site.tar.gz "$here/site"
 pack site.zip "$here/site"
 pack hello.tar.gz "$here/hello"
 pack dockerfile.tar.gz "$here/dockerfile" "$here/hello"
 pack tomcat-examples.war
+pack hello.jar "$here/java"
+pack javax.war "$here/javax"
+pack node.tar.gz "$here/node"
+pack python.tar.gz "$here/python"
+pack php.tar.gz "$here/php"
