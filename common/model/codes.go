@@ -34,7 +34,6 @@ const (
 	CodeNoBaseImage  Code = "D139" // the runtime's base image is missing
 	CodePreflight    Code = "D180" // the artifact would not run, as a look at it shows
 	CodeConvert      Code = "D181" // the runtime's converter failed on the artifact
-	CodeNotPinned    Code = "D182" // a base image is named by a tag that can change
 	CodeNoMemory     Code = "D140" // no node has room
 	CodeNoNode       Code = "D141" // no node is ready at all
 	CodeNotReady     Code = "D142" // the new release never became ready
@@ -96,7 +95,7 @@ var kinds = map[Code]Kind{
 	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
 	CodeCrashed: Failed, CodePullFailed: Failed, CodeSuperseded: Failed, CodeStartFailed: Failed,
 	CodeBadConstraint: Invalid, CodeNoMatch: Failed, CodeBadNode: Failed, CodeAlone: Failed,
-	CodePreflight: Invalid, CodeConvert: Failed, CodeNotPinned: Invalid,
+	CodePreflight: Invalid, CodeConvert: Failed,
 	CodeNoLeader: Unavailable, CodeNoSuchHost: NotFound, CodeNoReady: Unavailable, CodeBadGateway: Unavailable,
 	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable,
 	CodeBadRouting: Invalid, CodeTooBusy: Unavailable, CodeRateLimited: Unavailable, CodeNotFromHere: Denied,
