@@ -52,7 +52,7 @@ func BaseImages(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("base images: %v", err)
 	}
-	for _, runtime := range []string{"static", "binary", "tomcat"} {
+	for _, runtime := range []string{"static", "binary", "tomcat", "java", "node", "python", "php"} {
 		if _, err := os.Stat(filepath.Join(dir, runtime, "index.json")); err != nil {
 			t.Fatalf("base image %q: %v; `make base-images` makes it, and %s", runtime, err, hint)
 		}

@@ -143,7 +143,7 @@ func TestBaseImages_ReturnsTheConfiguredFolder(t *testing.T) {
 
 func TestExamples_ArePackedWhereMissing(t *testing.T) {
 	dir := testenv.Examples(t)
-	for _, name := range []string{"site.tar.gz", "site.zip", "hello.tar.gz", "dockerfile.tar.gz", "tomcat-examples.war"} {
+	for _, name := range []string{"site.tar.gz", "site.zip", "hello.tar.gz", "dockerfile.tar.gz", "tomcat-examples.war", "hello.jar", "javax.war", "node.tar.gz", "python.tar.gz", "php.tar.gz"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
