@@ -58,9 +58,16 @@ func New(cfg Config, st *store.Store, runtimes fs.FS, log *slog.Logger) (*Builde
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	catalog, err := loadRuntimes(runtimes, cfg.RuntimesDir)
+	all, err := loadRuntimes(runtimes, cfg.RuntimesDir)
 	if err != nil {
 		return nil, err
+	}
+	warnings, err := rebased(all, cfg.BasesFile)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		log.Warn("base image not pinned", "why", w)
 	}
 	registry, err := image.NewRegistry(cfg.Registry, cfg.RegistryInsecure, cfg.RegistryAuthFile)
 	if err != nil {
@@ -77,13 +84,18 @@ func New(cfg Config, st *store.Store, runtimes fs.FS, log *slog.Logger) (*Builde
 	}
 	return &Builder{
 		fetcher: fetcher,
-		cfg:     cfg, store: st, log: log, runtimes: catalog, registry: registry, metrics: newMetrics(),
+		cfg:     cfg, store: st, log: log, runtimes: recipe.NewCatalog(all...), registry: registry, metrics: newMetrics(),
 		nudger: newNudger(cfg.Servers, cfg.Identity, log), claimErr: errors.New("the queue was not looked at yet"),
 	}, nil
 }
 
+// SupplyBases lets bring be asked for each base image before a build uses it. It is called before Run.
+func (b *Builder) SupplyBases(bring func(ctx context.Context, base string) error) {
+	b.registry.SupplyBases(bring)
+}
+
 // loadRuntimes reads the definitions that are built in and those of the operator.
-func loadRuntimes(builtin fs.FS, dir string) (recipe.Catalog, error) {
+func loadRuntimes(builtin fs.FS, dir string) ([]recipe.Runtime, error) {
 	all := []recipe.Runtime{recipe.DockerfileRuntime()}
 	sources := []fs.FS{builtin}
 	if dir != "" {
@@ -102,7 +114,7 @@ func loadRuntimes(builtin fs.FS, dir string) (recipe.Catalog, error) {
 			all = append(all, r)
 		}
 	}
-	return recipe.NewCatalog(all...), nil
+	return all, nil
 }
 
 func loadRuntime(source fs.FS, folder string) (recipe.Runtime, error) {

@@ -33,6 +33,8 @@ type Config struct {
 	SigningKey  string `yaml:"signing_key"`  // file of the Ed25519 key that statements of provenance are signed with; made if it is missing; default: in work_dir
 	RuntimesDir string `yaml:"runtimes_dir"` // folders with more runtimes, or other versions of those that are built in
 
+	BasesFile string `yaml:"bases_file"` // base images in place of the platform's own, by runtime; see deploy/bases.yml
+
 	Concurrency  int            `yaml:"concurrency"` // builds at a time
 	BuildTimeout time.Duration  `yaml:"build_timeout"`
 	Poll         time.Duration  `yaml:"poll"`  // between two looks at an empty queue

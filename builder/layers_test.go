@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dinp/dinp/common/model"
 )
@@ -29,25 +30,26 @@ var layered = []struct {
 	files       func(change string) []string
 }{
 	{"shop.war", "libraries", func(change string) []string {
-		return []string{"WEB-INF/web.xml", `<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee"/>`, "WEB-INF/lib/big.jar", noise("lib", 2<<20), "WEB-INF/classes/shop/Cart.class", "\xca\xfe\xba\xbe\x00\x00\x00\x3d" + change}
+		return []string{"WEB-INF/web.xml", `<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee"/>`, "WEB-INF/lib/big.jar", noise("lib", 256<<10), "WEB-INF/classes/shop/Cart.class", "\xca\xfe\xba\xbe\x00\x00\x00\x3d" + change}
 	}},
 	{"shop.jar", "libraries", func(change string) []string {
-		return []string{"META-INF/MANIFEST.MF", "Main-Class: org.springframework.boot.loader.JarLauncher\nStart-Class: shop.Main\n", "BOOT-INF/lib/big.jar", noise("lib", 2<<20), "BOOT-INF/classes/shop/Main.class", "\xca\xfe\xba\xbe\x00\x00\x00\x3d" + change, "org/springframework/boot/loader/JarLauncher.class", "\xca\xfe\xba\xbe\x00\x00\x00\x34"}
+		return []string{"META-INF/MANIFEST.MF", "Main-Class: org.springframework.boot.loader.JarLauncher\nStart-Class: shop.Main\n", "BOOT-INF/lib/big.jar", noise("lib", 256<<10), "BOOT-INF/classes/shop/Main.class", "\xca\xfe\xba\xbe\x00\x00\x00\x3d" + change, "org/springframework/boot/loader/JarLauncher.class", "\xca\xfe\xba\xbe\x00\x00\x00\x34"}
 	}},
 	{"node.zip", "node_modules", func(change string) []string {
-		return []string{"package.json", `{"scripts": {"start": "node server.js"}}`, "server.js", "// " + change, "node_modules/big/index.js", noise("lib", 2<<20)}
+		return []string{"package.json", `{"scripts": {"start": "node server.js"}}`, "server.js", "// " + change, "node_modules/big/index.js", noise("lib", 256<<10)}
 	}},
 	{"python.zip", "libraries", func(change string) []string {
-		return []string{"app.py", "app = None # " + change, "vendor/big/__init__.py", noise("lib", 2<<20)}
+		return []string{"app.py", "app = None # " + change, "vendor/big/__init__.py", noise("lib", 256<<10)}
 	}},
 	{"php.zip", "vendor", func(change string) []string {
-		return []string{"public/index.php", "<?php // " + change, "vendor/big/big.php", noise("lib", 2<<20)}
+		return []string{"public/index.php", "<?php // " + change, "vendor/big/big.php", noise("lib", 256<<10)}
 	}},
 }
 
 func TestBuild_TwoBuildersMakeTheSameImage(t *testing.T) {
 	t.Parallel()
 	one, two := newRig(t), newRig(t) // each with its own registry, database and folder
+	one.cfg.Lease, two.cfg.Lease = time.Minute, time.Minute // which builder has a build is not what is tested
 	one.start()
 	two.cfg.ID, two.cfg.Concurrency = "b2", 1
 	two.start()
@@ -65,6 +67,7 @@ func TestBuild_TwoBuildersMakeTheSameImage(t *testing.T) {
 func TestBuild_AChangeOfOneFileMovesKilobytes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	r.cfg.Lease = time.Minute
 	r.start()
 	for _, c := range layered {
 		first := r.wait(r.queue(c.file, zipped(t, c.files("before")...), "").ID)
@@ -76,10 +79,10 @@ func TestBuild_AChangeOfOneFileMovesKilobytes(t *testing.T) {
 		must(t, err)
 		is, _, err := r.store.BuildReport(t.Context(), second.ID)
 		must(t, err)
-		if was.BytesPushed < 2<<20 || is.BytesPushed > 16<<10 || is.LayersReused == 0 || is.Layers <= is.LayersReused {
+		if was.BytesPushed < 256<<10 || is.BytesPushed > 16<<10 || is.LayersReused == 0 || is.Layers <= is.LayersReused {
 			t.Errorf("%s: pushed %d bytes, then %d, with %d of %d layers reused", c.file, was.BytesPushed, is.BytesPushed, is.LayersReused, is.Layers)
 		}
-		r.wantLog(second.ID, "layer "+c.stays+": 2.0 MiB, unchanged", "layer application:", "packed", "pushed ", "times: fetch ")
+		r.wantLog(second.ID, "layer "+c.stays+": 256 KiB, unchanged", "layer application:", "packed", "pushed ", "times: fetch ")
 	}
 }
 
@@ -87,7 +90,7 @@ func TestBuild_AChangeOfOneFileMovesKilobytes(t *testing.T) {
 func TestBuild_ARuntimeThatAnOperatorAdds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.cfg.RuntimesDir = t.TempDir()
+	r.cfg.RuntimesDir, r.cfg.Lease = t.TempDir(), time.Minute
 	folder := filepath.Join(r.cfg.RuntimesDir, "lua")
 	must(t, os.Mkdir(folder, 0o755))
 	for name, content := range map[string]string{

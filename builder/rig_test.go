@@ -67,6 +67,13 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
+// in is the rig for a subtest.
+func (r *rig) in(t *testing.T) *rig {
+	other := *r
+	other.t = t
+	return &other
+}
+
 func tinyBase(t *testing.T, runtime string) v1.Image {
 	t.Helper()
 	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
@@ -99,7 +106,7 @@ func (r *rig) pushRealBase(runtime string) {
 
 // pushCachedBase puts a base image of this machine's cache into the registry and returns how an engine calls it.
 func (r *rig) pushCachedBase(runtime string) string {
-	index, err := layout.ImageIndexFromPath(filepath.Join(testenv.BaseImages(r.t), runtime))
+	index, err := layout.ImageIndexFromPath(filepath.Join(testenv.BaseImages(r.t, runtime), runtime))
 	must(r.t, err)
 	m, err := index.IndexManifest()
 	must(r.t, err)
@@ -180,7 +187,7 @@ func (r *rig) start() (b *Builder, stop func()) {
 func (r *rig) wait(id string) model.Build {
 	r.t.Helper()
 	var b model.Build
-	testenv.Eventually(r.t, time.Minute, func() (err error) {
+	testenv.Eventually(r.t, 3*time.Minute, func() (err error) { // a converter's base image may have to be pulled first
 		if b, err = r.store.Build(context.Background(), id); err == nil && !b.Ended() {
 			err = fmt.Errorf("build is %s at %s; log:\n%s", b.Status, b.Step, r.log(id))
 		}

@@ -123,6 +123,14 @@ func sample(t *testing.T, name string) []byte {
 // TestRuntimes_FromTheFileToTheAnswer builds a sample of every runtime and asks it over HTTP, in a real container.
 func TestRuntimes_FromTheFileToTheAnswer(t *testing.T) {
 	t.Parallel()
+	r := newRig(t)
+	for _, runtime := range []string{"java", "node", "python", "php", "binary", "static"} {
+		r.pushCachedBase(runtime)
+	}
+	r.pushRealBase("tomcat") // its converter runs in it
+	r.cfg.DockerHost, r.cfg.Lease = testenv.Docker(t), time.Minute
+	r.start()
+	t.Cleanup(r.wantNothingLeft)
 	for _, c := range []struct {
 		file, runtime, path, want string
 		graceful                  bool
@@ -139,20 +147,12 @@ func TestRuntimes_FromTheFileToTheAnswer(t *testing.T) {
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
-			if c.file == "javax.war" {
-				r.pushRealBase(c.runtime) // the converter runs in it
-			} else {
-				r.pushCachedBase(c.runtime)
-			}
-			r.cfg.DockerHost = testenv.Docker(t)
-			r.start()
+			r := r.in(t)
 			b := r.wait(r.queue(c.file, sample(t, c.file), "").ID)
 			if b.Status != model.BuildSucceeded || b.Runtime != c.runtime {
 				t.Fatalf("build %+v, error %+v\n%s", b, b.Error, r.log(b.ID))
 			}
 			r.wantLog(b.ID, c.log...)
-			r.wantNothingLeft()
 			got := r.serve(b.Image)
 			if body, _ := got.get(c.path); !strings.Contains(strings.ToLower(body), strings.ToLower(c.want)) {
 				t.Errorf("%s answers %q, want %q", c.path, body, c.want)

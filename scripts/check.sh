@@ -13,7 +13,7 @@ format() {
 
 shell() {
     local files
-    mapfile -t files < <(find . -name '*.sh' -not -path './.demo/*' && echo images/tomcat/dinp-tomcat)
+    mapfile -t files < <(find . -name '*.sh' -not -path './.demo/*' && find images -name "dinp-*")
     if command -v shellcheck >/dev/null; then
         shellcheck --external-sources "${files[@]}"
     else

@@ -68,8 +68,6 @@ start_platform() {
     ready || die "the platform runs but does not answer on $address" "see $log"
     await 30 logged_in || die "the platform refuses the login in $state/data/admin-password" \
         "if the password was changed: bin/dinp login $address --user admin --name local"
-    # The base images are pushed after the start; a deploy before that would be refused.
-    await 60 has_base_images || die "the base images do not reach the registry $registry" "see $log"
 }
 
 ready() { curl --silent --fail --output /dev/null --max-time 2 "$address/login"; }
@@ -78,14 +76,6 @@ ready_or_ended() { ready || ! running; }
 logged_in() {
     bin/dinp apps >/dev/null 2>&1 ||
         bin/dinp login "$address" --user admin --name local --password-stdin <"$state/data/admin-password" >/dev/null 2>&1
-}
-
-has_base_images() {
-    local runtime
-    for runtime in static binary tomcat; do
-        curl --silent --fail --output /dev/null --head --header 'Accept: application/vnd.oci.image.manifest.v1+json' \
-            "http://$registry/v2/dinp/base/$runtime/manifests/latest" || return 1
-    done
 }
 
 # deploy APP ARTIFACT [FLAG…] deploys a sample and asks for it through the router.

@@ -32,7 +32,7 @@ type kitchen struct {
 func newKitchen(t *testing.T) *kitchen {
 	t.Helper()
 	r := newRegistry(t)
-	index, err := layout.ImageIndexFromPath(filepath.Join(testenv.BaseImages(t), "binary"))
+	index, err := layout.ImageIndexFromPath(filepath.Join(testenv.BaseImages(t, "binary"), "binary"))
 	must(t, err)
 	m, err := index.IndexManifest()
 	must(t, err)

@@ -31,7 +31,8 @@ type Registry struct {
 	auth    authn.AuthConfig
 	names   []name.Option
 	imports Imports
-	guard   source.Guard // of connections to other registries
+	guard   source.Guard                                 // of connections to other registries
+	supply  func(ctx context.Context, base string) error // brings a base image before it is first used; nil for nobody
 }
 
 // NewRegistry returns the registry at address, host:port. Plain HTTP is spoken to loopback addresses, and to others if
@@ -99,8 +100,17 @@ func (r *Registry) Has(ctx context.Context, relative string) (bool, error) {
 	return err == nil, err
 }
 
+// SupplyBases lets bring be asked for each base image before its digest is looked up, so that a platform which has its base
+// images at hand moves only those that are used. It is called before builds begin.
+func (r *Registry) SupplyBases(bring func(ctx context.Context, base string) error) { r.supply = bring }
+
 // BaseDigest returns the digest of a runtime's base image: a name of this registry, or a full reference.
 func (r *Registry) BaseDigest(ctx context.Context, base string) (string, error) {
+	if r.supply != nil {
+		if err := r.supply(ctx, base); err != nil {
+			return "", err
+		}
+	}
 	ref, err := r.baseRef(base)
 	if err != nil {
 		return "", err

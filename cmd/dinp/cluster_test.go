@@ -32,7 +32,8 @@ func newCluster(t *testing.T) *cluster {
 	for range 2 {
 		c.hosts = append(c.hosts, testenv.NewHost(t))
 	}
-	if _, err := base.Push(t.Context(), testenv.BaseImages(t), c.registry); err != nil {
+	bases := []string{"static", "binary"}
+	if _, err := base.Push(t.Context(), testenv.BaseImages(t, bases...), c.registry, bases); err != nil {
 		t.Fatal(err)
 	}
 	c.writeConfig()

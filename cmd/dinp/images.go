@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"os"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/spf13/cobra"
 
 	"github.com/dinp/dinp/images"
@@ -27,21 +30,46 @@ func baseImagesCommand() *cobra.Command {
 		},
 	}
 	push := &cobra.Command{
-		Use: "push REGISTRY", Short: "Push them to a registry; cheap when they are there", Example: "  dinp base-images push registry.example.com:5000", Args: cobra.ExactArgs(1),
+		Use: "push REGISTRY [RUNTIME…]", Short: "Push them, or some of them, to a registry; cheap when they are there",
+		Example: "  dinp base-images push registry.example.com:5000\n  dinp base-images push registry.example.com:5000 java tomcat", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from, err := baseImagesDir(*dir)
 			if err != nil {
 				return err
 			}
-			digests, err := base.Push(cmd.Context(), from, args[0])
+			digests, err := base.Push(cmd.Context(), from, args[0], args[1:])
 			for name, digest := range digests {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\n", name, digest)
 			}
 			return err
 		},
 	}
-	cmd.AddCommand(build, push)
+	cmd.AddCommand(build, push, pinCommand())
 	return cmd
+}
+
+// pinCommand writes digests into a file of base images.
+func pinCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "pin FILE", Short: "Write the digests that a file's base images have now behind their tags", Example: "  dinp base-images pin bases.yml",
+		Long: "Ask the registries for the digest of every image in FILE that is named by a tag alone, and write it into the file.\n" +
+			"To take newer images, remove the digests and pin again.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			content, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			pinned, changed, err := base.Pin(cmd.Context(), content, remote.WithAuthFromKeychain(authn.DefaultKeychain))
+			if err != nil {
+				return err
+			}
+			for _, line := range changed {
+				fmt.Fprintln(cmd.OutOrStdout(), line)
+			}
+			return os.WriteFile(args[0], pinned, 0o644)
+		},
+	}
 }
 
 func baseImagesDir(dir string) (string, error) {

@@ -12,9 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -30,7 +28,6 @@ import (
 	"github.com/dinp/dinp/dash"
 	"github.com/dinp/dinp/hm"
 	"github.com/dinp/dinp/images"
-	"github.com/dinp/dinp/images/base"
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/router"
 	"github.com/dinp/dinp/server"
@@ -66,7 +63,7 @@ stops, and are taken up again when it starts.`,
 	f.StringVar(&o.Dash, "dash", envOr("DINP_DASH_LISTEN", ":8000"), "address of the dashboard and API")
 	f.StringVar(&o.Server, "grpc", envOr("DINP_SERVER_LISTEN", "127.0.0.1:1970"), "address of the server's gRPC")
 	f.StringVar(&o.Registry, "registry", envOr("DINP_REGISTRY_LISTEN", "127.0.0.1:5080"), "address of the image registry; Docker must reach it, and takes plain HTTP from loopback only")
-	f.StringVar(&o.BaseImages, "base-images", "", "folder of the runtimes' base images, pushed to the registry at start (default: the user's cache, see `dinp base-images`)")
+	f.StringVar(&o.BaseImages, "base-images", "", "folder of the runtimes' base images, pushed to the registry when a build needs one (default: the user's cache, see `dinp base-images`)")
 	f.StringVar(&o.DockerHost, "docker-host", os.Getenv("DOCKER_HOST"), "Docker engine to use, as in unix:///run/docker.sock (default: the local one)")
 	f.StringVar(&o.Memory, "memory", "", "memory that apps may reserve in all, as in 8G (default: what the machine has, less a tenth)")
 	f.StringVar(&o.LogLevel, "log-level", envOr("DINP_LOG_LEVEL", "info"), "debug, info, warn or error")
@@ -231,6 +228,7 @@ func (u *up) openParts(ctx context.Context) (err error) {
 	if u.builder, err = builder.New(c.Builder, u.store, images.FS, u.log); err != nil {
 		return err
 	}
+	u.supplyBases()
 
 	c.Router.Listen, c.Router.Admin, c.Router.Redis, c.Router.Snapshot, c.Router.ID = u.opts.Router, "127.0.0.1:0", redis, u.path("router", "routes.json"), "up"
 	c.Router.Timeouts.LameDuck, c.Router.Secret = 0, c.Server.Secret
@@ -369,17 +367,13 @@ func (u *up) run(ctx context.Context) error {
 	store := &http.Server{Handler: u.images, ReadHeaderTimeout: 10 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignoreClosed(store.Serve(u.registry)) })
-	parts := []part{u.server, u.agent, u.dash, u.router, u.hm}
+	parts := []part{u.server, u.agent, u.builder, u.dash, u.router, u.hm}
 	for _, p := range parts {
 		g.Go(func() error { return p.Run(ctx) })
 	}
 	for _, k := range u.keepers {
 		g.Go(func() error { return k.Run(ctx, u.authority.Renewer(k.Identity()), u.log) })
 	}
-	g.Go(func() error {
-		u.pushBaseImages(ctx) // first: a build in the first second must find them
-		return u.builder.Run(ctx)
-	})
 	g.Go(func() error {
 		<-ctx.Done()
 		return store.Close()
@@ -398,9 +392,9 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// pushBaseImages puts the base images that are at hand into the registry. Without
+// supplyBases lets the builder have the base images that are at hand. Without
 // them the platform runs; a build that needs one says what to do.
-func (u *up) pushBaseImages(ctx context.Context) {
+func (u *up) supplyBases() {
 	dir, err := baseImagesDir(u.opts.BaseImages)
 	if err != nil {
 		u.log.Warn("base images not found", "err", err)
@@ -408,17 +402,6 @@ func (u *up) pushBaseImages(ctx context.Context) {
 	}
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		u.log.Warn("no base images; make them with: dinp base-images build", "dir", dir)
-		return
 	}
-	digests, err := base.Push(ctx, dir, u.registry.Addr().String())
-	if err != nil {
-		u.log.Warn("base images not pushed", "dir", dir, "err", err)
-		return
-	}
-	names := make([]string, 0, len(digests))
-	for name := range digests {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	u.log.Info("base images in the registry", "runtimes", strings.Join(names, " "))
+	u.builder.SupplyBases(newBaseSupply(dir, u.registry.Addr().String(), u.log).bring)
 }

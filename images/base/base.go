@@ -68,7 +68,11 @@ func Build(ctx context.Context, recipes fs.FS, runtime, outDir string, progress 
 	if err != nil {
 		return err
 	}
-	key, err := currentKey(r, recipes, runtime)
+	b, err := loadBelow(ctx, recipes, r, outDir, progress)
+	if err != nil {
+		return err
+	}
+	key, err := currentKey(r, b, recipes, runtime)
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,7 @@ func Build(ctx context.Context, recipes fs.FS, runtime, outDir string, progress 
 	}
 	began := time.Now()
 	fmt.Fprintf(progress, "base image %s: making it\n", runtime)
-	size, err := build(ctx, recipes, runtime, r, key, final)
+	size, err := build(ctx, recipes, runtime, r, b, key, final)
 	if err != nil {
 		return fmt.Errorf("base image %s: %w", runtime, err)
 	}
@@ -98,9 +102,12 @@ func lock(name string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-func currentKey(r *recipe, recipes fs.FS, runtime string) (string, error) {
+func currentKey(r *recipe, b *below, recipes fs.FS, runtime string) (string, error) {
 	place := goruntime.GOARCH
-	if r.From == "debian" {
+	if b != nil {
+		place += " " + b.digest
+	}
+	if r.debian() {
 		codename, err := release()
 		if err != nil {
 			return "", err
@@ -112,17 +119,17 @@ func currentKey(r *recipe, recipes fs.FS, runtime string) (string, error) {
 
 // build makes the image in a scratch folder beside its place, and moves it there once it is complete. It returns the
 // size of its layer.
-func build(ctx context.Context, recipes fs.FS, runtime string, r *recipe, key, final string) (int64, error) {
+func build(ctx context.Context, recipes fs.FS, runtime string, r *recipe, b *below, key, final string) (int64, error) {
 	scratch, err := os.MkdirTemp(filepath.Dir(final), ".making-"+runtime+"-")
 	if err != nil {
 		return 0, err
 	}
 	defer os.RemoveAll(scratch)
-	layer, err := assemble(ctx, recipes, runtime, r, scratch)
+	layer, err := assemble(ctx, recipes, runtime, r, b, scratch)
 	if err != nil {
 		return 0, err
 	}
-	img, err := image(r, runtime, key, layer)
+	img, err := image(r, runtime, key, b, layer)
 	if err != nil {
 		return 0, err
 	}

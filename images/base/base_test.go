@@ -105,12 +105,12 @@ func TestBuild_LaysOutTheRecipe(t *testing.T) {
 
 func TestBuild_RefusesABadRecipeWithAllItsProblems(t *testing.T) {
 	recipes := fstest.MapFS{"bad/base.yaml": {Data: []byte(
-		"from: fedora\nfiles: [{from: a, to: relative, mode: rwx}]\ndirs: [{path: /x, owner: nobody}]\nworkdir: /app\n")}}
+		"from: fedora\npackages: [\"a;b\"]\nfiles: [{from: a, to: relative, mode: rwx}]\ndirs: [{path: /x, owner: nobody}]\nworkdir: /app\n")}}
 	err := base.Build(t.Context(), recipes, "bad", t.TempDir(), io.Discard)
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"fedora", "relative", "mode", "nobody", "uid", "cmd"} {
+	for _, want := range []string{"fedora", "relative", "a;b", "mode", "nobody", "uid", "cmd"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error hides the problem with %q: %v", want, err)
 		}
@@ -133,7 +133,7 @@ func TestPush_WritesOnceThenAsksOnly(t *testing.T) {
 	for _, want := range []struct{ writes, most int64 }{{writes: 1, most: 20}, {writes: 0, most: 3}} {
 		counter.all.Store(0)
 		counter.manifests.Store(0)
-		got, err := base.Push(t.Context(), dir, registry, remote.WithTransport(counter))
+		got, err := base.Push(t.Context(), dir, registry, nil, remote.WithTransport(counter))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,14 +148,14 @@ func TestPush_WritesOnceThenAsksOnly(t *testing.T) {
 }
 
 func TestPush_WithoutImagesNamesTheRemedy(t *testing.T) {
-	if _, err := base.Push(t.Context(), t.TempDir(), "127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "make base-images") {
+	if _, err := base.Push(t.Context(), t.TempDir(), "127.0.0.1:1", nil); err == nil || !strings.Contains(err.Error(), "make base-images") {
 		t.Errorf("error %v", err)
 	}
 }
 
 // TestDebianBase_HoldsASystemAndNothingOfThisMachine looks into a cached image, made from the real mirror.
 func TestDebianBase_HoldsASystemAndNothingOfThisMachine(t *testing.T) {
-	got := filesOf(t, imageOf(t, testenv.BaseImages(t), "binary"))
+	got := filesOf(t, imageOf(t, testenv.BaseImages(t, "binary"), "binary"))
 	for _, name := range []string{
 		"usr/bin/sh", "etc/ssl/certs/ca-certificates.crt", "usr/share/zoneinfo/Asia/Shanghai", "app", "tmp",
 		"usr/share/doc/libc6/copyright",
@@ -184,7 +184,7 @@ if (request.getParameter("slow") != null) { out.print("begun "); out.flush(); Th
 // a router; then ends it while a request is being answered.
 func TestTomcatBase_ServesAWebApp(t *testing.T) {
 	docker := newDocker(t)
-	image := docker.pushed(testenv.BaseImages(t), "tomcat")
+	image := docker.pushed(testenv.BaseImages(t, "tomcat"), "tomcat")
 	root := filepath.Join(t.TempDir(), "ROOT")
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)

@@ -30,10 +30,10 @@ func release() (string, error) {
 	return "", errors.New("/etc/os-release names no VERSION_CODENAME; base images are made on Debian")
 }
 
-// bootstrap installs the packages into a new root and calls use with it as a tar stream. It takes them from where this
+// bootstrap installs the packages into a new root, or into what the image below holds, and calls use with it as a tar stream. It takes them from where this
 // machine takes its own: a closed network has its mirror configured there, and no other address would do.
-func bootstrap(ctx context.Context, packages []string, began time.Time, scratch string, use func(io.Reader) error) error {
-	args, err := bootstrapArgs(packages, scratch)
+func bootstrap(ctx context.Context, packages []string, b *below, began time.Time, scratch string, use func(io.Reader) error) error {
+	args, err := bootstrapArgs(packages, b, scratch)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func bootstrap(ctx context.Context, packages []string, began time.Time, scratch 
 	return used
 }
 
-func bootstrapArgs(packages []string, scratch string) ([]string, error) {
+func bootstrapArgs(packages []string, b *below, scratch string) ([]string, error) {
 	codename, err := release()
 	if err != nil {
 		return nil, err
@@ -75,12 +75,19 @@ func bootstrapArgs(packages []string, scratch string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []string{
-		"--quiet", "--format=tar", "--variant=essential", "--include=" + strings.Join(packages, ","),
+	args := []string{"--quiet", "--format=tar", "--dpkgopt=force-unsafe-io", "--aptopt=" + options}
+	if b == nil {
 		// Without this hook the packages of an old layout bring in all of Perl to convert it.
-		"--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr",
-		"--dpkgopt=force-unsafe-io", "--aptopt=" + options, codename, "-",
+		args = append(args, "--variant=essential", "--include="+strings.Join(packages, ","), "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr")
+	} else {
+		// The hooks' shell gets the new root as $1; the packages' names are checked. An --include would be
+		// installed by dpkg alone, in no order; apt configures what others need first.
+		args = append(args, "--variant=custom",
+			`--setup-hook=mkdir --parents "$1/usr/share/man/man1"`, // manual pages stay out; Java's package links to its own all the same
+			fmt.Sprintf(`--setup-hook=tar --extract --numeric-owner --file '%s' --directory "$1"`, strings.ReplaceAll(b.tree, "'", `'\''`)),
+			`--customize-hook=APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --yes install -o DPkg::Chroot-Directory="$1" `+strings.Join(packages, " "))
 	}
+	args = append(args, codename, "-")
 	return append(args, sources...), nil
 }
 

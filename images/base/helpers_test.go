@@ -146,7 +146,7 @@ func (d docker) run(args ...string) string {
 func (d docker) pushed(dir, runtime string) string {
 	d.t.Helper()
 	registry := testenv.Registry(d.t)
-	digests, err := base.Push(d.t.Context(), dir, registry)
+	digests, err := base.Push(d.t.Context(), dir, registry, []string{runtime})
 	if err != nil {
 		d.t.Fatal(err)
 	}

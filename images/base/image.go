@@ -2,6 +2,7 @@ package base
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -21,17 +22,22 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// assemble writes the one layer of a base image into a file in scratch.
-func assemble(ctx context.Context, recipes fs.FS, runtime string, r *recipe, scratch string) (v1.Layer, error) {
+// assemble writes the layer of a base image into a file in scratch.
+func assemble(ctx context.Context, recipes fs.FS, runtime string, r *recipe, b *below, scratch string) (v1.Layer, error) {
+	if b != nil {
+		if err := b.flatten(scratch); err != nil {
+			return nil, err
+		}
+	}
 	file, err := os.Create(filepath.Join(scratch, "layer.tar.gz"))
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
 	began := time.Now().Truncate(time.Second)
-	l := newLayer(file, began)
-	if r.From == "debian" {
-		err = bootstrap(ctx, r.Packages, began, scratch, func(tree io.Reader) error {
+	l := newLayer(file, began, b)
+	if r.debian() {
+		err = bootstrap(ctx, r.Packages, b, began, scratch, func(tree io.Reader) error {
 			return l.addTree(tree, dropper(r.Drop), r.changes())
 		})
 	} else {
@@ -55,7 +61,12 @@ func assemble(ctx context.Context, recipes fs.FS, runtime string, r *recipe, scr
 func (r *recipe) accounts() map[string]func([]byte) []byte {
 	u := r.User
 	adding := func(line string) func([]byte) []byte {
-		return func(old []byte) []byte { return append(old, line...) }
+		return func(old []byte) []byte {
+			if bytes.Contains(old, []byte(line)) {
+				return old // the image below has added it
+			}
+			return append(old, line...)
+		}
 	}
 	return map[string]func([]byte) []byte{
 		"/etc/passwd": adding(fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh\n", u.Name, u.UID, u.UID, u.Home)),
@@ -128,9 +139,12 @@ func (r *recipe) addOwn(l *layerWriter, recipes fs.FS, runtime string) error {
 	return nil
 }
 
-// image puts a config on the layer.
-func image(r *recipe, runtime, key string, layer v1.Layer) (v1.Image, error) {
+// image puts the layer, upon those of the image below, and a config.
+func image(r *recipe, runtime, key string, b *below, layer v1.Layer) (v1.Image, error) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	if b != nil {
+		img = b.image
+	}
 	img, err := mutate.Append(img, mutate.Addendum{
 		Layer:   layer,
 		History: v1.History{CreatedBy: "dinp base image " + runtime, Created: v1.Time{Time: time.Unix(0, 0).UTC()}},

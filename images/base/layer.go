@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -27,14 +28,23 @@ type layerWriter struct {
 	digest, diffID hash.Hash
 	zip            *gzip.Writer
 	tar            *tar.Writer
-	began          time.Time       // files changed since are given no time
-	seen           map[string]bool // folders written, to write each once and parents first
+	began          time.Time              // files changed since are given no time
+	seen           map[string]bool        // paths met; folders once, and parents first
+	below          map[string]mark        // what the image below has
+	waiting        map[string]*tar.Header // folders that it has, too, until something is to be written in them
 }
 
 // newLayer starts a layer in file. Entries changed at or after began count as made by us: their time would differ in
 // every run. Older times come from packages; Java checks some of them.
-func newLayer(file *os.File, began time.Time) *layerWriter {
-	l := &layerWriter{file: file, digest: sha256.New(), diffID: sha256.New(), began: began, seen: map[string]bool{".": true}}
+// What is in the image below as well stays out.
+func newLayer(file *os.File, began time.Time, b *below) *layerWriter {
+	l := &layerWriter{
+		file: file, digest: sha256.New(), diffID: sha256.New(), began: began,
+		seen: map[string]bool{".": true}, waiting: map[string]*tar.Header{},
+	}
+	if b != nil {
+		l.below = b.entries
+	}
 	l.zip = gzip.NewWriter(io.MultiWriter(file, l.digest))
 	l.tar = tar.NewWriter(io.MultiWriter(l.zip, l.diffID))
 	return l
@@ -42,25 +52,51 @@ func newLayer(file *os.File, began time.Time) *layerWriter {
 
 // add writes an entry, its parent folders first. The header is changed.
 func (l *layerWriter) add(h *tar.Header, content io.Reader) error {
-	h.Name = strings.TrimPrefix(path.Clean("/"+h.Name), "/")
-	if h.Name == "" {
+	h.Name = clean(h.Name)
+	if h.Name == "" || h.Typeflag == tar.TypeDir && l.seen[h.Name] {
 		return nil
 	}
-	if err := l.parents(path.Dir(h.Name)); err != nil {
-		return err
-	}
-	if h.Typeflag == tar.TypeDir {
-		if l.seen[h.Name] {
-			return nil
-		}
-		l.seen[h.Name] = true
-		h.Name += "/"
-	}
+	l.seen[h.Name] = true
 	h.Format = tar.FormatPAX
 	h.Uname, h.Gname = "", ""
 	h.AccessTime, h.ChangeTime = time.Time{}, time.Time{}
 	if h.ModTime = h.ModTime.Truncate(time.Second); !h.ModTime.Before(l.began) {
 		h.ModTime = time.Unix(0, 0)
+	}
+	same, content, err := l.unchanged(h, content)
+	if err != nil {
+		return err
+	}
+	if same && h.Typeflag == tar.TypeDir {
+		l.waiting[h.Name] = h
+	}
+	if same {
+		return nil
+	}
+	return l.write(h, content)
+}
+
+// unchanged reports whether the image below has the same entry. A file that a package brought is told by its header, as
+// the package's time stands there; one that was made here has none, and its content decides. The content comes back.
+func (l *layerWriter) unchanged(h *tar.Header, content io.Reader) (bool, io.Reader, error) {
+	m, ok := l.below[h.Name]
+	if !ok || m.header != headerMark(h) {
+		return false, content, nil
+	}
+	if h.Typeflag != tar.TypeReg || h.ModTime.Unix() != 0 {
+		return true, nil, nil
+	}
+	b, err := io.ReadAll(content)
+	return sha256.Sum256(b) == m.content, bytes.NewReader(b), err
+}
+
+// write writes an entry for good.
+func (l *layerWriter) write(h *tar.Header, content io.Reader) error {
+	if err := l.parents(path.Dir(h.Name)); err != nil {
+		return err
+	}
+	if h.Typeflag == tar.TypeDir {
+		h.Name += "/"
 	}
 	if err := l.tar.WriteHeader(h); err != nil {
 		return err
@@ -74,11 +110,33 @@ func (l *layerWriter) add(h *tar.Header, content io.Reader) error {
 
 // parents writes the folders above a path that are not there yet.
 func (l *layerWriter) parents(name string) error {
+	if h := l.waiting[name]; h != nil {
+		delete(l.waiting, name)
+		return l.write(h, nil)
+	}
 	if l.seen[name] {
 		return nil
 	}
 	return l.add(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o755, ModTime: time.Unix(0, 0)}, nil)
 }
+
+// removeMissing hides what the image below has and this one has not.
+func (l *layerWriter) removeMissing() error {
+	for _, name := range slices.Sorted(maps.Keys(l.below)) {
+		dir, file := path.Split(name)
+		if above := path.Clean(dir); l.seen[name] || !l.seen[above] {
+			continue
+		}
+		// The mark of the OCI image specification for a removed file.
+		if err := l.addFile(dir+".wh."+file, 0, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clean is a path as layers name it: relative to the root, without a dot or a slash at its ends.
+func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
 // addFile writes a regular file.
 func (l *layerWriter) addFile(name string, mode int64, content []byte) error {
@@ -121,6 +179,9 @@ func (l *layerWriter) addEntry(h *tar.Header, content io.Reader, change func([]b
 
 // close ends the layer.
 func (l *layerWriter) close() (v1.Layer, error) {
+	if err := l.removeMissing(); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(l.tar.Close(), l.zip.Close(), l.file.Sync()); err != nil {
 		return nil, err
 	}

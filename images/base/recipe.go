@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +18,8 @@ import (
 
 // recipe is one base.yaml: what the base image of a runtime is made of.
 type recipe struct {
-	From     string            `yaml:"from"`     // scratch or debian
-	Packages []string          `yaml:"packages"` // beside Debian's essential ones
+	From     string            `yaml:"from"`     // scratch, debian, or another runtime, whose base image this one lies on
+	Packages []string          `yaml:"packages"` // beside Debian's essential ones and those of the image below
 	Drop     []string          `yaml:"drop"`     // files and folders to leave out
 	Program  *program          `yaml:"program"`
 	Files    []file            `yaml:"files"`
@@ -30,7 +31,12 @@ type recipe struct {
 	Port     int               `yaml:"port"`
 	Cmd      []string          `yaml:"cmd"`
 	Labels   map[string]string `yaml:"labels"`
+
+	upon string // the runtime whose base image is below; "" for none
 }
+
+// debian tells whether packages can be installed.
+func (r *recipe) debian() bool { return r.From != "scratch" }
 
 // program is a Go main package of the standard library alone, to be compiled into the image.
 type program struct {
@@ -64,8 +70,8 @@ type user struct {
 	Home string `yaml:"home"`
 }
 
-// load reads and checks the recipe of a runtime.
-func load(recipes fs.FS, runtime string) (*recipe, error) {
+// load reads and checks the recipe of a runtime, and of those below it. The names are of those above it.
+func load(recipes fs.FS, runtime string, above ...string) (*recipe, error) {
 	f, err := recipes.Open(path.Join(runtime, "base.yaml"))
 	if err != nil {
 		return nil, err
@@ -77,21 +83,50 @@ func load(recipes fs.FS, runtime string) (*recipe, error) {
 	if err := decoder.Decode(r); err != nil {
 		return nil, fmt.Errorf("%s/base.yaml: %w", runtime, err)
 	}
-	if err := r.validate(); err != nil {
+	if r.From != "scratch" && r.From != "debian" {
+		r.upon = r.From
+	}
+	if err := errors.Join(r.validate(), r.checkUpon(recipes, append(above, runtime))); err != nil {
 		return nil, fmt.Errorf("%s/base.yaml: %w", runtime, err)
 	}
 	return r, nil
 }
 
+// checkUpon follows the images below down to Debian. The names are the recipe's own and those above it.
+func (r *recipe) checkUpon(recipes fs.FS, names []string) error {
+	if r.upon == "" {
+		return nil
+	}
+	if !fs.ValidPath(r.upon) || strings.Contains(r.upon, "/") || slices.Contains(names, r.upon) {
+		return fmt.Errorf("from: %q is neither scratch nor debian nor a runtime below", r.From)
+	}
+	lower, err := load(recipes, r.upon, names...)
+	if err != nil {
+		return fmt.Errorf("from: %w", err)
+	}
+	if !lower.debian() || lower.User != r.User {
+		return fmt.Errorf("from: %s is not a Debian with the same user", r.upon)
+	}
+	return nil
+}
+
+// packageName is what Debian's policy allows; some of the names reach a shell.
+var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+
 // validate lists everything that is wrong with the recipe.
 func (r *recipe) validate() error {
 	var problems []error
 	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if r.From != "scratch" && r.From != "debian" {
-		complain("from: %q is neither scratch nor debian", r.From)
+	if r.From == "" {
+		complain("from: is empty; it is scratch, debian, or another runtime")
 	}
 	if r.From == "scratch" && len(r.Packages) > 0 {
 		complain("packages: only possible from debian")
+	}
+	for _, p := range r.Packages {
+		if !packageName.MatchString(p) {
+			complain("packages: %q is no name of a package", p)
+		}
 	}
 	if r.User.Name == "" || r.User.UID <= 0 {
 		complain("user: needs a name and a uid above 0; containers do not run as root")
@@ -163,7 +198,7 @@ func (r *recipe) sources(recipes fs.FS, runtime string) ([]string, error) {
 }
 
 // format is part of every key. Raise it when this package lays out the same recipe differently.
-const format = "1"
+const format = "2"
 
 // key names the content of a base image by what it is made from: the recipe, its files, and the place (distribution
 // release and architecture) that packages and compiler come from. Same key, same image, as far as Debian stands still.

@@ -45,14 +45,14 @@ func poll(timeout time.Duration, f func() error) error {
 }
 
 // BaseImages returns the folder of the cached base images, one OCI layout per runtime.
-// The test fails when they have not been made on this machine.
-func BaseImages(t testing.TB) string {
+// The test fails when one of those that it names has not been made on this machine.
+func BaseImages(t testing.TB, runtimes ...string) string {
 	t.Helper()
 	dir, err := baseImagesDir()
 	if err != nil {
 		t.Fatalf("base images: %v", err)
 	}
-	for _, runtime := range []string{"static", "binary", "tomcat", "java", "node", "python", "php"} {
+	for _, runtime := range runtimes {
 		if _, err := os.Stat(filepath.Join(dir, runtime, "index.json")); err != nil {
 			t.Fatalf("base image %q: %v; `make base-images` makes it, and %s", runtime, err, hint)
 		}

@@ -119,7 +119,7 @@ func TestDocker_WithoutEngineNamesTheRemedy(t *testing.T) {
 
 func TestBaseImages_MissingNamesTheRemedy(t *testing.T) {
 	t.Setenv("DINP_BASE_IMAGES", t.TempDir())
-	message := fatalOf(t, func(tb testing.TB) { testenv.BaseImages(tb) })
+	message := fatalOf(t, func(tb testing.TB) { testenv.BaseImages(tb, "static") })
 	if !strings.Contains(message, "make base-images") {
 		t.Errorf("message %q names no remedy", message)
 	}
@@ -127,7 +127,7 @@ func TestBaseImages_MissingNamesTheRemedy(t *testing.T) {
 
 func TestBaseImages_ReturnsTheConfiguredFolder(t *testing.T) {
 	dir := t.TempDir()
-	for _, runtime := range []string{"static", "binary", "tomcat"} {
+	for _, runtime := range []string{"static", "binary"} {
 		if err := os.MkdirAll(filepath.Join(dir, runtime), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestBaseImages_ReturnsTheConfiguredFolder(t *testing.T) {
 		}
 	}
 	t.Setenv("DINP_BASE_IMAGES", dir)
-	if got := testenv.BaseImages(t); got != dir {
+	if got := testenv.BaseImages(t, "static", "binary"); got != dir {
 		t.Errorf("BaseImages = %q, want %q", got, dir)
 	}
 }
