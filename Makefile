@@ -41,9 +41,12 @@ demo-clean: ## stop, and remove everything the demo has made
 bench-deploy: ## time a deploy against docker build, run and curl by hand
 	scripts/bench-deploy.sh
 
+bench-build: ## time a build against docker build and push by hand, and measure the builder's memory
+	scripts/bench-build.sh
+
 bench-route-change: ## change one route of 100,000 under load, and time it
 	scripts/bench-route-change.sh
 bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
 	scripts/bench-scale.sh
 
-.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-route-change bench-scale
+.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale
