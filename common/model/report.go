@@ -39,6 +39,9 @@ type BuildReport struct {
 	RuntimeVersion string       `json:"runtime_version,omitempty"` // of the template
 	TemplateHash   string       `json:"template_hash,omitempty"`   // of the runtime's whole definition
 	Reused         string       `json:"reused,omitempty"`          // id of the build whose image was used again
+	Layers         int          `json:"layers,omitempty"`          // laid over the base
+	LayersReused   int          `json:"layers_reused,omitempty"`   // that the registry had already
+	BytesPushed    int64        `json:"bytes_pushed,omitempty"`    // that went to the registry
 	Components     int          `json:"components"`                // packages found in the artifact
 	Warnings       []string     `json:"warnings,omitempty"`
 	LayerList      []BuildLayer `json:"layer_list,omitempty"`
