@@ -95,13 +95,38 @@ func showBuild(ctx context.Context, s *session, args []string) error {
 	if b.Report != nil {
 		rows = append(rows, "phases", phaseText(r.Phases), "image of build", r.Reused, "packages", fmt.Sprint(r.Components))
 	}
+	if r.Layers > 0 {
+		rows = append(rows, "pushed", fmt.Sprintf("%s; %d of %d layers were in the registry", size(r.BytesPushed), r.LayersReused, r.Layers))
+	}
+	for _, l := range r.LayerList {
+		rows = append(rows, "layer "+l.Name, layerFate(l))
+	}
 	for _, w := range r.Warnings {
 		rows = append(rows, "warning", w)
+	}
+	for _, f := range r.Findings {
+		rows = append(rows, level(f), f.Message+". "+f.Fix)
 	}
 	if b.Error != nil {
 		rows = append(rows, "error", string(b.Error.Code)+" "+b.Error.Message)
 	}
 	return facts(s.out, rows...)
+}
+
+// layerFate says what became of a layer.
+func layerFate(l model.BuildLayer) string {
+	if l.Reused {
+		return size(l.Bytes) + ", unchanged"
+	}
+	return size(l.Bytes) + ", packed"
+}
+
+// level is what people call a finding.
+func level(f model.Finding) string {
+	if f.Error {
+		return "error"
+	}
+	return "warning"
 }
 
 func baseText(r model.BuildReport) string {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -206,6 +207,47 @@ func TestExtract_GzipBomb(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestExtract_TenMegabytesThatUnpackToTenGigabytes is the bomb itself: ten files of a gigabyte each, as gzip members. It is
+// stopped long before the disk or the memory notices.
+func TestExtract_TenMegabytesThatUnpackToTenGigabytes(t *testing.T) {
+	const part = 64 << 20
+	zeros := gz(t, make([]byte, part))
+	var bomb []byte
+	for i := range 10 {
+		h := tar.Header{Name: fmt.Sprint("zeros", i), Typeflag: tar.TypeReg, Mode: 0o644, Size: 1 << 30}
+		var head bytes.Buffer
+		must(t, tar.NewWriter(&head).WriteHeader(&h))
+		bomb = append(bomb, gz(t, head.Bytes())...)
+		for range (1 << 30) / part {
+			bomb = append(bomb, zeros...)
+		}
+	}
+	if len(bomb) > 11<<20 {
+		t.Fatalf("the bomb has %d bytes", len(bomb))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	l := DefaultLimits()
+	l.TotalBytes = 200 << 20 // the default would fill 1 GB before the ratio stops it
+	_, dir, err := unpack(t, bomb, "a.tar.gz", l)
+	runtime.ReadMemStats(&after)
+	wantRefusal(t, err, model.CodeTooLarge, "")
+	if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
+		t.Errorf("it took %d KiB of memory, want less than 8192", used>>10)
+	}
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	var written int64
+	for _, e := range entries {
+		info, err := e.Info()
+		must(t, err)
+		written += info.Size()
+	}
+	if limit := l.TotalBytes + 1<<20; written > limit {
+		t.Errorf("it wrote %d bytes, want at most %d", written, limit)
 	}
 }
 

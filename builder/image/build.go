@@ -61,7 +61,9 @@ func (e *Engine) Build(ctx context.Context, t Tree, d Docked, bases map[string]s
 		ctx := context.WithoutCancel(ctx)
 		err = errors.Join(err, e.untag(ctx, e.target(d.App, d.Tag)), e.Clean(ctx, d.Build))
 	}()
+	unwatch := e.limitProcesses(ctx, d.Build)
 	id, err := e.build(ctx, t, d, rewritten.Text, say)
+	unwatch()
 	if err != nil {
 		return "", err
 	}

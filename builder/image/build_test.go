@@ -187,6 +187,35 @@ func TestBuild_CancelStopsTheStep(t *testing.T) {
 	k.wantClean(t)
 }
 
+// A bomb of processes is stopped by their number long before it is by its memory, and the build by the failing line.
+func TestBuild_AForkBombStopsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	k := newKitchen(t)
+	k.limits.Processes = 64
+	_, err := k.cook(t.Context(), t, `FROM dinp/base/binary
+RUN n=0; while [ $n -lt 600 ] && [ "$(cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null)" = max ]; do sleep 0.1; n=$((n + 1)); done; \
+    i=0; while [ $i -lt 500 ]; do sleep 600 & i=$((i + 1)); done; echo $i processes
+CMD ["x"]
+`)
+	wantRefusal(t, err, model.CodeBuildFailed, "non-zero code")
+	must(t, k.heard("fork"))
+	if k.heard("500 processes") == nil {
+		t.Errorf("nothing stopped it: %q", k.said)
+	}
+	k.wantClean(t)
+}
+
+// The registry is asked for every base image before the engine gets anything.
+func TestBuild_RefusesARegistryThatIsNotListed(t *testing.T) {
+	t.Parallel()
+	k := newKitchen(t)
+	for _, from := range []string{"evil.test/image:1", "10.0.0.1:5000/a", "169.254.169.254/latest"} {
+		_, err := k.cook(t.Context(), t, "FROM "+from+"\nCMD [\"x\"]\n")
+		wantRefusal(t, err, model.CodeBadRuntime, from[:strings.Index(from, "/")])
+	}
+	k.wantClean(t)
+}
+
 func TestCleanAll_AfterACrash(t *testing.T) {
 	t.Parallel()
 	k := newKitchen(t)
@@ -227,7 +256,7 @@ func TestLimits_Problems(t *testing.T) {
 	if p := DefaultLimits().Problems(); len(p) != 0 {
 		t.Errorf("defaults: %v", p)
 	}
-	if p := (Limits{}).Problems(); len(p) != 2 {
+	if p := (Limits{}).Problems(); len(p) != 3 {
 		t.Errorf("zero limits: %v", p)
 	}
 }

@@ -23,13 +23,14 @@ const DefaultDockerHost = "unix:///var/run/docker.sock"
 type Limits struct {
 	MemoryMiB  int64    `yaml:"memory_mib"`
 	CPUMilli   int64    `yaml:"cpu_milli"`  // thousandths of a core
+	Processes  int64    `yaml:"processes"`  // at a time, in one step
 	Network    bool     `yaml:"network"`    // false: no network at all
 	Registries []string `yaml:"registries"` // that FROM may name; docker.io stands for names without a registry
 }
 
 // DefaultLimits lets a build compile assets, not the world.
 func DefaultLimits() Limits {
-	return Limits{MemoryMiB: 1024, CPUMilli: 1000, Registries: []string{"docker.io"}}
+	return Limits{MemoryMiB: 1024, CPUMilli: 1000, Processes: 1024, Registries: []string{"docker.io"}}
 }
 
 // Problems lists what is wrong with the limits.
@@ -40,6 +41,9 @@ func (l Limits) Problems() []string {
 	}
 	if l.CPUMilli < 10 {
 		out = append(out, fmt.Sprintf("dockerfile.cpu_milli is %d; it must be at least 10", l.CPUMilli))
+	}
+	if l.Processes < 16 {
+		out = append(out, fmt.Sprintf("dockerfile.processes is %d; it must be at least 16", l.Processes))
 	}
 	return out
 }
