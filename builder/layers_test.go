@@ -48,7 +48,7 @@ var layered = []struct {
 
 func TestBuild_TwoBuildersMakeTheSameImage(t *testing.T) {
 	t.Parallel()
-	one, two := newRig(t), newRig(t) // each with its own registry, database and folder
+	one, two := newRig(t), newRig(t)                        // each with its own registry, database and folder
 	one.cfg.Lease, two.cfg.Lease = time.Minute, time.Minute // which builder has a build is not what is tested
 	one.start()
 	two.cfg.ID, two.cfg.Concurrency = "b2", 1
