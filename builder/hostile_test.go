@@ -14,34 +14,22 @@ func TestWork_AHostileDockerfileEndsInAClearError(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.pushRealBase("binary")
-	r.cfg.DockerHost, r.cfg.Lease = testenv.Docker(t), time.Minute // the flood keeps the database busy
+	r.cfg.DockerHost, r.cfg.Lease = testenv.Docker(t), time.Minute
 	r.start()
 	t.Cleanup(r.wantNothingLeft)
 	for _, c := range []struct {
 		name, text string
-		code       model.Code // "" for a build that succeeds
-		says, log  string
+		code       model.Code
+		says       string
 	}{
-		{"a flood of output", "RUN seq -f 'flood %09.0f' 200000\nCMD [\"x\"]\n", "", "", "flood 000000001"},
-		{"an address of the machine's surroundings", "ADD http://169.254.169.254/latest/meta-data /x\n", model.CodeBadRuntime, "line 2", ""},
-		{"the network in a RUN", "RUN cat < /dev/tcp/169.254.169.254/80\nSHELL [\"/bin/bash\", \"-c\"]\nRUN cat < /dev/tcp/169.254.169.254/80\nCMD [\"x\"]\n", model.CodeBuildFailed, "non-zero code", ""},
-		{"the engine's socket", "RUN test -S /var/run/docker.sock\nCMD [\"x\"]\n", model.CodeBuildFailed, "non-zero code", ""},
+		{"an address of the machine's surroundings", "ADD http://169.254.169.254/latest/meta-data /x\n", model.CodeBadRuntime, "line 2"},
+		{"the network in a RUN", "RUN cat < /dev/tcp/169.254.169.254/80\nSHELL [\"/bin/bash\", \"-c\"]\nRUN cat < /dev/tcp/169.254.169.254/80\nCMD [\"x\"]\n", model.CodeBuildFailed, "non-zero code"},
+		{"the engine's socket", "RUN test -S /var/run/docker.sock\nCMD [\"x\"]\n", model.CodeBuildFailed, "non-zero code"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := r.in(t)
 			b := r.wait(r.queue("a.tar.gz", tarGz(t, "Dockerfile", "FROM dinp/base/binary\n"+c.text), "").ID)
-			log := r.log(b.ID)
-			if len(log) > 2*maxOutputBytes || !strings.Contains(log, c.log) {
-				t.Errorf("the log has %d bytes, and %q is not in it", len(log), c.log)
-			}
-			if c.code == "" {
-				if b.Status != model.BuildSucceeded {
-					t.Errorf("build %+v, error %+v", b, b.Error)
-				}
-				r.wantLog(b.ID, "what follows is not kept")
-				return
-			}
 			if b.Error == nil || b.Error.Code != c.code || !strings.Contains(b.Error.Message, c.says) || b.Error.Next == "" {
 				t.Errorf("error %+v, want %s with %q", b.Error, c.code, c.says)
 			}
