@@ -23,7 +23,7 @@ func TestWork_AHostileDockerfileEndsInAClearError(t *testing.T) {
 		says       string
 	}{
 		{"an address of the machine's surroundings", "ADD http://169.254.169.254/latest/meta-data /x\n", model.CodeBadRuntime, "line 2"},
-		{"the network in a RUN", "RUN cat < /dev/tcp/169.254.169.254/80\nSHELL [\"/bin/bash\", \"-c\"]\nRUN cat < /dev/tcp/169.254.169.254/80\nCMD [\"x\"]\n", model.CodeBuildFailed, "non-zero code"},
+		{"the network in a RUN", "SHELL [\"/bin/bash\", \"-c\"]\nRUN cat < /dev/tcp/169.254.169.254/80\nCMD [\"x\"]\n", model.CodeBuildFailed, "non-zero code"},
 		{"the engine's socket", "RUN test -S /var/run/docker.sock\nCMD [\"x\"]\n", model.CodeBuildFailed, "non-zero code"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
