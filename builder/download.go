@@ -29,6 +29,9 @@ func (j *job) download(ctx context.Context) error {
 		if err := j.b.folder.room(b.Size, j.b.cfg.ReserveMiB<<20); err != nil {
 			return err
 		}
+		if err := j.b.store.TouchArtifact(ctx, b.Artifact, b.Size); err != nil {
+			return err
+		}
 		return j.b.registry.StoreArtifact(ctx, j.path("download"), b.Artifact, b.Size)
 	})
 	if err != nil {
@@ -47,6 +50,9 @@ func (j *job) known(ctx context.Context) (bool, error) {
 	b := &j.build
 	if b.Origin.SHA256 == "" {
 		return false, nil
+	}
+	if err := j.b.store.TouchArtifact(ctx, b.Origin.SHA256, 0); err != nil {
+		return false, err
 	}
 	n, ok, err := j.b.registry.HasArtifact(ctx, b.Origin.SHA256)
 	if err != nil || !ok {

@@ -43,7 +43,7 @@ func Commands() []*cobra.Command { return newConsole().commands() }
 func (c *console) commands() []*cobra.Command {
 	groups := [][]*cobra.Command{
 		c.deployCommands(), c.appCommands(), c.stateCommands(), c.placeCommands(), c.releaseCommands(), {c.envCommand(), c.routingCommand(), c.logsCommand(), c.eventsCommand()},
-		c.buildCommands(), c.nodeCommands(), c.accountCommands(), c.loginCommands(),
+		c.buildCommands(), c.collectCommands(), c.nodeCommands(), c.accountCommands(), c.loginCommands(),
 	}
 	var all []*cobra.Command
 	for _, g := range groups {

@@ -26,8 +26,8 @@ func listReleases(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	return show(s, p.Items, []string{"RELEASE", "STATE", "CAUSE", "RUNTIME", "MEMORY", "BY", "AT", "NOTE"}, func(r api.Release) []string {
-		return []string{r.Version, releaseState(r), r.Cause, r.Runtime, memory(r.MemoryMiB), r.CreatedBy, when(r.CreatedAt), r.Note}
+	return show(s, p.Items, []string{"RELEASE", "STATE", "KEPT", "CAUSE", "RUNTIME", "MEMORY", "BY", "AT", "NOTE"}, func(r api.Release) []string {
+		return []string{r.Version, releaseState(r), kept(r), r.Cause, r.Runtime, memory(r.MemoryMiB), r.CreatedBy, when(r.CreatedAt), r.Note}
 	})
 }
 
@@ -41,6 +41,17 @@ func releaseState(r api.Release) string {
 		return "waiting"
 	}
 	return r.Deployment.Status
+}
+
+// kept says what retention does with a release.
+func kept(r api.Release) string {
+	switch {
+	case r.Pinned:
+		return "for ever"
+	case r.Removed:
+		return "image gone"
+	}
+	return ""
 }
 
 func (c *console) rollbackCommand() *cobra.Command {

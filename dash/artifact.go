@@ -82,7 +82,7 @@ func (s *artifactStore) labels(ctx context.Context, image string) (map[string]st
 	return config.Config.Labels, nil
 }
 
-// push stores a file, unless it is there already.
+// push stores a file, unless it is there already. Whoever calls it has told the store that the artifact is wanted.
 func (s *artifactStore) push(ctx context.Context, f received) error {
 	if _, err := s.size(ctx, f.sha256); !model.IsKind(err, model.NotFound) {
 		return err

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/proto/pki"
@@ -16,20 +17,22 @@ import (
 // Config is what dash needs to know. Reading it from a file, flags and
 // environment is the caller's work.
 type Config struct {
-	Listen         string      `yaml:"listen"`          // host:port of pages and API
-	Admin          string      `yaml:"admin"`           // host:port of /healthz, /readyz, /metrics; "" none
-	Domain         string      `yaml:"domain"`          // apps answer on <app>.<domain>
-	PublicScheme   string      `yaml:"public_scheme"`   // http or https, at which routers are reached
-	PublicPort     int         `yaml:"public_port"`     // port at which routers are reached
-	Servers        []string    `yaml:"servers"`         // gRPC addresses of the servers
-	Identity       *pki.Keeper `yaml:"-"`               // its certificate, from the cluster's authority
-	Secret         string      `yaml:"-"`               // of the cluster, from a file; seals the keys of domains' certificates
-	Registry       string      `yaml:"registry"`        // host:port of the image registry
-	Data           string      `yaml:"data"`            // uploads on their way
-	MaxUploadMiB   int64       `yaml:"max_upload_mib"`  // of one artifact
-	TrustedProxies []string    `yaml:"trusted_proxies"` // whose X-Forwarded-For is believed: addresses or CIDRs
-	CookieSecure   bool        `yaml:"cookie_secure"`   // dash is reached by https only, through a proxy that ends TLS
-	Version        string      `yaml:"-"`               // of the program, for /version
+	Listen         string        `yaml:"listen"`          // host:port of pages and API
+	Admin          string        `yaml:"admin"`           // host:port of /healthz, /readyz, /metrics; "" none
+	Domain         string        `yaml:"domain"`          // apps answer on <app>.<domain>
+	PublicScheme   string        `yaml:"public_scheme"`   // http or https, at which routers are reached
+	PublicPort     int           `yaml:"public_port"`     // port at which routers are reached
+	Servers        []string      `yaml:"servers"`         // gRPC addresses of the servers
+	Identity       *pki.Keeper   `yaml:"-"`               // its certificate, from the cluster's authority
+	Secret         string        `yaml:"-"`               // of the cluster, from a file; seals the keys of domains' certificates
+	Registry       string        `yaml:"registry"`        // host:port of the image registry
+	Data           string        `yaml:"data"`            // uploads on their way
+	MaxUploadMiB   int64         `yaml:"max_upload_mib"`  // of one artifact
+	TrustedProxies []string      `yaml:"trusted_proxies"` // whose X-Forwarded-For is believed: addresses or CIDRs
+	KeepReleases   int           `yaml:"keep_releases"`   // of each app, the newest and the newest that served, whose images and artifacts stay
+	GCEvery        time.Duration `yaml:"gc_every"`        // between two removals of the others; 0: never, but for dinp gc
+	CookieSecure   bool          `yaml:"cookie_secure"`   // dash is reached by https only, through a proxy that ends TLS
+	Version        string        `yaml:"-"`               // of the program, for /version
 }
 
 // Default returns the configuration of `dinp up`.
@@ -37,6 +40,7 @@ func Default() Config {
 	return Config{
 		Listen: ":8000", Admin: "127.0.0.1:1976", Domain: "apps.localhost", PublicScheme: "http", PublicPort: 8080,
 		Servers: []string{"127.0.0.1:1970"}, Registry: "127.0.0.1:5080", Data: "/var/lib/dinp/dash", MaxUploadMiB: 2048, Version: "dev",
+		KeepReleases: 10, GCEvery: 24 * time.Hour,
 	}
 }
 
@@ -62,6 +66,8 @@ func (c Config) Validate() error {
 	bad(isHostPort(c.Registry), "registry %q is not host:port", c.Registry)
 	bad(c.Data != "", "data is empty")
 	bad(c.MaxUploadMiB > 0, "max_upload_mib is %d; it must be at least 1", c.MaxUploadMiB)
+	bad(c.KeepReleases >= 1 && c.KeepReleases <= 10_000, "keep_releases is %d; it must be 1 to 10000", c.KeepReleases)
+	bad(c.GCEvery == 0 || c.GCEvery >= time.Minute, "gc_every is %s; it must be 0 or at least 1m", c.GCEvery)
 	for _, p := range c.TrustedProxies {
 		bad(isNetwork(p), "trusted_proxies: %q is neither an address nor a CIDR", p)
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/retention"
 	"github.com/dinp/dinp/sql/store"
 )
 
@@ -32,6 +33,8 @@ type Dash struct {
 	log       *slog.Logger
 	leader    *leaderClient
 	artifacts *artifactStore
+	rules     retention.Rules
+	sweeper   Sweeper // nil: the registry frees room on its own
 	uploads   *uploadStore
 	passwords passwords
 	throttle  *throttle
@@ -57,6 +60,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) (*Dash, error) {
 		cfg: cfg, store: st, log: log,
 		leader:    newLeaderClient(cfg.Servers, cfg.Identity, log),
 		artifacts: artifacts,
+		rules:     retentionRules(cfg),
 		uploads:   newUploadStore(filepath.Join(cfg.Data, "uploads"), cfg.maxUpload()),
 		passwords: newPasswords(),
 		throttle:  newThrottle(),
@@ -135,6 +139,7 @@ func (d *Dash) Run(ctx context.Context) error {
 	}
 	work, cancel := context.WithCancel(ctx)
 	wg.Go(func() { d.uploads.sweep(work, d.log) })
+	wg.Go(func() { d.collectRegularly(work) })
 	d.log.Info("dash started", "addr", d.Addr(), "admin", d.AdminAddr())
 	var err error
 	select {

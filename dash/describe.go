@@ -123,6 +123,8 @@ type history struct {
 	serving     string // release ID; "" when none ever served
 	releases    map[string]model.Release
 	deployments map[string]model.Deployment
+	pins        map[int]bool    // by number; only where releases are listed
+	removed     map[string]bool // images that are gone
 }
 
 // history reads all deployments of one app, and the releases they and the app name.
@@ -139,7 +141,26 @@ func (d *Dash) history(ctx context.Context, app model.App, known []model.Release
 		missing = append(missing, h.deployments[r.ID].FromReleaseID)
 	}
 	missing = append(missing, app.ReleaseID, h.serving, h.deployments[app.ReleaseID].FromReleaseID)
+	if err := d.addRetention(ctx, &h, known); err != nil {
+		return h, err
+	}
 	return h, d.addReleases(ctx, h.releases, missing)
+}
+
+// addRetention tells which of the releases are pinned, and which have lost their image.
+func (d *Dash) addRetention(ctx context.Context, h *history, known []model.Release) (err error) {
+	if len(known) == 0 {
+		return nil
+	}
+	images := make([]string, len(known))
+	for i, r := range known {
+		images[i] = r.Spec.Image
+	}
+	if h.removed, err = d.store.RemovedImages(ctx, images); err != nil {
+		return err
+	}
+	h.pins, err = d.store.Pins(ctx, h.of.ID)
+	return err
 }
 
 // addReleases reads the releases with these IDs that are not there yet.
@@ -235,6 +256,7 @@ func (h history) release(r model.Release) api.Release {
 		MemoryMiB: r.Spec.MemoryMiB, CPUMilli: r.Spec.CPUMilli, Port: r.Spec.Port, Health: r.Spec.Health, EnvNames: envNames(r.Spec),
 		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt,
 		Wanted: r.ID == h.of.ReleaseID, Serving: r.ID == h.serving && r.ID != "", Deployment: h.deployment(r.ID),
+		Pinned: h.pins[r.Number], Removed: h.removed[r.Spec.Image],
 	}
 }
 

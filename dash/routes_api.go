@@ -94,6 +94,8 @@ func (d *Dash) appEndpoints() []endpoint {
 		{method: "GET", path: "/apps/:app/releases", handle: d.getReleases, summary: "List releases, newest first", query: backward, answer: api.Page[api.Release]{}},
 		{method: "GET", path: "/apps/:app/releases/:version", handle: d.getRelease, summary: "Tell a release", answer: api.Release{}},
 		{method: "GET", path: "/apps/:app/releases/:version/deploy", handle: d.getReleaseDeploy, summary: "Tell how the rollout of a release goes on; as an event stream by Accept", answer: api.Deploy{}},
+		{method: "PUT", path: "/apps/:app/releases/:version/pin", handle: d.putPin, summary: "Keep a release's image and artifact for ever", answer: api.Release{}},
+		{method: "DELETE", path: "/apps/:app/releases/:version/pin", handle: d.deletePin, summary: "Let a release go when it is old", answer: api.Release{}},
 		{method: "POST", path: "/apps/:app/rollback", handle: d.postRollback, summary: "Go back to an earlier release, without a build", body: api.Rollback{}, answer: api.Release{}, status: 202},
 	}
 }
@@ -111,6 +113,7 @@ func (d *Dash) deployEndpoints() []endpoint {
 		{method: "GET", path: "/builds/:id/provenance", handle: d.getProvenance, summary: "Read a build's signed statement of provenance: a DSSE envelope with an in-toto statement, SLSA v1", answer: provenance.Envelope{}},
 		{method: "GET", path: "/builds/:id/verify", handle: d.getVerification, summary: "Check a build's statement against keys, database and registry", answer: api.Verification{}},
 		{method: "GET", path: "/builds/:id/sbom", handle: d.getBill, summary: "Read the bill of materials of a build's artifact, as CycloneDX 1.5", answer: bom.Document{}},
+		{method: "POST", path: "/gc", handle: d.postCollect, summary: "Remove images and artifacts that no kept release needs, or tell which", body: api.Collect{}, answer: api.Collection{}},
 		{method: "GET", path: "/signers", handle: d.getSigners, summary: "List the public keys of the builders", answer: api.Signers{}},
 		{method: "GET", path: "/components", handle: d.getComponents, summary: "Find packages in what apps run", query: []param{{"q", "string", "a name and bounds of its version, as log4j-core<2.17"}}, answer: api.ComponentSearch{}},
 		{method: "GET", path: "/artifacts/:sha256", handle: d.getArtifact, summary: "Tell of an artifact", answer: api.Artifact{}},

@@ -71,7 +71,7 @@ func (d *Dash) alreadyHere(ctx context.Context, in DeployInput) (DeployInput, er
 	if in.URL == "" || in.SHA256 == "" {
 		return in, nil
 	}
-	_, err := d.artifacts.size(ctx, in.SHA256)
+	_, err := d.artifact(ctx, in.SHA256)
 	if model.IsKind(err, model.NotFound) {
 		return in, nil
 	}
@@ -87,7 +87,7 @@ func (d *Dash) artifactSize(ctx context.Context, in DeployInput) (int64, error) 
 	if in.Artifact == "" {
 		return 0, nil
 	}
-	return d.artifacts.size(ctx, in.Artifact)
+	return d.artifact(ctx, in.Artifact)
 }
 
 // checkURL refuses addresses that no builder would fetch from. Where the name leads to is found out by the builder.

@@ -31,7 +31,7 @@ func (d *Dash) Upload(ctx context.Context, actor model.Actor, r io.Reader, filen
 		return api.Artifact{}, err
 	}
 	defer d.discard(f)
-	if err := d.artifacts.push(ctx, f); err != nil {
+	if err := d.keep(ctx, f); err != nil {
 		return api.Artifact{}, err
 	}
 	return api.Artifact{SHA256: f.sha256, Size: f.size}, nil
@@ -76,8 +76,24 @@ func (d *Dash) Artifact(ctx context.Context, actor model.Actor, sha string) (api
 	if err := d.mayUpload(ctx, actor); err != nil {
 		return api.Artifact{}, err
 	}
-	size, err := d.artifacts.size(ctx, sha)
+	size, err := d.artifact(ctx, sha)
 	return api.Artifact{SHA256: sha, Size: size}, err
+}
+
+// keep brings a file that came in whole into the registry.
+func (d *Dash) keep(ctx context.Context, f received) error {
+	if err := d.store.TouchArtifact(ctx, f.sha256, f.size); err != nil {
+		return err
+	}
+	return d.artifacts.push(ctx, f)
+}
+
+// artifact tells how large an artifact is; CodeNotFound when it is not there. Whoever asks may count on it for a day.
+func (d *Dash) artifact(ctx context.Context, sha string) (int64, error) {
+	if err := d.store.TouchArtifact(ctx, sha, 0); err != nil {
+		return 0, err
+	}
+	return d.artifacts.size(ctx, sha)
 }
 
 // createUpload begins an upload that can be resumed.
@@ -165,7 +181,7 @@ func (d *Dash) finishUpload(ctx context.Context, u upload) (upload, error) {
 		d.giveUp(u)
 		return u, model.E(model.CodeBadRequest, "the upload was damaged on its way: its sha256 is %s, announced was %s", sha, u.SHA256).WithNext("begin a new upload")
 	}
-	if err := d.artifacts.push(ctx, received{path: f.Name(), sha256: sha, size: u.Length}); err != nil {
+	if err := d.keep(ctx, received{path: f.Name(), sha256: sha, size: u.Length}); err != nil {
 		return u, err // the bytes stay: an empty PATCH at the end tries again
 	}
 	u.Artifact = sha

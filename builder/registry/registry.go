@@ -4,16 +4,20 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
@@ -22,7 +26,12 @@ import (
 
 // Registry serves the registry protocol under /v2/.
 type Registry struct {
-	app *handlers.App
+	app  *handlers.App
+	data string
+
+	grace     time.Duration
+	asked     asked
+	manifests sync.RWMutex // held for reading while a manifest is taken in, for writing by Sweep
 }
 
 // New opens the registry in dir, which is made if it is missing. What an earlier process has put there is served again,
@@ -42,11 +51,38 @@ func New(dir string, log *slog.Logger) (r *Registry, err error) {
 			r, err = nil, fmt.Errorf("open registry in %s: %v", dir, p)
 		}
 	}()
-	return &Registry{app: handlers.NewApp(context.Background(), configure(data, secret))}, nil
+	return &Registry{
+		app: handlers.NewApp(context.Background(), configure(data, secret)), data: data, grace: Grace, asked: asked{when: map[string]time.Time{}},
+	}, nil
 }
 
 // ServeHTTP implements http.Handler.
-func (r *Registry) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.app.ServeHTTP(w, q) }
+func (r *Registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	now, query := time.Now(), q.URL.Query()
+	r.asked.note(query.Get("digest"), now) // the end of an upload
+	r.asked.note(query.Get("mount"), now)
+	if _, digest, ok := strings.Cut(q.URL.Path, "/blobs/"); ok {
+		r.asked.note(digest, now)
+	}
+	if q.Method == http.MethodPut && strings.Contains(q.URL.Path, "/manifests/") {
+		r.takeManifest(w, q)
+		return
+	}
+	r.app.ServeHTTP(w, q)
+}
+
+// takeManifest reads the body first: a slow client must not hold a sweep up, and others behind it.
+func (r *Registry) takeManifest(w http.ResponseWriter, q *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxManifest))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	q.Body = io.NopCloser(bytes.NewReader(body))
+	r.manifests.RLock()
+	defer r.manifests.RUnlock()
+	r.app.ServeHTTP(w, q)
+}
 
 // Close stops the work in the background. The folder is consistent without it.
 func (r *Registry) Close() error { return r.app.Shutdown() }
@@ -58,8 +94,8 @@ func configure(data, secret string) *configuration.Configuration {
 	c := &configuration.Configuration{
 		Storage: configuration.Storage{
 			"filesystem": {"rootdirectory": data},
-			"cache":      {"blobdescriptor": "inmemory"},
-			"delete":     {"enabled": true},
+			// No cache of what is there: a sweep would make it tell of blobs that are gone.
+			"delete": {"enabled": true},
 			"maintenance": {"uploadpurging": map[any]any{
 				"enabled": true, "age": "24h", "interval": "6h", "dryrun": false,
 			}},

@@ -98,7 +98,7 @@ type up struct {
 	store    *store.Store
 	redis    *miniredis.Miniredis
 	registry net.Listener
-	images   http.Handler
+	images   *registry.Registry
 	server   *server.Server
 	agent    *agent.Agent
 	builder  *builder.Builder
@@ -251,8 +251,11 @@ func (u *up) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	c.Dash.Registry, c.Dash.Data, c.Dash.Version, c.Dash.PublicPort = registryAddr, u.path("dash"), buildVersion(), portOf(u.router.Addr())
-	u.dash, err = dash.New(c.Dash, u.store, u.log)
-	return err
+	if u.dash, err = dash.New(c.Dash, u.store, u.log); err != nil {
+		return err
+	}
+	u.dash.SetSweeper(u.images)
+	return nil
 }
 
 // openAuthority makes or opens the platform's certificate authority. Its secret

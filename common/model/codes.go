@@ -74,6 +74,8 @@ const (
 	CodeBuildKills    Code = "D190" // the build ended builder after builder
 	CodeBadProvenance Code = "D191" // the image is not what was signed
 	CodeBadRegistry   Code = "D192" // images of that registry are not taken
+	CodeRebase        Code = "D193" // a rebase stopped at an app that did not come up on the new base
+	CodeImageGone     Code = "D194" // retention has removed the release's image
 )
 
 // The codes between the parts.
@@ -101,7 +103,7 @@ var kinds = map[Code]Kind{
 	CodeBadRouting: Invalid, CodeTooBusy: Unavailable, CodeRateLimited: Unavailable, CodeNotFromHere: Denied,
 	CodeNeedsLogin: Unauthentic, CodeBodyTooLarge: TooLarge, CodeBadCert: Invalid, CodeACME: Failed, CodeSourceLimit: Unavailable,
 	CodeBadSource: Invalid, CodeSourceFailed: Failed, CodeDiskFull: Unavailable, CodeBuildKills: Failed,
-	CodeBadProvenance: Failed, CodeBadRegistry: Invalid,
+	CodeBadProvenance: Failed, CodeBadRegistry: Invalid, CodeRebase: Failed, CodeImageGone: Conflict,
 	CodeNoCertificate: Unauthentic, CodeBadJoin: Unauthentic, CodeWrongIdentity: Denied, CodeNameTaken: Conflict,
 }
 

@@ -34,6 +34,7 @@ const (
 	OwnTokens  Action = "manage one's own tokens"
 
 	EditCertificates Action = "change certificates of no app's own host"
+	CollectGarbage   Action = "remove old images from the registry"
 
 	// UndeleteApp takes back what an owner did, for whom a deleted app is out of sight.
 	UndeleteApp Action = "bring deleted apps back"

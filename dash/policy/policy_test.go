@@ -28,8 +28,8 @@ var want = map[Action]string{
 	CreateTeam: "-----A",
 	ViewAudit:  "-----A",
 
-	UndeleteApp: "-----A",
-
+	UndeleteApp:      "-----A",
+	CollectGarbage:   "-----A",
 	EditCertificates: "-----A",
 }
 
@@ -49,8 +49,8 @@ func TestCan_EveryActionAndRole(t *testing.T) {
 			}
 		}
 	}
-	if len(want) != len(needs)+len(everybody)+7 {
-		t.Errorf("the table has %d actions, the policy %d of teams and %d for everybody and 7 for admins", len(want), len(needs), len(everybody))
+	if len(want) != len(needs)+len(everybody)+8 {
+		t.Errorf("the table has %d actions, the policy %d of teams and %d for everybody and 8 for admins", len(want), len(needs), len(everybody))
 	}
 }
 

@@ -247,6 +247,15 @@ func (s *Store) UndeleteApp(ctx context.Context, name string, by model.Actor) (m
 			return model.E(model.CodeNotFound, "there is no deleted app %q", name)
 		}
 		app = gone[0]
+		if app.ReleaseID != "" {
+			r, err := releaseBy(ctx, t, app.ReleaseID, `id = ?`, app.ReleaseID)
+			if err == nil {
+				err = t.refuseRemoved(ctx, r.Spec.Image)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		n, err := exec(ctx, t, `UPDATE apps SET live = 1, deleted_ms = 0, updated_ms = ?, generation = generation + 1 WHERE id = ? AND live IS NULL`, ms(t.now), app.ID)
 		if isDuplicate(err) {
 			return model.E(model.CodeAppTaken, "the name %q is used by another app now", name).WithNext("delete that one first")

@@ -132,73 +132,6 @@ func (s *Store) CancelBuild(ctx context.Context, id string, by model.Actor) (mod
 	return b, err
 }
 
-// MaxAttempts is how often a build is begun that ends its builders before they
-// can say why. Builders that stop in good order give their builds back, and
-// these do not count.
-const MaxAttempts = 3
-
-// claimable is a build that may be claimed.
-type claimable struct {
-	id       string
-	claims   int64
-	running  bool // its builder let the lease run out
-	attempts int
-}
-
-// ClaimBuild takes the oldest queued build, or a running one whose builder let
-// its lease run out; nil when there is none. The claim is a compare-and-swap:
-// of two builders one wins and the other tries the next. A build that has ended
-// MaxAttempts builders fails instead.
-func (s *Store) ClaimBuild(ctx context.Context, builderID string, now, leaseUntil time.Time) (*model.Build, error) {
-	found, err := list(ctx, s.db, func(r scanner) (c claimable, err error) {
-		var status string
-		err = r.Scan(&c.id, &c.claims, &status, &c.attempts)
-		c.running = status == string(model.BuildRunning)
-		return c, err
-	}, `SELECT id, claims, status, attempts FROM builds WHERE status = ? OR status = ? AND lease_ms < ? ORDER BY created_ms, id LIMIT 5`,
-		string(model.BuildQueued), string(model.BuildRunning), ms(now))
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range found {
-		if c.running && c.attempts >= MaxAttempts {
-			if err := s.failKiller(ctx, c, now); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		n, err := exec(ctx, s.db, `UPDATE builds SET status = ?, builder_id = ?, lease_ms = ?, started_ms = ?, claims = claims + 1, attempts = attempts + 1 WHERE id = ? AND claims = ? AND status IN (?, ?)`,
-			string(model.BuildRunning), builderID, ms(leaseUntil), ms(now), c.id, c.claims, string(model.BuildQueued), string(model.BuildRunning))
-		if err != nil {
-			return nil, err
-		}
-		if n == 1 {
-			b, err := s.Build(ctx, c.id)
-			return &b, err
-		}
-	}
-	return nil, nil
-}
-
-// failKiller ends a build that no builder has survived, unless somebody claimed
-// or ended it meanwhile.
-func (s *Store) failKiller(ctx context.Context, c claimable, now time.Time) error {
-	return s.tx(ctx, func(t *tx) error {
-		b, err := buildBy(ctx, t, c.id)
-		if err != nil {
-			return err
-		}
-		e := model.E(model.CodeBuildKills, "the build ended %d builders, the last one %s, so it is not begun again", c.attempts, b.BuilderID).
-			WithStill("what serves goes on serving").WithNext("look at the builders' logs and at dmesg on their hosts; most often memory ran out")
-		n, err := exec(ctx, t, `UPDATE builds SET status = ?, error = ?, ended_ms = ?, step = '', claims = claims + 1 WHERE id = ? AND claims = ? AND status = ?`,
-			string(model.BuildFailed), encodeError(e), ms(now), c.id, c.claims, string(model.BuildRunning))
-		if err != nil || n != 1 {
-			return err
-		}
-		return t.addEvent(ctx, model.Event{Actor: "builder", Verb: "build.failed", AppID: b.AppID, AppName: b.AppName, Subject: b.ID, Message: e.Message, Outcome: string(e.Code)})
-	})
-}
-
 // GiveBackBuild lets another builder take a build at once; its attempt does not
 // count. ErrLost when the build is not this builder's any more.
 func (s *Store) GiveBackBuild(ctx context.Context, id, builderID string, now time.Time) error {
@@ -321,6 +254,11 @@ func (s *Store) finishBuild(ctx context.Context, id, builderID string, o BuildOu
 		}
 		by := model.Actor{Name: b.CreatedBy, From: "builder " + builderID}
 		releaseID := ""
+		if o.Status == model.BuildSucceeded { // it has brought the image back, if that was removed once
+			if _, err := t.ExecContext(ctx, `DELETE FROM removed_images WHERE image = ?`, o.Image); err != nil {
+				return err
+			}
+		}
 		if o.Status == model.BuildSucceeded && b.Deploy != nil {
 			rel, _, err := t.createRelease(ctx, deployOf(b, o), by)
 			if err != nil {

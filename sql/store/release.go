@@ -139,6 +139,9 @@ func (t *tx) insertRelease(ctx context.Context, r *model.Release) error {
 	if err := r.Spec.Check(); err != nil {
 		return err
 	}
+	if err := t.refuseRemoved(ctx, r.Spec.Image); err != nil {
+		return err
+	}
 	if err := t.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) + 1 FROM releases WHERE app_id = ?`, r.AppID).Scan(&r.Number); err != nil {
 		return err
 	}

@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX builds_artifact ON builds (artifact);
