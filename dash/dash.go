@@ -140,6 +140,7 @@ func (d *Dash) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(ctx)
 	wg.Go(func() { d.uploads.sweep(work, d.log) })
 	wg.Go(func() { d.collectRegularly(work) })
+	wg.Go(func() { d.rebases(work) })
 	d.log.Info("dash started", "addr", d.Addr(), "admin", d.AdminAddr())
 	var err error
 	select {

@@ -38,6 +38,7 @@ const (
 	CauseRestart  Cause = "restart"
 	CauseRollback Cause = "rollback"
 	CauseSettings Cause = "settings"
+	CauseRebase   Cause = "rebase"
 )
 
 // Spec is everything about a release that reaches a container.

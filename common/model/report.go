@@ -12,6 +12,7 @@ type BuildOrigin struct {
 	SHA256 string `json:"sha256,omitempty"` // that the artifact must have, hex; "": whatever comes
 	From   string `json:"from,omitempty"`   // address of the client that asked for the build
 	Job    string `json:"job,omitempty"`    // of the CI system, as the client named it
+	Rebase string `json:"rebase,omitempty"` // ID of the rebase that asked for the build
 }
 
 // PublicURL is the URL without its query and fragment, which may hold the secret of a signed address.

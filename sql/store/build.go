@@ -41,33 +41,38 @@ func scanBuild(r scanner) (model.Build, error) {
 // CreateBuild queues a build. ID, Status and times are set here.
 func (s *Store) CreateBuild(ctx context.Context, b model.Build, by model.Actor) (model.Build, error) {
 	b.ID, b.Status, b.CreatedBy = NewID(), model.BuildQueued, by.Name
-	deploy := ""
-	if b.Deploy != nil {
-		d, err := json.Marshal(b.Deploy)
-		if err != nil {
-			return b, err
-		}
-		deploy = string(d)
-	}
-	origin, err := originText(b.Origin)
-	if err != nil {
-		return b, err
-	}
-	err = s.tx(ctx, func(t *tx) error {
+	err := s.tx(ctx, func(t *tx) error {
 		app, err := t.lockApp(ctx, b.AppID, 0)
 		if err != nil {
 			return err
 		}
 		b.AppName, b.CreatedAt = app.Name, t.now
-		_, err = t.ExecContext(ctx, `INSERT INTO builds (`+buildColumns+`, build_key, claims) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'',0)`,
-			b.ID, b.AppID, b.AppName, b.Artifact, clip(b.Filename, 255), b.Size, clip(b.ImageRef, 500), b.Runtime, string(b.Status), "", "", "", deploy, "",
-			b.CreatedBy, ms(t.now), 0, 0, "", 0, 0, origin, 0)
-		if err != nil {
+		if err := t.insertBuild(ctx, b); err != nil {
 			return err
 		}
 		return t.record(ctx, by, app, "build.create", b.ID, "build of "+b.Source()+" queued", map[string]any{"artifact": b.Artifact, "size": b.Size})
 	})
 	return b, err
+}
+
+// insertBuild queues a build.
+func (t *tx) insertBuild(ctx context.Context, b model.Build) error {
+	deploy := ""
+	if b.Deploy != nil {
+		d, err := json.Marshal(b.Deploy)
+		if err != nil {
+			return err
+		}
+		deploy = string(d)
+	}
+	origin, err := originText(b.Origin)
+	if err != nil {
+		return err
+	}
+	_, err = t.ExecContext(ctx, `INSERT INTO builds (`+buildColumns+`, build_key, claims) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'',0)`,
+		b.ID, b.AppID, b.AppName, b.Artifact, clip(b.Filename, 255), b.Size, clip(b.ImageRef, 500), b.Runtime, string(b.Status), "", "", "", deploy, "",
+		b.CreatedBy, ms(t.now), 0, 0, "", 0, 0, origin, 0)
+	return err
 }
 
 // maxOrigin is what the column takes; what does not fit is refused, because half a URL is another URL.
@@ -260,14 +265,26 @@ func (s *Store) finishBuild(ctx context.Context, id, builderID string, o BuildOu
 			}
 		}
 		if o.Status == model.BuildSucceeded && b.Deploy != nil {
-			rel, _, err := t.createRelease(ctx, deployOf(b, o), by)
-			if err != nil {
+			if releaseID, err = t.deployBuilt(ctx, b, o, by); err != nil {
 				return err
 			}
-			releaseID = rel.ID
 		}
 		return t.endBuild(ctx, b, releaseID, o, by)
 	})
+}
+
+// deployBuilt makes the release a build was asked for, and returns its ID; "" when a rebase has nothing to change.
+func (t *tx) deployBuilt(ctx context.Context, b model.Build, o BuildOutcome, by model.Actor) (string, error) {
+	n := deployOf(b, o)
+	if b.Origin.Rebase != "" {
+		skip, err := t.rebased(ctx, b, o)
+		if err != nil || skip {
+			return "", err
+		}
+		n = rebaseOf(b, o)
+	}
+	rel, _, err := t.createRelease(ctx, n, by)
+	return rel.ID, err
 }
 
 func deployOf(b model.Build, o BuildOutcome) NewRelease {
