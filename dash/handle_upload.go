@@ -2,6 +2,7 @@ package dash
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 )
 
-// The headers of tus 1.0.0, of which the core, creation, expiration and
+// The headers of tus 1.0.0, of which the core, creation, expiration, checksum and
 // termination are served.
 const (
 	tusVersion     = "1.0.0"
@@ -27,7 +28,8 @@ func tus(c *gin.Context) { c.Header("Tus-Resumable", tusVersion) }
 func (d *Dash) optionsArtifacts(c *gin.Context) {
 	tus(c)
 	c.Header("Tus-Version", tusVersion)
-	c.Header("Tus-Extension", "creation,expiration,termination")
+	c.Header("Tus-Extension", "creation,expiration,checksum,termination")
+	c.Header("Tus-Checksum-Algorithm", checksumAlgorithms)
 	c.Header("Tus-Max-Size", strconv.FormatInt(d.cfg.maxUpload(), 10))
 	c.Status(http.StatusNoContent)
 }
@@ -97,7 +99,17 @@ func (d *Dash) patchUpload(c *gin.Context) {
 		d.fail(c, err)
 		return
 	}
-	u, at, err := d.appendUpload(c.Request.Context(), actorOf(c), c.Param("id"), offset, newPatientBody(c))
+	sum, err := readChecksum(c.GetHeader("Upload-Checksum"))
+	if err != nil {
+		d.fail(c, err)
+		return
+	}
+	u, at, err := d.appendUpload(c.Request.Context(), actorOf(c), c.Param("id"), offset, newPatientBody(c), sum)
+	if errors.Is(err, errDamaged) {
+		c.Header(headerOffset, strconv.FormatInt(at, 10))
+		d.failWith(c, statusChecksum, errDamaged)
+		return
+	}
 	if err != nil {
 		if u.ID != "" {
 			c.Header(headerOffset, strconv.FormatInt(at, 10))

@@ -110,7 +110,7 @@ func (d *Dash) createUpload(ctx context.Context, actor model.Actor, u upload) (u
 
 // appendUpload adds to an upload at offset. With its last byte the artifact is
 // stored; the upload then has its Artifact.
-func (d *Dash) appendUpload(ctx context.Context, actor model.Actor, id string, offset int64, r io.Reader) (upload, int64, error) {
+func (d *Dash) appendUpload(ctx context.Context, actor model.Actor, id string, offset int64, r io.Reader, sum *checksum) (upload, int64, error) {
 	unlock, err := d.uploads.lock(id)
 	if err != nil {
 		return upload{}, 0, err
@@ -126,7 +126,7 @@ func (d *Dash) appendUpload(ctx context.Context, actor model.Actor, id string, o
 	if u.Artifact != "" {
 		return u, at, nil
 	}
-	if at, err = d.uploads.write(u, at, r); err != nil {
+	if at, err = d.uploads.write(u, at, r, sum); err != nil {
 		return u, at, err
 	}
 	if at == u.Length {

@@ -39,7 +39,8 @@ type upload struct {
 	Artifact  string    `json:"artifact,omitempty"` // once finished, so that a lost answer can be asked for again
 }
 
-// uploadStore keeps uploads as files. One request at a time writes to an upload.
+// uploadStore keeps uploads as files. One request at a time writes to an upload, of all dashes that share the folder: a lock
+// of the file system says so, which must therefore have such locks (a local one, or NFS 4).
 type uploadStore struct {
 	dir   string
 	limit int64
@@ -101,7 +102,7 @@ func (s *uploadStore) save(u upload) error {
 
 // find returns an upload of owner's and how many bytes of it are there.
 func (s *uploadStore) find(id, owner string) (u upload, offset int64, err error) {
-	none := model.E(model.CodeNotFound, "there is no upload %q", clip(id, 40)).WithNext("begin a new one: POST /api/v1/artifacts")
+	none := noUpload(id)
 	if !uploadID.MatchString(id) {
 		return u, 0, none
 	}
@@ -130,28 +131,62 @@ func (s *uploadStore) find(id, owner string) (u upload, offset int64, err error)
 
 // lock keeps other requests from an upload until unlock is called.
 func (s *uploadStore) lock(id string) (unlock func(), err error) {
+	if _, err := os.Stat(s.meta(id)); !uploadID.MatchString(id) || errors.Is(err, fs.ErrNotExist) {
+		return nil, noUpload(id)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	taken := model.E(model.CodeConflict, "another request is writing to upload %s", clip(id, 40)).WithNext("wait for its end, then ask for the offset again")
 	if s.busy[id] {
-		return nil, model.E(model.CodeConflict, "another request is writing to upload %s", clip(id, 40)).WithNext("wait for its end, then ask for the offset again")
+		return nil, taken
+	}
+	f, err := os.OpenFile(filepath.Join(s.dir, id+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, diskError(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, taken
+		}
+		return nil, diskError(err)
 	}
 	s.busy[id] = true
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		f.Close() // and with it the lock
 		delete(s.busy, id)
 	}, nil
 }
 
+func noUpload(id string) error {
+	return model.E(model.CodeNotFound, "there is no upload %q", clip(id, 40)).WithNext("begin a new one: POST /api/v1/artifacts")
+}
+
 // write appends to an upload that the caller has locked. Bytes that came before
-// an error stay: that is what resuming is for.
-func (s *uploadStore) write(u upload, offset int64, r io.Reader) (int64, error) {
+// an error stay, which is what resuming is for, unless sum is to prove them: then
+// all of them count or none.
+func (s *uploadStore) write(u upload, offset int64, r io.Reader, sum *checksum) (int64, error) {
 	f, err := os.OpenFile(s.part(u.ID), os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return offset, err
 	}
 	defer f.Close()
-	n, err := io.Copy(f, io.LimitReader(r, u.Length-offset))
+	to := io.Writer(f)
+	if sum != nil {
+		to = io.MultiWriter(f, sum)
+	}
+	n, err := io.Copy(to, io.LimitReader(r, u.Length-offset))
+	if sum != nil && (err != nil || !sum.right()) {
+		if terr := f.Truncate(offset); terr != nil {
+			return offset, diskError(terr)
+		}
+		if err == nil {
+			err = errDamaged
+		}
+		n = 0
+	}
 	offset += n
 	if err != nil {
 		return offset, uploadError(err, offset, u.Length)
@@ -162,13 +197,19 @@ func (s *uploadStore) write(u upload, offset int64, r io.Reader) (int64, error) 
 	return offset, nil
 }
 
-// drop removes an upload.
+// errDamaged refuses bytes that do not add up to what the client said.
+var errDamaged = model.E(model.CodeBadRequest, "the bytes were damaged on their way: their checksum is not the announced one; none of them were kept").
+	WithNext("send them again")
+
+// drop removes an upload that the caller has locked.
 func (s *uploadStore) drop(id string) error {
-	err := os.Remove(s.part(id))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	err := os.Remove(s.meta(id)) // first: without it nobody takes the lock any more
+	for _, path := range []string{s.part(id), filepath.Join(s.dir, id+".lock")} {
+		if rerr := os.Remove(path); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
 	}
-	return errors.Join(err, os.Remove(s.meta(id)))
+	return err
 }
 
 func (s *uploadStore) list() ([]upload, error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
 )
 
 // funcs are what templates may call, bound to one language.
@@ -20,6 +21,7 @@ func funcs(lang string) template.FuncMap {
 		"stamp":   func(t time.Time) time.Time { return t },
 		"ago":     func(t time.Time) string { return ago(lang, time.Since(t)) },
 		"took":    func(from, to time.Time) string { return took(from, to, time.Now()) },
+		"span":    func(d model.Duration) string { return time.Duration(d).Round(time.Millisecond).String() },
 		"when":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05") },
 		"rfc":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },

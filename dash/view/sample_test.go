@@ -54,6 +54,17 @@ func sampleBuild(status string) *api.Build {
 	}
 }
 
+// sampleBuilt is a build that has ended, with all that its builder told.
+func sampleBuilt() api.Build {
+	b := *sampleBuild("succeeded")
+	b.URL, b.From, b.Job, b.Attempts, b.EndedAt = "https://ci.example.org/shop.war", "10.0.0.9", "build/77", 2, at(2)
+	b.Report = &model.BuildReport{
+		Phases: []model.BuildPhase{{Name: "fetch", Took: model.Duration(1500 * time.Millisecond)}, {Name: "push", Took: model.Duration(20 * time.Millisecond)}},
+		Base:   "dinp/base/tomcat", BaseDigest: "sha256:bb", Reused: "c7d2e3f4-0000", Components: 42, Warnings: []string{"the bill of materials is incomplete " + hostile},
+	}
+	return b
+}
+
 func sampleLog() []api.LogLine {
 	return []api.LogLine{{Seq: 1, At: at(3), Text: "unpack shop-1.4.war: 812 files, 31 MB"}, {Seq: 2, At: at(3), Text: "runtime tomcat " + hostile, Release: "v3", Stderr: true}}
 }
@@ -149,6 +160,7 @@ func samples() map[string]sample {
 			}, "ann")
 		}), []string{`value="100:500"`, "<option selected>hash</option>", `value="on" checked`, `value="ann"`}},
 		"builds":          {"builds", Builds{Builds: []api.Build{*sampleBuild("failed"), *sampleBuild("queued")}}, []string{"shop-1.4.war", "/builds/b6c1d2e3-0000"}},
+		"built":           {"build", Build{Build: sampleBuilt(), Log: sampleLog()}, []string{"fetch 1.5s · push 20ms", "dinp/base/tomcat@sha256:bb", "/builds/c7d2e3f4-0000", "/builds/b6c1d2e3-0000/sbom", "/verify", "incomplete", "build/77"}},
 		"build":           {"build", Build{Build: *sampleBuild("running"), Log: sampleLog(), CanCancel: true}, []string{"sha256:9f86", "812 files", "/cancel"}},
 		"nodes":           {"nodes", sampleNodes(), []string{"node-1", "3 GiB", "router-1", "48211", "does not answer", "/nodes/node-1/availability"}},
 		"people":          {"people", samplePeople(), []string{"alice", "default", "/people/users"}},
