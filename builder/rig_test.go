@@ -42,6 +42,7 @@ func must(t testing.TB, err error) {
 type rig struct {
 	t        *testing.T
 	store    *store.Store
+	url      string // of the store
 	registry string
 	app      model.App
 	cfg      Config
@@ -51,14 +52,15 @@ var somebody = model.Actor{Name: "somebody", Role: model.Admin, From: "test"}
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	st, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	url := "sqlite:" + filepath.Join(t.TempDir(), "db")
+	st, err := store.Open(t.Context(), url)
 	must(t, err)
 	t.Cleanup(func() { st.Close() })
 	team, err := st.CreateTeam(t.Context(), "team", somebody)
 	must(t, err)
 	app, err := st.CreateApp(t.Context(), "shop", team.ID, somebody)
 	must(t, err)
-	r := &rig{t: t, store: st, registry: testenv.Registry(t), app: app, cfg: Default()}
+	r := &rig{t: t, store: st, url: url, registry: testenv.Registry(t), app: app, cfg: Default()}
 	r.cfg.Registry, r.cfg.WorkDir, r.cfg.Admin, r.cfg.ID = r.registry, t.TempDir(), "127.0.0.1:0", "b1"
 	r.cfg.Poll, r.cfg.Lease = 10*time.Millisecond, 3*time.Second
 	for _, runtime := range []string{"static", "binary", "tomcat", "java", "node", "python", "php"} {
