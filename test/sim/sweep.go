@@ -27,15 +27,21 @@ var scenarios = []scenario{
 	{"scale up", func(w *World) { w.people.scale(0, 4) }},
 	{"scale down", func(w *World) { w.people.scale(0, 1) }},
 	{"delete", func(w *World) { w.people.delete(0) }},
-	{"drain", func(w *World) { w.people.availability(0, model.Draining) }},
+	{"drain", func(w *World) { w.people.availability(w.busy(), model.Draining) }},
 	{"node lost and back", func(w *World) {
-		w.cutNode(w.nodes[0], 2, true)
-		w.after(nil, 100*time.Second, func() { w.cutNode(w.nodes[0], 2, false) })
+		n := w.nodes[w.busy()]
+		w.cutNode(n, 2, true)
+		w.after(nil, 100*time.Second, func() { w.cutNode(n, 2, false) })
 	}},
 	{"leader changes", func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
 	}},
+}
+
+// busy is the number of the first node that has run something.
+func (w *World) busy() int {
+	return max(0, slices.IndexFunc(w.nodes, func(n *node) bool { return len(n.made) > 0 }))
 }
 
 // sweepFault is what goes wrong at an effect.

@@ -21,6 +21,9 @@ func TestSweep_AFaultAtAnyEffectHarmsNothing(t *testing.T) {
 					break
 				}
 			}
+			if s.K < 3 {
+				t.Errorf("%s has %d effects; the sweep shows nothing", s.Scenario, s.K-1)
+			}
 		})
 	}
 }
