@@ -21,7 +21,7 @@ func TestWhatIf_AsksTheLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.release("shop", 1, model.DeploymentSucceeded)
-	lease, err := r.store.TakeLease(t.Context(), store.Lease{Name: "whatif"}, "s", "", 1)
+	lease, err := r.store.TakeLease(t.Context(), store.Lease{Name: "whatif"}, "s", "", 2) // the stage leads with another epoch
 	if err == nil {
 		err = r.store.Apply(t.Context(), lease, store.Control{Nodes: []model.Node{{ID: "id-1", Name: "n1"}}})
 	}

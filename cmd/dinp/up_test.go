@@ -303,7 +303,7 @@ func TestUp_RefusalsExplainThemselves(t *testing.T) {
 	s.refused("D133", "deploy", "odd", artifact(t, "site.tar.gz"), "--runtime", "cobol")
 	s.refused("D120", "deploy", "Not_A_Label", artifact(t, "site.tar.gz"))
 	s.refused("D121", "create", "good")
-	s.refused("D137", "deploy", "noimage", "--image", "127.0.0.1:1/nothing:here")
+	s.refused("D192", "deploy", "noimage", "--image", "127.0.0.1:1/nothing:here")
 	s.refused("D140", "deploy", "greedy", artifact(t, "hello.tar.gz"), "--memory", "900G")
 	login := program(s.home, "login", "http://"+s.dash, "--user", "admin", "--password-stdin")
 	login.Stdin = strings.NewReader("not the password\n")
