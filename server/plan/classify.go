@@ -74,10 +74,13 @@ func (p *planner) ignore(*Instance) {}
 
 // reap removes the row. What ended without being asked to counts as a failure
 // of its slot, unless the container was taken away behind our back or refused
-// for lack of room: neither says anything about the app.
+// for lack of room: neither says anything about the app. An agent that cannot
+// write its journal refuses everything at once; that counts, or the slot would
+// go back to the same node without a pause.
 func (p *planner) reap(i *Instance) {
 	g := i.Observed.Gone
-	failed := !i.Stopping && i.Role != model.Suspect && (g == model.GoneExited || g == model.GoneFailed || g == model.GoneOOM)
+	unable := g == model.GoneRejected && i.Observed.Code == model.CodeInternal
+	failed := !i.Stopping && i.Role != model.Suspect && (g == model.GoneExited || g == model.GoneFailed || g == model.GoneOOM || unable)
 	p.out.Reap = append(p.out.Reap, Reap{ID: i.ID, Slot: i.Slot, Failed: failed})
 	if failed {
 		s := p.Slots[i.Slot]

@@ -340,6 +340,19 @@ func TestCompute_CrashLoopBacksOff(t *testing.T) { // DEFECTS 17, R13
 	}
 }
 
+// A node whose disk is full refuses every start at once: without a pause the slot
+// would be placed there again and again. One without room says so of itself.
+func TestCompute_NodeThatCannotWriteItsJournalCountsAgainstTheSlot(t *testing.T) {
+	for code, failed := range map[model.Code]bool{model.CodeInternal: true, model.CodeNoMemory: false, "": false} {
+		in := world(1, "r1")
+		in.succeeded("r1")
+		in.gone(in.starting("i1", "r1", 0, model.Primary), model.GoneRejected, code)
+		if p := compute(in); len(p.Reap) != 1 || p.Reap[0].Failed != failed {
+			t.Errorf("rejected with %q: %+v", code, p.Reap)
+		}
+	}
+}
+
 // What failed together does not start together.
 func TestFailed_SlotsWaitApart(t *testing.T) { // R13
 	waits := map[time.Time]bool{}
