@@ -35,6 +35,10 @@ var ErrLost = errors.New("the lease was lost")
 
 const name = "leader"
 
+// looks is how often a server that waits reads the lease, in the time between
+// two renewals: a lease that was given back is to be taken well within a second.
+const looks = 6
+
 // New makes a Lease; nothing happens before Run.
 func New(cfg Config, st *store.Store, log *slog.Logger) *Lease {
 	return &Lease{cfg: cfg, store: st, log: log}
@@ -63,15 +67,15 @@ func (l *Lease) Run(ctx context.Context, lead func(context.Context, store.Lease)
 // write that took it: our right is counted from there.
 func (l *Lease) acquire(ctx context.Context) (store.Lease, time.Time, error) {
 	candidate := NewCandidate(l.cfg)
-	tick := time.NewTicker(l.cfg.Renew / 3)
+	tick := time.NewTicker(l.cfg.Renew / looks)
 	defer tick.Stop()
 	for {
-		now, err := l.store.Lease(ctx, name)
+		now, err := l.read(ctx)
 		if err == nil {
 			l.leader.Store(&now)
 			if candidate.May(now, time.Now()) {
 				before := time.Now()
-				held, err := l.store.TakeLease(ctx, now, l.cfg.ID, l.cfg.Address, before.UnixMilli())
+				held, err := l.take(ctx, now, before)
 				if err == nil {
 					l.leader.Store(&held)
 					return held, before, nil
@@ -120,6 +124,20 @@ func (l *Lease) hold(ctx context.Context, held store.Lease, since time.Time, lea
 			}
 		}
 	}
+}
+
+// read looks at the lease. A database that does not answer must not keep the
+// next look, at one that does again, waiting for the driver's own patience.
+func (l *Lease) read(ctx context.Context) (store.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.TTL)
+	defer cancel()
+	return l.store.Lease(ctx, name)
+}
+
+func (l *Lease) take(ctx context.Context, seen store.Lease, now time.Time) (store.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.TTL)
+	defer cancel()
+	return l.store.TakeLease(ctx, seen, l.cfg.ID, l.cfg.Address, now.UnixMilli())
 }
 
 // renew waits for the database no longer than the right lasts: while it waits
