@@ -27,6 +27,7 @@ import (
 	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/agent/journal"
 	"github.com/dinp/dinp/agent/logs"
+	"github.com/dinp/dinp/agent/permit"
 	"github.com/dinp/dinp/agent/runtime"
 	"github.com/dinp/dinp/agent/session"
 	"github.com/dinp/dinp/common/model"
@@ -45,6 +46,7 @@ type Agent struct {
 	journal *journal.Journal
 	rt      runtime.Runtime
 	set     *instance.Set
+	permit  *permit.Permit
 	logs    *logs.Store
 	watch   *watch
 	client  *session.Client
@@ -95,13 +97,14 @@ func (a *Agent) open() (err error) {
 	a.logs = logs.New(filepath.Join(a.cfg.Data, "logs"), a.rt, a.log)
 	d := instance.NewDriver(a.rt)
 	d.Follow, d.Finish = a.logs.Follow, a.logs.Finish
-	a.set = instance.New(instance.Config{MemoryMiB: a.cfg.MemoryMiB, CPUMilli: a.cfg.CPUMilli}, d, a.journal, out.Note, a.log)
+	a.permit = permit.New(a.journal, a.log)
+	a.set = instance.New(instance.Config{MemoryMiB: a.cfg.MemoryMiB, CPUMilli: a.cfg.CPUMilli, Permitted: a.permit.Refuses}, d, a.journal, out.Note, a.log)
 	if err := a.set.Load(); err != nil {
 		return err
 	}
 	a.watch = newWatch(a.rt, a.set, a.log)
 	a.client = session.New(session.Config{Servers: a.cfg.Servers, Identity: a.cfg.Identity}, session.Node{
-		Set: a.set, Journal: a.journal, Logs: a.logs, Outbox: out,
+		Set: a.set, Journal: a.journal, Logs: a.logs, Outbox: out, Permit: a.permit,
 		Hello: a.hello, Docker: a.watch.Docker, Refresh: a.watch.Refresh,
 	}, a.log)
 	return a.bind()
@@ -186,6 +189,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.logs.Run(ctx) })
 	g.Go(func() error { return a.watch.Run(ctx) })
 	g.Go(func() error { return a.tidy(ctx) })
+	g.Go(func() error { return a.permit.Run(ctx, a.set) })
 	g.Go(func() error {
 		select {
 		case <-a.watch.first: // a sync before the first list would be stale

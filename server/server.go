@@ -150,6 +150,8 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	defer end(nil)
 	inbox := make(chan dispatch.Event, 1024)
 	t := dispatch.NewTerm(ctx, held.Epoch, held.Owner, s.cfg.Heartbeat, inbox)
+	limits := s.cfg.limits()
+	t.Lost = limits.UnknownAfter + limits.LostAfter
 	pub := publish.New(s.publish, publish.NewRedisTable(s.rdb), held.Epoch, time.Now, s.log, func() { t.Post(reconcile.RoutesServed()) })
 	loop := reconcile.NewLoop(reconcile.Config{
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,

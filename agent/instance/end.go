@@ -113,16 +113,20 @@ func codeMeaning(code int) string {
 	return ""
 }
 
-// order makes a stop of what the leader asked; a later one can only shorten the drain.
+// order makes a stop of what the leader asked; a later one can only shorten the
+// drain, and, before the signal is sent, the grace.
 func order(old *journal.Stop, drain, grace time.Duration, reason string, now time.Time) *journal.Stop {
 	next := journal.Stop{DrainUntil: now.Add(drain), Grace: grace, Reason: reason}
 	if old == nil {
 		return &next
 	}
-	if next.DrainUntil.Before(old.DrainUntil) {
-		o := *old
-		o.DrainUntil = next.DrainUntil
-		return &o
+	if !next.DrainUntil.Before(old.DrainUntil) {
+		return old
 	}
-	return old
+	o := *old
+	o.DrainUntil = next.DrainUntil
+	if o.KillAt.IsZero() {
+		o.Grace = min(o.Grace, next.Grace)
+	}
+	return &o
 }

@@ -75,7 +75,9 @@ func (n *Runner) Begin(now time.Time, interrupt func()) Move {
 		e.rec.Stop, e.stop = e.stop, nil
 	}
 	if e.spec != nil {
-		e.rec.Spec, e.rec.Adopted, e.spec = *e.spec, false, nil
+		e.rec.Spec, e.rec.Adopted, e.spec, e.unsaved = *e.spec, false, nil, true
+		e.rec.Status.Singleton = e.rec.Spec.Singleton
+		s.changed(e.rec.Spec.InstanceID)
 	}
 	if e.rec.Status.Phase == model.PhasePulling && e.rec.Stop == nil {
 		e.interrupt = interrupt
@@ -145,9 +147,10 @@ func (s *Set) remove(ctx context.Context, id string) {
 // observation stays true whether it is written or not.
 func (s *Set) commit(e *entry, next journal.Record) bool {
 	s.mu.Lock()
-	old := e.rec
+	old, unsaved := e.rec, e.unsaved
+	e.unsaved = false
 	s.mu.Unlock()
-	if reflect.DeepEqual(old, next) {
+	if !unsaved && reflect.DeepEqual(old, next) {
 		return true
 	}
 	if err := s.journal.Put(next, lasting(next)); err != nil {

@@ -19,6 +19,8 @@ import (
 type Config struct {
 	MemoryMiB int64
 	CPUMilli  int64
+	// Permitted says why no singleton may be begun, or ""; nil: they may.
+	Permitted func(now time.Time) string
 }
 
 // Set is all instances of one node. The leader's orders go in, what is observed
@@ -46,6 +48,7 @@ type entry struct {
 	spec      *runtime.Spec // of an adopted one, once the leader tells it
 	busy      bool          // has a runner, or is about to
 	poked     bool          // look again before resting
+	unsaved   bool          // rec holds what the journal does not
 	poke      chan struct{} // size 1: wakes a runner that waits
 	interrupt func()
 }
@@ -111,11 +114,13 @@ func (s *Set) Start(spec runtime.Spec, now time.Time) {
 		s.again(e, spec)
 		return
 	}
-	r := journal.Record{Spec: spec, Status: model.Observed{ID: id, Phase: model.PhaseAccepted}}
+	r := journal.Record{Spec: spec, Status: model.Observed{ID: id, Phase: model.PhaseAccepted, Singleton: spec.Singleton}}
 	if s.journal.Buried(id) {
 		r = reject(r, "", "it was stopped before this start arrived")
 	} else if why := s.admit(spec); why != "" {
 		r = reject(r, model.CodeNoMemory, why)
+	} else if why := s.unpermitted(spec, now); why != "" {
+		r = reject(r, model.CodeCutOff, why)
 	}
 	// The record is the intent: on disk before the engine is asked anything.
 	if err := s.journal.Put(r, true); err != nil {
@@ -130,11 +135,34 @@ func (s *Set) Start(spec runtime.Spec, now time.Time) {
 
 // again answers a start of a known instance: the sender did not know its state.
 func (s *Set) again(e *entry, spec runtime.Spec) {
-	if e.rec.Adopted && e.rec.Status.Phase != model.PhaseGone {
+	if (e.rec.Adopted || e.rec.Spec.Singleton != spec.Singleton) && e.rec.Status.Phase != model.PhaseGone {
 		e.spec = &spec
 		s.wake(e)
 	}
 	s.changed(spec.InstanceID)
+}
+
+// unpermitted returns why a singleton may not be begun: its start has been so long
+// on its way that another may have been placed elsewhere (rule R11).
+func (s *Set) unpermitted(spec runtime.Spec, now time.Time) string {
+	if !spec.Singleton || s.cfg.Permitted == nil {
+		return ""
+	}
+	return s.cfg.Permitted(now)
+}
+
+// Singletons returns the ids of those that are not gone.
+func (s *Set) Singletons() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for id, e := range s.entries {
+		if e.rec.Status.Phase != model.PhaseGone && (e.rec.Spec.Singleton || e.spec != nil && e.spec.Singleton) {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // admit returns why the node has no room, or "" (rule R16). Only sums of what

@@ -43,6 +43,8 @@ type Spec struct {
 	MemoryMiB  int64             `json:"memory_mib"`
 	CPUMilli   int64             `json:"cpu_milli"` // 0: no limit
 	Hash       string            `json:"hash"`
+	// Singleton says that it may run only while the leader hears of the node (R11).
+	Singleton bool `json:"singleton,omitempty"`
 }
 
 // State is what the engine says of a container's process.

@@ -21,6 +21,7 @@ import (
 	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/agent/journal"
 	"github.com/dinp/dinp/agent/logs"
+	"github.com/dinp/dinp/agent/permit"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/proto/pki"
 )
@@ -46,6 +47,10 @@ type Node struct {
 	Outbox  *Outbox
 	// Hello tells what the node is.
 	Hello func() *pb.Hello
+	// Permit is how long singletons may go on; nil where there can be none.
+	Permit *permit.Permit
+	// Disk tells what is short of room on the node's disk; nil for nothing.
+	Disk func() string
 	// Docker tells the engine's condition as last seen.
 	Docker func() Docker
 	// Refresh compares the set with the engine's list, as far as the engine answers.

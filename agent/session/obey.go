@@ -41,7 +41,7 @@ func toSpec(m *pb.Start) runtime.Spec {
 	return runtime.Spec{
 		InstanceID: m.GetInstanceId(), AppID: m.GetAppId(), AppName: m.GetAppName(), ReleaseID: m.GetReleaseId(),
 		Release: int(m.GetRelease()), Slot: int(m.GetSlot()), Image: m.GetImage(), Command: m.GetCommand(), Env: m.GetEnv(),
-		Port: int(m.GetPort()), MemoryMiB: m.GetMemoryMib(), CPUMilli: m.GetCpuMilli(), Hash: m.GetSpecHash(),
+		Port: int(m.GetPort()), MemoryMiB: m.GetMemoryMib(), CPUMilli: m.GetCpuMilli(), Hash: m.GetSpecHash(), Singleton: m.GetSingleton(),
 	}
 }
 

@@ -26,6 +26,7 @@ type Talk struct {
 
 	heard uint64 // seq of the last message received
 	seq   uint64 // of the last message sent
+	hello time.Time
 	// told is what the leader knows by our last words: the heartbeat's digest
 	// is over it, not over the set, which may be ahead.
 	told map[string]model.Observed
@@ -61,6 +62,9 @@ func (t *Talk) Welcomed(m *pb.ServerMessage) error {
 	if t.Period = time.Duration(w.GetHeartbeatMs()) * time.Millisecond; t.Period <= 0 {
 		t.Period = defaultPeriod
 	}
+	if p := t.node.Permit; p != nil {
+		p.Open(t.hello, time.Duration(w.GetLostMs())*time.Millisecond)
+	}
 	return nil
 }
 
@@ -77,7 +81,13 @@ func (t *Talk) Hear(m *pb.ServerMessage) (obey bool, err error) {
 		return false, fmt.Errorf("message %d follows %d: an order is missing", m.GetSeq(), t.heard)
 	}
 	t.heard = m.GetSeq()
-	return m.GetSession() == t.Session, nil
+	if m.GetSession() != t.Session {
+		return false, nil
+	}
+	if p := t.node.Permit; p != nil {
+		p.Heard(m.GetHeard())
+	}
+	return true, nil
 }
 
 // Obey carries out an order about instances; resync says that all is to be told
@@ -101,11 +111,15 @@ func (t *Talk) Obey(m *pb.ServerMessage, now time.Time) (resync bool) {
 func (t *Talk) Stamp(m *pb.AgentMessage) *pb.AgentMessage {
 	t.seq++
 	m.Seq = t.seq
+	if p := t.node.Permit; p != nil && m.GetHeartbeat() != nil {
+		p.Ask(t.seq, time.Now())
+	}
 	return m
 }
 
 // Hello is the first message.
 func (t *Talk) Hello() *pb.AgentMessage {
+	t.hello = time.Now()
 	return &pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: t.node.Hello()}}
 }
 
@@ -114,7 +128,7 @@ func (t *Talk) Hello() *pb.AgentMessage {
 func (t *Talk) Sync() *pb.AgentMessage {
 	t.node.Outbox.take()
 	d := t.node.Docker()
-	msg := &pb.Sync{DockerOk: d.OK, DockerError: d.Error}
+	msg := &pb.Sync{DockerOk: d.OK, DockerError: d.Error, Disk: t.disk()}
 	t.told = map[string]model.Observed{}
 	room := maxSyncLogs
 	for _, o := range t.node.Set.Snapshot() {
@@ -153,8 +167,16 @@ func (t *Talk) Report() []*pb.AgentMessage {
 func (t *Talk) Beat() []*pb.AgentMessage {
 	out, d := t.Report(), t.node.Docker()
 	return append(out, &pb.AgentMessage{Body: &pb.AgentMessage_Heartbeat{Heartbeat: &pb.Heartbeat{
-		Digest: wire.Digest(slices.Collect(maps.Values(t.told))), DockerOk: d.OK, DockerError: d.Error,
+		Digest: wire.Digest(slices.Collect(maps.Values(t.told))), DockerOk: d.OK, DockerError: d.Error, Disk: t.disk(),
+		Answer: len(t.node.Set.Singletons()) > 0,
 	}}})
+}
+
+func (t *Talk) disk() string {
+	if t.node.Disk == nil {
+		return ""
+	}
+	return t.node.Disk()
 }
 
 // brief keeps what the digest is about.

@@ -84,6 +84,7 @@ const (
 	CodeBadJoin       Code = "D196" // the join token is not known, was used, or is too old
 	CodeWrongIdentity Code = "D197" // the certificate is of another part than the caller says
 	CodeNameTaken     Code = "D198" // the part that joins has a good certificate already
+	CodeCutOff        Code = "D199" // the leader may have taken the node for lost: no singleton runs there
 )
 
 var kinds = map[Code]Kind{
@@ -94,7 +95,7 @@ var kinds = map[Code]Kind{
 	CodeBadDomain: Invalid, CodeDomainTaken: Conflict, CodeNoRelease: Conflict, CodeBadArtifact: Invalid,
 	CodeTooLarge: TooLarge, CodeUnknownKind: Invalid, CodeBadRuntime: Invalid, CodeHostile: Invalid,
 	CodeBuildFailed: Failed, CodeBuildStopped: Failed, CodeNoImage: Invalid, CodeRegistryAway: Unavailable,
-	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
+	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeCutOff: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
 	CodeCrashed: Failed, CodePullFailed: Failed, CodeSuperseded: Failed, CodeStartFailed: Failed,
 	CodeBadConstraint: Invalid, CodeNoMatch: Failed, CodeBadNode: Failed, CodeAlone: Failed,
 	CodePreflight: Invalid, CodeConvert: Failed,

@@ -96,6 +96,7 @@ type Observed struct {
 	Container string
 	Addr      string // ip:port at which it can be reached, from PhaseRunning on
 	StartedAt time.Time
+	Singleton bool // its agent stops it before the node can be taken for lost
 }
 
 // Verdict is the health monitor's word on a running instance.

@@ -39,7 +39,7 @@ func ToObserved(s *pb.InstanceStatus) model.Observed {
 	return model.Observed{
 		ID: s.GetId(), Phase: phase, Gone: model.Gone(s.GetGone()), ExitCode: int(s.GetExitCode()),
 		Code: model.Code(s.GetCode()), Message: s.GetMessage(), Logs: s.GetLogs(),
-		Container: s.GetContainer(), Addr: s.GetAddr(), StartedAt: Time(s.GetStartedMs()),
+		Container: s.GetContainer(), Addr: s.GetAddr(), StartedAt: Time(s.GetStartedMs()), Singleton: s.GetSingleton(),
 	}
 }
 
@@ -53,7 +53,7 @@ func FromObserved(o model.Observed) *pb.InstanceStatus {
 	return &pb.InstanceStatus{
 		Id: o.ID, Phase: int32(o.Phase), Gone: string(o.Gone), ExitCode: int32(o.ExitCode),
 		Code: string(o.Code), Message: strings.ToValidUTF8(o.Message, "\uFFFD"), Logs: logs,
-		Container: o.Container, Addr: o.Addr, StartedMs: Millis(o.StartedAt),
+		Container: o.Container, Addr: o.Addr, StartedMs: Millis(o.StartedAt), Singleton: o.Singleton,
 	}
 }
 

@@ -31,6 +31,7 @@ type Node struct {
 	DockerOK    bool
 	DockerTold  bool // its agent has said in this term how its engine is
 	DockerError string
+	DiskShort   string    // what is short of room on its disk; "" nothing
 	Heard       time.Time // last message of any kind in this term
 	Version     string
 	Docker      string

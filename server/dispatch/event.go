@@ -25,6 +25,7 @@ type Synced struct {
 	Instances   []model.Observed
 	DockerOK    bool
 	DockerError string
+	Disk        string // what is short of room on the node's disk; "" nothing
 }
 
 // Reported carries what changed at an agent.
@@ -39,6 +40,7 @@ type Beat struct {
 	Digest      []byte
 	DockerOK    bool
 	DockerError string
+	Disk        string // as in Synced
 }
 
 // MonitorOpened says that a health monitor came and wants its targets.

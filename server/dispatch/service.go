@@ -22,6 +22,7 @@ type Term struct {
 	Epoch     int64
 	LeaderID  string
 	Heartbeat time.Duration
+	Lost      time.Duration // a node that is not heard for so long may be taken for lost
 
 	ctx   context.Context // ends with the term: the one struct that is a lifetime
 	inbox chan<- Event
@@ -110,7 +111,7 @@ func Over(maxEpoch, epoch int64) bool {
 // what it posts after that is of a closed session, and the reconciler takes no
 // notice of it.
 func (s *Service) run(ctx context.Context, cancel context.CancelCauseFunc, stream pb.Agents_SessionServer, sess *session, hello *pb.Hello, seq uint64) error {
-	sess.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: sess.term.Heartbeat.Milliseconds()}}})
+	sess.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: sess.term.Heartbeat.Milliseconds(), LostMs: sess.term.Lost.Milliseconds()}}})
 	if !sess.term.post(ctx, SessionOpened{sess, hello}) {
 		return status.Error(codes.Unavailable, errTermOver.Error())
 	}
@@ -146,8 +147,11 @@ func (s *Service) receive(ctx context.Context, cancel context.CancelCauseFunc, s
 		}
 		if c := m.GetLogChunk(); take && c != nil {
 			sess.chunk(c)
-		} else if e := EventOf(sess, m); take && e != nil && !sess.term.post(ctx, e) {
-			return
+		} else if e := EventOf(sess, m); take && e != nil {
+			if !sess.term.post(ctx, e) {
+				return
+			}
+			sess.heard(m)
 		}
 	}
 }

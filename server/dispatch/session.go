@@ -40,8 +40,9 @@ type session struct {
 	cancel context.CancelCauseFunc
 	done   <-chan struct{}
 
-	mu   sync.Mutex
-	seq  uint64
+	mu   sync.Mutex                   // guards all below
+	seq  uint64                       // of the last message sent
+	took uint64                       // of the agent's last message that the reconciler has
 	logs map[string]chan *pb.LogChunk // by request ID; nil before the first
 }
 
@@ -76,9 +77,19 @@ func (s *session) send(m *pb.ServerMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seq++
-	m.Epoch, m.LeaderId, m.Session, m.Seq = s.term.Epoch, s.term.LeaderID, s.id, s.seq
+	m.Epoch, m.LeaderId, m.Session, m.Seq, m.Heard = s.term.Epoch, s.term.LeaderID, s.id, s.seq, s.took
 	if !s.out.put(m) {
 		s.cancel(fmt.Errorf("outbox full: %d messages wait", outboxSize))
+	}
+}
+
+// heard notes that the reconciler has a message, and says so if the agent asks.
+func (s *session) heard(m *pb.AgentMessage) {
+	s.mu.Lock()
+	s.took = m.GetSeq()
+	s.mu.Unlock()
+	if m.GetHeartbeat().GetAnswer() {
+		s.send(&pb.ServerMessage{Body: &pb.ServerMessage_HeardNow{HeardNow: &pb.Heard{}}})
 	}
 }
 

@@ -94,7 +94,11 @@ func (c *Core) act(ctx context.Context, a *app, now time.Time) {
 	c.publish(a, now)
 	for _, r := range a.rows {
 		s := r.node.session
-		if s == nil || !r.node.Synced || ctx.Err() != nil || r.sentTo == s.ID() {
+		if s == nil || !r.node.Synced || ctx.Err() != nil {
+			continue
+		}
+		c.retell(a, r, s)
+		if r.sentTo == s.ID() {
 			continue
 		}
 		switch {
@@ -126,6 +130,23 @@ func (c *Core) sendStop(a *app, r *row, s dispatch.Session) {
 	r.sentTo = s.ID()
 }
 
+// retold is what a session was told of an instance that it has already.
+type retold struct {
+	session   string
+	singleton bool
+}
+
+// retell sends the start of a known instance again when its app became a
+// singleton, or is none any more: the agent takes over what has changed.
+func (c *Core) retell(a *app, r *row, s dispatch.Session) {
+	now := retold{s.ID(), a.Singleton}
+	if r.Stopping || !r.seen.Known || r.seen.Phase == model.PhaseGone || r.seen.Singleton == a.Singleton || r.retold == now {
+		return
+	}
+	r.retold = now
+	c.sendStart(a, r, s)
+}
+
 func (c *Core) sendStart(a *app, r *row, s dispatch.Session) {
 	rel, ok := c.releases[r.ReleaseID]
 	if !ok {
@@ -134,7 +155,7 @@ func (c *Core) sendStart(a *app, r *row, s dispatch.Session) {
 	s.Start(&pb.Start{
 		InstanceId: r.ID, AppId: a.ID, AppName: a.Name, ReleaseId: rel.ID, Release: int32(rel.Number), Slot: int32(r.Slot),
 		Image: rel.Spec.Image, Command: rel.Spec.Command, Env: rel.Spec.Env, Port: int32(rel.Spec.Port),
-		MemoryMib: rel.Spec.MemoryMiB, CpuMilli: rel.Spec.CPUMilli, SpecHash: rel.Spec.Hash(),
+		MemoryMib: rel.Spec.MemoryMiB, CpuMilli: rel.Spec.CPUMilli, SpecHash: rel.Spec.Hash(), Singleton: a.Singleton,
 	})
 	r.sentTo = s.ID()
 }

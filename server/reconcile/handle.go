@@ -111,12 +111,26 @@ func (c *Core) engine(n *node, ok bool, problem string, now time.Time) {
 	c.looks.set(n.ID, now)
 }
 
+// disk notes what is short of room on a node's disk.
+func (c *Core) disk(n *node, short string) {
+	if n.DiskShort == short {
+		return
+	}
+	if (n.DiskShort == "") != (short == "") {
+		c.log().Warn("node's disk", "node", n.Name, "short", short)
+	}
+	n.DiskShort = short
+	c.reindex(n)
+	c.dirtyWaiting()
+}
+
 func (c *Core) synced(e dispatch.Synced, now time.Time) {
 	n := c.heard(e.Session, now)
 	if n == nil {
 		return
 	}
 	c.engine(n, e.DockerOK, e.DockerError, now)
+	c.disk(n, e.Disk)
 	if e.DockerOK {
 		n.Sync(e.Instances)
 	} else {
@@ -180,6 +194,7 @@ func (c *Core) beat(e dispatch.Beat, now time.Time) {
 		return
 	}
 	c.engine(n, e.DockerOK, e.DockerError, now)
+	c.disk(n, e.Disk)
 	if n.Synced && !n.Same(e.Digest) || !n.Synced && e.DockerOK {
 		n.session.Resync()
 	}

@@ -34,7 +34,7 @@ func (c *Core) node(id string) *node {
 // reindex tells placement what a node is now.
 func (c *Core) reindex(n *node) {
 	c.index.Set(place.Node{
-		ID: n.ID, Name: n.Name, Zone: n.Zone, Pool: n.Pool, Labels: n.Labels, Status: n.Status, Availability: n.wanted, Away: !n.Placeable(),
+		ID: n.ID, Name: n.Name, Zone: n.Zone, Pool: n.Pool, Labels: n.Labels, Status: n.Status, Availability: n.wanted, Away: !n.Placeable(), DiskPressure: n.DiskShort != "",
 		MemoryMiB: n.MemoryMiB, CPUMilli: n.CPUMilli,
 	})
 }

@@ -26,6 +26,7 @@ type row struct {
 	routeAt    int64  // and when, in unix milliseconds; 0: before this term
 	told       uint64 // what the monitors were told of it; 0: nothing
 	sentTo     string // session ID that got its Start, or its Stop once stopping
+	retold     retold // see retell
 	memory     int32  // MiB, in the ledger; 0: not known yet
 	cpu        int32  // thousandths of a core
 }

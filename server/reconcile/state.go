@@ -82,7 +82,7 @@ func (c *Core) NodesReply() *pb.NodesReply {
 		s := &pb.NodeState{
 			Id: id, Name: n.Name, Address: n.Address, Zone: n.Zone, Pool: n.Pool, Labels: n.Labels, Connected: n.session != nil, Status: string(n.Status), Availability: string(avail),
 			MemoryMib: n.MemoryMiB, CpuMilli: n.CPUMilli, Instances: int32(len(n.rows)), HeardMs: wire.Millis(n.Heard),
-			Message: n.DockerError, Version: n.Version, DockerVersion: n.Docker,
+			Message: cmp.Or(n.DockerError, n.DiskShort), Version: n.Version, DockerVersion: n.Docker,
 			MemoryReservedMib: n.MemoryMiB - free, CpuReservedMilli: n.CPUMilli - freeCPU,
 		}
 		out.Nodes = append(out.Nodes, s)

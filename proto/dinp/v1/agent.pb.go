@@ -309,6 +309,7 @@ type Sync struct {
 	Instances     []*InstanceStatus      `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
 	DockerOk      bool                   `protobuf:"varint,2,opt,name=docker_ok,json=dockerOk,proto3" json:"docker_ok,omitempty"`
 	DockerError   string                 `protobuf:"bytes,3,opt,name=docker_error,json=dockerError,proto3" json:"docker_error,omitempty"`
+	Disk          string                 `protobuf:"bytes,4,opt,name=disk,proto3" json:"disk,omitempty"` // as in Heartbeat
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -364,6 +365,13 @@ func (x *Sync) GetDockerError() string {
 	return ""
 }
 
+func (x *Sync) GetDisk() string {
+	if x != nil {
+		return x.Disk
+	}
+	return ""
+}
+
 // Report is what changed since the last Sync or Report.
 type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -414,6 +422,8 @@ type Heartbeat struct {
 	Digest        []byte                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`                      // 16 bytes over (uuid, phase, addr) of all instances, see wire.Digest
 	DockerOk      bool                   `protobuf:"varint,2,opt,name=docker_ok,json=dockerOk,proto3" json:"docker_ok,omitempty"` // a failing Docker is a condition of the node, never "no containers"
 	DockerError   string                 `protobuf:"bytes,3,opt,name=docker_error,json=dockerError,proto3" json:"docker_error,omitempty"`
+	Answer        bool                   `protobuf:"varint,4,opt,name=answer,proto3" json:"answer,omitempty"` // Heard is wanted at once: instances here may run only while the leader hears of the node
+	Disk          string                 `protobuf:"bytes,5,opt,name=disk,proto3" json:"disk,omitempty"`      // what is short of room on the node's disk; "": nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -469,6 +479,20 @@ func (x *Heartbeat) GetDockerError() string {
 	return ""
 }
 
+func (x *Heartbeat) GetAnswer() bool {
+	if x != nil {
+		return x.Answer
+	}
+	return false
+}
+
+func (x *Heartbeat) GetDisk() string {
+	if x != nil {
+		return x.Disk
+	}
+	return ""
+}
+
 type InstanceStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -481,6 +505,7 @@ type InstanceStatus struct {
 	Container     string                 `protobuf:"bytes,8,opt,name=container,proto3" json:"container,omitempty"`
 	Addr          string                 `protobuf:"bytes,9,opt,name=addr,proto3" json:"addr,omitempty"`                              // ip:port, from running on
 	StartedMs     int64                  `protobuf:"varint,10,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"` // unix milliseconds
+	Singleton     bool                   `protobuf:"varint,11,opt,name=singleton,proto3" json:"singleton,omitempty"`                  // it is stopped before its node can be taken for lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -585,6 +610,13 @@ func (x *InstanceStatus) GetStartedMs() int64 {
 	return 0
 }
 
+func (x *InstanceStatus) GetSingleton() bool {
+	if x != nil {
+		return x.Singleton
+	}
+	return false
+}
+
 type ServerMessage struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Epoch    int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the leader that sends; a lower one is refused
@@ -601,7 +633,9 @@ type ServerMessage struct {
 	//	*ServerMessage_Resync
 	//	*ServerMessage_LogRequest
 	//	*ServerMessage_LogCancel
+	//	*ServerMessage_HeardNow
 	Body          isServerMessage_Body `protobuf_oneof:"body"`
+	Heard         uint64               `protobuf:"varint,14,opt,name=heard,proto3" json:"heard,omitempty"` // the seq of the agent's last message that was taken in before this was sent
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -743,6 +777,22 @@ func (x *ServerMessage) GetLogCancel() *LogCancel {
 	return nil
 }
 
+func (x *ServerMessage) GetHeardNow() *Heard {
+	if x != nil {
+		if x, ok := x.Body.(*ServerMessage_HeardNow); ok {
+			return x.HeardNow
+		}
+	}
+	return nil
+}
+
+func (x *ServerMessage) GetHeard() uint64 {
+	if x != nil {
+		return x.Heard
+	}
+	return 0
+}
+
 type isServerMessage_Body interface {
 	isServerMessage_Body()
 }
@@ -779,6 +829,10 @@ type ServerMessage_LogCancel struct {
 	LogCancel *LogCancel `protobuf:"bytes,12,opt,name=log_cancel,json=logCancel,proto3,oneof"`
 }
 
+type ServerMessage_HeardNow struct {
+	HeardNow *Heard `protobuf:"bytes,13,opt,name=heard_now,json=heardNow,proto3,oneof"`
+}
+
 func (*ServerMessage_Welcome) isServerMessage_Body() {}
 
 func (*ServerMessage_NotLeader) isServerMessage_Body() {}
@@ -795,16 +849,57 @@ func (*ServerMessage_LogRequest) isServerMessage_Body() {}
 
 func (*ServerMessage_LogCancel) isServerMessage_Body() {}
 
+func (*ServerMessage_HeardNow) isServerMessage_Body() {}
+
+// Heard says nothing but what every message of the server says: which was the
+// last of the agent's to arrive.
+type Heard struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Heard) Reset() {
+	*x = Heard{}
+	mi := &file_dinp_v1_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Heard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Heard) ProtoMessage() {}
+
+func (x *Heard) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Heard.ProtoReflect.Descriptor instead.
+func (*Heard) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{7}
+}
+
 type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HeartbeatMs   int64                  `protobuf:"varint,1,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"` // the period the agent must keep
+	LostMs        int64                  `protobuf:"varint,2,opt,name=lost_ms,json=lostMs,proto3" json:"lost_ms,omitempty"`                // after so long without a word from it a node may be taken for lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[7]
+	mi := &file_dinp_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +911,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[7]
+	mi := &file_dinp_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,12 +924,19 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Welcome) GetHeartbeatMs() int64 {
 	if x != nil {
 		return x.HeartbeatMs
+	}
+	return 0
+}
+
+func (x *Welcome) GetLostMs() int64 {
+	if x != nil {
+		return x.LostMs
 	}
 	return 0
 }
@@ -849,7 +951,7 @@ type NotLeader struct {
 
 func (x *NotLeader) Reset() {
 	*x = NotLeader{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[8]
+	mi := &file_dinp_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +963,7 @@ func (x *NotLeader) String() string {
 func (*NotLeader) ProtoMessage() {}
 
 func (x *NotLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[8]
+	mi := &file_dinp_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +976,7 @@ func (x *NotLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
 func (*NotLeader) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NotLeader) GetAddress() string {
@@ -901,13 +1003,14 @@ type Start struct {
 	MemoryMib     int64                  `protobuf:"varint,11,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
 	CpuMilli      int64                  `protobuf:"varint,12,opt,name=cpu_milli,json=cpuMilli,proto3" json:"cpu_milli,omitempty"`
 	SpecHash      string                 `protobuf:"bytes,13,opt,name=spec_hash,json=specHash,proto3" json:"spec_hash,omitempty"`
+	Singleton     bool                   `protobuf:"varint,14,opt,name=singleton,proto3" json:"singleton,omitempty"` // never two of it: stopped by the agent itself before the node may be taken for lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[9]
+	mi := &file_dinp_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1022,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[9]
+	mi := &file_dinp_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1035,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Start) GetInstanceId() string {
@@ -1026,6 +1129,13 @@ func (x *Start) GetSpecHash() string {
 	return ""
 }
 
+func (x *Start) GetSingleton() bool {
+	if x != nil {
+		return x.Singleton
+	}
+	return false
+}
+
 // Stop ends one instance: drain, then the stop signal, then after grace the
 // kill. For an unknown id it leaves a tombstone and reports it gone.
 type Stop struct {
@@ -1040,7 +1150,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[10]
+	mi := &file_dinp_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1162,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[10]
+	mi := &file_dinp_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1175,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Stop) GetInstanceId() string {
@@ -1106,7 +1216,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[11]
+	mi := &file_dinp_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1228,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[11]
+	mi := &file_dinp_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1241,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Forget) GetInstanceIds() []string {
@@ -1150,7 +1260,7 @@ type Resync struct {
 
 func (x *Resync) Reset() {
 	*x = Resync{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[12]
+	mi := &file_dinp_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1272,7 @@ func (x *Resync) String() string {
 func (*Resync) ProtoMessage() {}
 
 func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[12]
+	mi := &file_dinp_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1285,7 @@ func (x *Resync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resync.ProtoReflect.Descriptor instead.
 func (*Resync) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 // LogRequest asks for an instance's output; answered by LogChunks with its id.
@@ -1192,7 +1302,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[13]
+	mi := &file_dinp_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1314,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[13]
+	mi := &file_dinp_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1327,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LogRequest) GetId() string {
@@ -1264,7 +1374,7 @@ type LogCancel struct {
 
 func (x *LogCancel) Reset() {
 	*x = LogCancel{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[14]
+	mi := &file_dinp_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1386,7 @@ func (x *LogCancel) String() string {
 func (*LogCancel) ProtoMessage() {}
 
 func (x *LogCancel) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[14]
+	mi := &file_dinp_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1399,7 @@ func (x *LogCancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogCancel.ProtoReflect.Descriptor instead.
 func (*LogCancel) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LogCancel) GetId() string {
@@ -1311,7 +1421,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[15]
+	mi := &file_dinp_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1433,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[15]
+	mi := &file_dinp_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1446,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogChunk) GetId() string {
@@ -1378,7 +1488,7 @@ type AppLogLine struct {
 
 func (x *AppLogLine) Reset() {
 	*x = AppLogLine{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[16]
+	mi := &file_dinp_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1500,7 @@ func (x *AppLogLine) String() string {
 func (*AppLogLine) ProtoMessage() {}
 
 func (x *AppLogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[16]
+	mi := &file_dinp_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1513,7 @@ func (x *AppLogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppLogLine.ProtoReflect.Descriptor instead.
 func (*AppLogLine) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AppLogLine) GetAtMs() int64 {
@@ -1455,17 +1565,20 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	" \x01(\tR\aversion\x12%\n" +
 	"\x0edocker_version\x18\v \x01(\tR\rdockerVersion\x12\x12\n" +
 	"\x04pool\x18\f \x01(\tR\x04pool\x12\x16\n" +
-	"\x06labels\x18\r \x03(\tR\x06labels\"}\n" +
+	"\x06labels\x18\r \x03(\tR\x06labels\"\x91\x01\n" +
 	"\x04Sync\x125\n" +
 	"\tinstances\x18\x01 \x03(\v2\x17.dinp.v1.InstanceStatusR\tinstances\x12\x1b\n" +
 	"\tdocker_ok\x18\x02 \x01(\bR\bdockerOk\x12!\n" +
-	"\fdocker_error\x18\x03 \x01(\tR\vdockerError\"?\n" +
+	"\fdocker_error\x18\x03 \x01(\tR\vdockerError\x12\x12\n" +
+	"\x04disk\x18\x04 \x01(\tR\x04disk\"?\n" +
 	"\x06Report\x125\n" +
-	"\tinstances\x18\x01 \x03(\v2\x17.dinp.v1.InstanceStatusR\tinstances\"c\n" +
+	"\tinstances\x18\x01 \x03(\v2\x17.dinp.v1.InstanceStatusR\tinstances\"\x8f\x01\n" +
 	"\tHeartbeat\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x1b\n" +
 	"\tdocker_ok\x18\x02 \x01(\bR\bdockerOk\x12!\n" +
-	"\fdocker_error\x18\x03 \x01(\tR\vdockerError\"\xfa\x01\n" +
+	"\fdocker_error\x18\x03 \x01(\tR\vdockerError\x12\x16\n" +
+	"\x06answer\x18\x04 \x01(\bR\x06answer\x12\x12\n" +
+	"\x04disk\x18\x05 \x01(\tR\x04disk\"\x98\x02\n" +
 	"\x0eInstanceStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\x05R\x05phase\x12\x12\n" +
@@ -1478,7 +1591,8 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\x04addr\x18\t \x01(\tR\x04addr\x12\x1d\n" +
 	"\n" +
 	"started_ms\x18\n" +
-	" \x01(\x03R\tstartedMs\"\xe9\x03\n" +
+	" \x01(\x03R\tstartedMs\x12\x1c\n" +
+	"\tsingleton\x18\v \x01(\bR\tsingleton\"\xae\x04\n" +
 	"\rServerMessage\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x1b\n" +
 	"\tleader_id\x18\x02 \x01(\tR\bleaderId\x12\x18\n" +
@@ -1495,12 +1609,16 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\vlog_request\x18\v \x01(\v2\x13.dinp.v1.LogRequestH\x00R\n" +
 	"logRequest\x123\n" +
 	"\n" +
-	"log_cancel\x18\f \x01(\v2\x12.dinp.v1.LogCancelH\x00R\tlogCancelB\x06\n" +
-	"\x04body\",\n" +
+	"log_cancel\x18\f \x01(\v2\x12.dinp.v1.LogCancelH\x00R\tlogCancel\x12-\n" +
+	"\theard_now\x18\r \x01(\v2\x0e.dinp.v1.HeardH\x00R\bheardNow\x12\x14\n" +
+	"\x05heard\x18\x0e \x01(\x04R\x05heardB\x06\n" +
+	"\x04body\"\a\n" +
+	"\x05Heard\"E\n" +
 	"\aWelcome\x12!\n" +
-	"\fheartbeat_ms\x18\x01 \x01(\x03R\vheartbeatMs\"%\n" +
+	"\fheartbeat_ms\x18\x01 \x01(\x03R\vheartbeatMs\x12\x17\n" +
+	"\alost_ms\x18\x02 \x01(\x03R\x06lostMs\"%\n" +
 	"\tNotLeader\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"\xa7\x03\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\"\xc5\x03\n" +
 	"\x05Start\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x15\n" +
@@ -1518,7 +1636,8 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"memory_mib\x18\v \x01(\x03R\tmemoryMib\x12\x1b\n" +
 	"\tcpu_milli\x18\f \x01(\x03R\bcpuMilli\x12\x1b\n" +
-	"\tspec_hash\x18\r \x01(\tR\bspecHash\x1a6\n" +
+	"\tspec_hash\x18\r \x01(\tR\bspecHash\x12\x1c\n" +
+	"\tsingleton\x18\x0e \x01(\bR\tsingleton\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"u\n" +
@@ -1566,7 +1685,7 @@ func file_dinp_v1_agent_proto_rawDescGZIP() []byte {
 	return file_dinp_v1_agent_proto_rawDescData
 }
 
-var file_dinp_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_dinp_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_dinp_v1_agent_proto_goTypes = []any{
 	(*AgentMessage)(nil),   // 0: dinp.v1.AgentMessage
 	(*Hello)(nil),          // 1: dinp.v1.Hello
@@ -1575,43 +1694,45 @@ var file_dinp_v1_agent_proto_goTypes = []any{
 	(*Heartbeat)(nil),      // 4: dinp.v1.Heartbeat
 	(*InstanceStatus)(nil), // 5: dinp.v1.InstanceStatus
 	(*ServerMessage)(nil),  // 6: dinp.v1.ServerMessage
-	(*Welcome)(nil),        // 7: dinp.v1.Welcome
-	(*NotLeader)(nil),      // 8: dinp.v1.NotLeader
-	(*Start)(nil),          // 9: dinp.v1.Start
-	(*Stop)(nil),           // 10: dinp.v1.Stop
-	(*Forget)(nil),         // 11: dinp.v1.Forget
-	(*Resync)(nil),         // 12: dinp.v1.Resync
-	(*LogRequest)(nil),     // 13: dinp.v1.LogRequest
-	(*LogCancel)(nil),      // 14: dinp.v1.LogCancel
-	(*LogChunk)(nil),       // 15: dinp.v1.LogChunk
-	(*AppLogLine)(nil),     // 16: dinp.v1.AppLogLine
-	nil,                    // 17: dinp.v1.Start.EnvEntry
+	(*Heard)(nil),          // 7: dinp.v1.Heard
+	(*Welcome)(nil),        // 8: dinp.v1.Welcome
+	(*NotLeader)(nil),      // 9: dinp.v1.NotLeader
+	(*Start)(nil),          // 10: dinp.v1.Start
+	(*Stop)(nil),           // 11: dinp.v1.Stop
+	(*Forget)(nil),         // 12: dinp.v1.Forget
+	(*Resync)(nil),         // 13: dinp.v1.Resync
+	(*LogRequest)(nil),     // 14: dinp.v1.LogRequest
+	(*LogCancel)(nil),      // 15: dinp.v1.LogCancel
+	(*LogChunk)(nil),       // 16: dinp.v1.LogChunk
+	(*AppLogLine)(nil),     // 17: dinp.v1.AppLogLine
+	nil,                    // 18: dinp.v1.Start.EnvEntry
 }
 var file_dinp_v1_agent_proto_depIdxs = []int32{
 	1,  // 0: dinp.v1.AgentMessage.hello:type_name -> dinp.v1.Hello
 	2,  // 1: dinp.v1.AgentMessage.sync:type_name -> dinp.v1.Sync
 	3,  // 2: dinp.v1.AgentMessage.report:type_name -> dinp.v1.Report
 	4,  // 3: dinp.v1.AgentMessage.heartbeat:type_name -> dinp.v1.Heartbeat
-	15, // 4: dinp.v1.AgentMessage.log_chunk:type_name -> dinp.v1.LogChunk
+	16, // 4: dinp.v1.AgentMessage.log_chunk:type_name -> dinp.v1.LogChunk
 	5,  // 5: dinp.v1.Sync.instances:type_name -> dinp.v1.InstanceStatus
 	5,  // 6: dinp.v1.Report.instances:type_name -> dinp.v1.InstanceStatus
-	7,  // 7: dinp.v1.ServerMessage.welcome:type_name -> dinp.v1.Welcome
-	8,  // 8: dinp.v1.ServerMessage.not_leader:type_name -> dinp.v1.NotLeader
-	9,  // 9: dinp.v1.ServerMessage.start:type_name -> dinp.v1.Start
-	10, // 10: dinp.v1.ServerMessage.stop:type_name -> dinp.v1.Stop
-	11, // 11: dinp.v1.ServerMessage.forget:type_name -> dinp.v1.Forget
-	12, // 12: dinp.v1.ServerMessage.resync:type_name -> dinp.v1.Resync
-	13, // 13: dinp.v1.ServerMessage.log_request:type_name -> dinp.v1.LogRequest
-	14, // 14: dinp.v1.ServerMessage.log_cancel:type_name -> dinp.v1.LogCancel
-	17, // 15: dinp.v1.Start.env:type_name -> dinp.v1.Start.EnvEntry
-	16, // 16: dinp.v1.LogChunk.lines:type_name -> dinp.v1.AppLogLine
-	0,  // 17: dinp.v1.Agents.Session:input_type -> dinp.v1.AgentMessage
-	6,  // 18: dinp.v1.Agents.Session:output_type -> dinp.v1.ServerMessage
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	8,  // 7: dinp.v1.ServerMessage.welcome:type_name -> dinp.v1.Welcome
+	9,  // 8: dinp.v1.ServerMessage.not_leader:type_name -> dinp.v1.NotLeader
+	10, // 9: dinp.v1.ServerMessage.start:type_name -> dinp.v1.Start
+	11, // 10: dinp.v1.ServerMessage.stop:type_name -> dinp.v1.Stop
+	12, // 11: dinp.v1.ServerMessage.forget:type_name -> dinp.v1.Forget
+	13, // 12: dinp.v1.ServerMessage.resync:type_name -> dinp.v1.Resync
+	14, // 13: dinp.v1.ServerMessage.log_request:type_name -> dinp.v1.LogRequest
+	15, // 14: dinp.v1.ServerMessage.log_cancel:type_name -> dinp.v1.LogCancel
+	7,  // 15: dinp.v1.ServerMessage.heard_now:type_name -> dinp.v1.Heard
+	18, // 16: dinp.v1.Start.env:type_name -> dinp.v1.Start.EnvEntry
+	17, // 17: dinp.v1.LogChunk.lines:type_name -> dinp.v1.AppLogLine
+	0,  // 18: dinp.v1.Agents.Session:input_type -> dinp.v1.AgentMessage
+	6,  // 19: dinp.v1.Agents.Session:output_type -> dinp.v1.ServerMessage
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_dinp_v1_agent_proto_init() }
@@ -1635,6 +1756,7 @@ func file_dinp_v1_agent_proto_init() {
 		(*ServerMessage_Resync)(nil),
 		(*ServerMessage_LogRequest)(nil),
 		(*ServerMessage_LogCancel)(nil),
+		(*ServerMessage_HeardNow)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1642,7 +1764,7 @@ func file_dinp_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dinp_v1_agent_proto_rawDesc), len(file_dinp_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
