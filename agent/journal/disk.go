@@ -7,18 +7,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // Disk is a data folder in memory that outlives the agents on it: with it the
-// simulator kills them, and cuts the machine's power. One goroutine at a time
-// may use it.
+// simulator kills them, and cuts the machine's power. An agent's goroutines may
+// use it at once; its fields are set while no agent runs.
 type Disk struct {
 	// Now gives the time of writes.
 	Now func() time.Time
 	// Fail, if set, is returned by every write: the disk is full.
 	Fail error
 
+	mu    sync.Mutex          // guards all below
 	now   map[string]diskFile // as the programs see it
 	safe  map[string]diskFile // what of it survives the machine's sudden end
 	Saved int                 // writes so far
@@ -39,9 +41,15 @@ func NewDisk(now func() time.Time) *Disk {
 func OpenOn(d *Disk, newID string, log *slog.Logger) (*Journal, error) { return load(d, newID, log) }
 
 // PowerCut forgets what was written without being asked to last.
-func (d *Disk) PowerCut() { d.now = maps.Clone(d.safe) }
+func (d *Disk) PowerCut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now = maps.Clone(d.safe)
+}
 
 func (d *Disk) read(path string) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	f, ok := d.now[path]
 	if !ok {
 		return nil, fs.ErrNotExist
@@ -50,6 +58,8 @@ func (d *Disk) read(path string) ([]byte, error) {
 }
 
 func (d *Disk) write(path string, b []byte, lasting bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.Fail != nil {
 		return d.Fail
 	}
@@ -62,6 +72,8 @@ func (d *Disk) write(path string, b []byte, lasting bool) error {
 }
 
 func (d *Disk) rename(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	f, ok := d.now[from]
 	if !ok {
 		return fs.ErrNotExist
@@ -72,11 +84,15 @@ func (d *Disk) rename(from, to string) error {
 }
 
 func (d *Disk) remove(path string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	delete(d.now, path)
 	return nil
 }
 
 func (d *Disk) list(dir string) ([]file, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var out []file
 	for _, p := range slices.Sorted(maps.Keys(d.now)) {
 		if name, ok := strings.CutPrefix(p, dir+string(filepath.Separator)); ok {
