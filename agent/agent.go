@@ -32,6 +32,7 @@ import (
 	"github.com/dinp/dinp/agent/session"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/follow"
 	"github.com/dinp/dinp/proto/pki"
 )
 
@@ -49,7 +50,7 @@ type Agent struct {
 	permit  *permit.Permit
 	logs    *logs.Store
 	watch   *watch
-	client  *session.Client
+	client  *follow.Client
 	admin   net.Listener
 	forward *forward
 }
@@ -93,7 +94,7 @@ func (a *Agent) open() (err error) {
 	if a.rt, err = a.engine(a.cfg, a.NodeID()); err != nil {
 		return err
 	}
-	out := session.NewOutbox()
+	out := follow.NewOutbox()
 	a.logs = logs.New(filepath.Join(a.cfg.Data, "logs"), a.rt, a.log)
 	d := instance.NewDriver(a.rt)
 	d.Follow, d.Finish = a.logs.Follow, a.logs.Finish
@@ -103,7 +104,7 @@ func (a *Agent) open() (err error) {
 		return err
 	}
 	a.watch = newWatch(a.rt, a.set, a.log)
-	a.client = session.New(session.Config{Servers: a.cfg.Servers, Identity: a.cfg.Identity}, session.Node{
+	a.client = session.New(follow.Config{Servers: a.cfg.Servers, Identity: a.cfg.Identity}, session.Node{
 		Set: a.set, Journal: a.journal, Logs: a.logs, Outbox: out, Permit: a.permit,
 		Hello: a.hello, Docker: a.watch.Docker, Refresh: a.watch.Refresh,
 	}, a.log)

@@ -24,6 +24,7 @@ import (
 	"github.com/dinp/dinp/hm/monitor"
 	"github.com/dinp/dinp/hm/probe"
 	"github.com/dinp/dinp/hm/report"
+	"github.com/dinp/dinp/proto/follow"
 )
 
 // HM is one health monitor. Make it with New, then Listen, then Run.
@@ -31,7 +32,7 @@ type HM struct {
 	cfg     Config
 	log     *slog.Logger
 	monitor *monitor.Monitor
-	client  *report.Client
+	client  *follow.Client
 	admin   net.Listener // set by Listen
 }
 
@@ -40,11 +41,10 @@ const shutdownTimeout = 2 * time.Second
 // New returns a monitor. It does no I/O.
 func New(cfg Config, log *slog.Logger) *HM {
 	log = log.With("component", "hm")
-	out := report.NewOutbox()
+	out := follow.NewOutbox()
 	m := monitor.New(probe.HTTP, out.Note)
-	return &HM{cfg: cfg, log: log, monitor: m, client: report.New(report.Config{
-		Servers: cfg.Servers, Identity: cfg.Identity, MonitorID: uuid.NewString(),
-	}, m, out, log)}
+	return &HM{cfg: cfg, log: log, monitor: m, client: report.New(
+		follow.Config{Servers: cfg.Servers, Identity: cfg.Identity}, uuid.NewString(), m, out, log)}
 }
 
 // Listen checks the configuration and binds the admin port.

@@ -15,6 +15,7 @@ import (
 	"github.com/dinp/dinp/agent/logs"
 	"github.com/dinp/dinp/agent/runtime/fake"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/follow"
 	"github.com/dinp/dinp/proto/pki/pkitest"
 )
 
@@ -29,7 +30,7 @@ var cluster = pkitest.New()
 
 // agent is a client with a real Set over a fake engine.
 type agent struct {
-	*Client
+	*follow.Client
 	t      *testing.T
 	dir    string
 	engine *fake.Engine
@@ -57,7 +58,7 @@ func (a *agent) up(c *pkitest.Cluster, servers ...string) {
 		a.t.Fatal(err)
 	}
 	rt := a.engine.Node("n1", "10.0.0.1")
-	out := NewOutbox()
+	out := follow.NewOutbox()
 	d := instance.NewDriver(rt)
 	a.store = logs.New(filepath.Join(a.dir, "logs"), rt, log)
 	d.Follow, d.Finish = a.store.Follow, a.store.Finish
@@ -65,7 +66,7 @@ func (a *agent) up(c *pkitest.Cluster, servers ...string) {
 	if err := a.set.Load(); err != nil {
 		a.t.Fatal(err)
 	}
-	a.Client = New(Config{Servers: servers, Identity: c.Agent("n1")}, Node{
+	a.Client = New(follow.Config{Servers: servers, Identity: c.Agent("n1")}, Node{
 		Set: a.set, Journal: j, Logs: a.store, Outbox: out,
 		Hello: func() *pb.Hello {
 			return &pb.Hello{NodeId: j.NodeID(), MaxEpoch: j.Epoch().Max, LeaderId: j.Epoch().Leader}

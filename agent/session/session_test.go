@@ -1,15 +1,10 @@
 package session
 
 import (
-	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"github.com/dinp/dinp/agent/session/leadertest"
 	"github.com/dinp/dinp/common/model"
@@ -245,67 +240,6 @@ func texts(chunks []*pb.LogChunk, id string) string {
 		}
 	}
 	return b.String()
-}
-
-// blocked is a stream whose peer does not read.
-type blocked struct {
-	grpc.BidiStreamingClient[pb.AgentMessage, pb.ServerMessage]
-	ctx context.Context
-}
-
-// Send blocks as gRPC's flow control does.
-func (b blocked) Send(*pb.AgentMessage) error {
-	<-b.ctx.Done()
-	return b.ctx.Err()
-}
-
-// DEFECTS 37: a half-open connection silenced the node for good.
-func TestSend_LeaderThatDoesNotRead_EndsTheSession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		s := &stream{Talk: NewTalk(Node{}), grpc: blocked{ctx: ctx}, cancel: cancel}
-		if err := s.send(&pb.AgentMessage{}); err == nil || !errors.Is(context.Cause(ctx), errStuck) {
-			t.Errorf("send: %v, cause %v", err, context.Cause(ctx))
-		}
-	})
-}
-
-func TestSearch_PausesWithJitterBelowItsCeiling(t *testing.T) {
-	lost := errors.New("lost")
-	for range 100 {
-		s := Search{Servers: []string{"a", "b"}}
-		if _, wait := s.Next(lost, true, rand.Int64N); wait < 0 || wait >= backoffMin {
-			t.Fatalf("after an established session: %v", wait)
-		}
-		for failures := range 100 {
-			if _, wait := s.Next(lost, false, rand.Int64N); wait < 0 || wait >= backoffMax {
-				t.Fatalf("after %d failures: %v", failures, wait)
-			}
-		}
-	}
-}
-
-func TestSearch_FollowsTheLeadersAddressAFewTimes(t *testing.T) {
-	s := Search{Servers: []string{"a", "b"}}
-	for hop := range maxHops + 1 {
-		addr, wait := s.Next(&redirect{addr: "c"}, false, func(n int64) int64 { return n - 1 })
-		if followed := addr == "c" && wait == 0; followed != (hop < maxHops) {
-			t.Errorf("hop %d: %s after %v", hop, addr, wait)
-		}
-	}
-	if addr, _ := s.Next(&redirect{}, false, rand.Int64N); addr != "a" {
-		t.Errorf("no leader is known, but %s is next", addr)
-	}
-}
-
-func TestOutbox_HoldsEachInstanceOnce(t *testing.T) {
-	o := NewOutbox()
-	for range 1000 {
-		o.Note("i1")
-	}
-	if got := o.take(); len(got) != 1 || len(o.take()) != 0 {
-		t.Errorf("%v", got)
-	}
 }
 
 func TestMillis_IsBounded(t *testing.T) {

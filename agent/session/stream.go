@@ -12,15 +12,16 @@ import (
 	"google.golang.org/grpc"
 
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/follow"
 )
 
 // stream is the shell around one Talk. Its run writes, its receive reads; they
-// share only out, resync and cancel.
+// share only out, resync and link.
 type stream struct {
 	*Talk
 	log    *slog.Logger
 	grpc   grpc.BidiStreamingClient[pb.AgentMessage, pb.ServerMessage]
-	cancel context.CancelCauseFunc
+	link   *follow.Link
 	out    chan *pb.LogChunk
 	resync chan struct{} // size 1
 }
@@ -65,7 +66,7 @@ func (s *stream) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	// Before the wait: whoever still reads or serves output is to end now.
-	defer s.cancel(nil)
+	defer s.link.End(nil)
 	wg.Go(func() { s.receive(ctx, &wg) })
 	beat, flush := time.NewTimer(s.jittered()), time.NewTimer(batch)
 	defer beat.Stop()
@@ -77,7 +78,7 @@ func (s *stream) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-s.node.Outbox.signal:
+		case <-s.node.Outbox.Ready():
 			flush.Reset(max(0, batch-time.Since(last)))
 			pending = flush.C
 		case <-pending:
@@ -95,7 +96,7 @@ func (s *stream) run(ctx context.Context) error {
 			<-ctx.Done() // gRPC tells the reason to the reader, who ends ctx with it
 		}
 		if err != nil {
-			return cause(ctx, err)
+			return err
 		}
 	}
 }
@@ -108,10 +109,7 @@ func (s *stream) jittered() time.Duration {
 // send writes messages. A leader that does not read ends the session.
 func (s *stream) send(all ...*pb.AgentMessage) error {
 	for _, m := range all {
-		t := time.AfterFunc(sendTimeout, func() { s.cancel(errStuck) })
-		err := s.grpc.Send(s.Stamp(m))
-		t.Stop()
-		if err != nil {
+		if err := s.link.Send(func() error { return s.grpc.Send(s.Stamp(m)) }); err != nil {
 			return err
 		}
 	}
@@ -137,7 +135,7 @@ func (s *stream) receive(ctx context.Context, wg *sync.WaitGroup) {
 		}
 		switch {
 		case err != nil:
-			s.cancel(err)
+			s.link.End(err)
 			return
 		case obey:
 			s.obey(ctx, wg, tails, m)

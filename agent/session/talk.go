@@ -9,6 +9,7 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/follow"
 	"github.com/dinp/dinp/proto/wire"
 )
 
@@ -35,21 +36,11 @@ type Talk struct {
 // NewTalk returns a talk that has not begun.
 func NewTalk(node Node) *Talk { return &Talk{node: node, told: map[string]model.Observed{}} }
 
-// Moved reports whether an error of Welcomed or Hear says that another server
-// leads, and its address, if it is known.
-func Moved(err error) (addr string, moved bool) {
-	r, ok := errors.AsType[*redirect](err)
-	if !ok {
-		return "", false
-	}
-	return r.addr, true
-}
-
 // Welcomed takes the server's first message in. A leader that another has
 // followed is refused (rule R3).
 func (t *Talk) Welcomed(m *pb.ServerMessage) error {
 	if n := m.GetNotLeader(); n != nil {
-		return &redirect{addr: n.GetAddress()}
+		return &follow.Moved{Addr: n.GetAddress()}
 	}
 	w := m.GetWelcome()
 	if w == nil {
@@ -72,7 +63,7 @@ func (t *Talk) Welcomed(m *pb.ServerMessage) error {
 // another has followed, and notices a gap; both end the session.
 func (t *Talk) Hear(m *pb.ServerMessage) (obey bool, err error) {
 	if n := m.GetNotLeader(); n != nil {
-		return false, &redirect{addr: n.GetAddress()}
+		return false, &follow.Moved{Addr: n.GetAddress()}
 	}
 	if err := t.node.Journal.Admit(m.GetEpoch(), m.GetLeaderId()); err != nil {
 		return false, err
@@ -126,7 +117,7 @@ func (t *Talk) Hello() *pb.AgentMessage {
 // Sync tells all there is, after a fresh look at the engine. What changes from
 // here on is in the outbox again.
 func (t *Talk) Sync() *pb.AgentMessage {
-	t.node.Outbox.take()
+	t.node.Outbox.Take()
 	d := t.node.Docker()
 	msg := &pb.Sync{DockerOk: d.OK, DockerError: d.Error, Disk: t.disk()}
 	t.told = map[string]model.Observed{}
@@ -147,7 +138,7 @@ func (t *Talk) Sync() *pb.AgentMessage {
 // Report tells what the outbox names, as it is now.
 func (t *Talk) Report() []*pb.AgentMessage {
 	var changed []*pb.InstanceStatus
-	for _, id := range slices.Sorted(maps.Keys(t.node.Outbox.take())) {
+	for _, id := range t.node.Outbox.Take() {
 		o, known := t.node.Set.Find(id)
 		if !known {
 			delete(t.told, id) // forgotten by the leader's order

@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/dinp/dinp/agent/session"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/follow"
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/proto/wire"
 	"github.com/dinp/dinp/server/enrol"
@@ -136,7 +136,7 @@ func (h *herd) die(n int) []string {
 
 // run keeps a session with the leader, searching for it as an agent does.
 func (m *member) run(ctx context.Context) {
-	search := session.Search{Servers: m.herd.servers}
+	search := follow.Search{Servers: m.herd.servers}
 	addr := search.First()
 	for ctx.Err() == nil && !m.dead.Load() {
 		established, moved, err := m.session(ctx, addr)

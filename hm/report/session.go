@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,16 +14,15 @@ import (
 	"github.com/dinp/dinp/hm/monitor"
 	"github.com/dinp/dinp/hm/probe"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/follow"
 	"github.com/dinp/dinp/proto/wire"
 )
 
 // session is one connection: run writes, receive reads.
 type session struct {
-	*Client
-	addr   string
+	client
+	link   *follow.Link
 	stream grpc.BidiStreamingClient[pb.HealthMessage, pb.HealthTargets]
-	cancel context.CancelCauseFunc
-	heard  func()        // the leader has answered
 	all    chan struct{} // size 1: every verdict is to be told again
 }
 
@@ -37,7 +35,7 @@ const maxVerdicts = 5000
 func (s *session) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer s.cancel(nil)
+	defer s.link.End(nil)
 	wg.Go(func() { s.receive() })
 	if err := s.send(nil); err != nil { // hello
 		return s.reason(ctx, err)
@@ -48,11 +46,12 @@ func (s *session) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-s.all:
-			s.outbox.take()
+			s.outbox.Take()
 			err = s.tell(s.monitor.All())
-		case <-s.outbox.signal:
-			pause(ctx, batch)
-			err = s.tell(s.monitor.Verdicts(s.outbox.take()))
+		case <-s.outbox.Ready():
+			if err = follow.Pause(ctx, batch); err == nil {
+				err = s.tell(s.monitor.Verdicts(s.outbox.Take()))
+			}
 		}
 		if err != nil {
 			return s.reason(ctx, err)
@@ -65,7 +64,7 @@ func (s *session) reason(ctx context.Context, err error) error {
 	if errors.Is(err, io.EOF) {
 		<-ctx.Done()
 	}
-	return cause(ctx, err)
+	return err
 }
 
 func (s *session) tell(verdicts []model.Verdict) error {
@@ -83,23 +82,22 @@ func (s *session) tell(verdicts []model.Verdict) error {
 
 // send writes one message. A leader that does not read ends the session.
 func (s *session) send(verdicts []*pb.HealthVerdict) error {
-	t := time.AfterFunc(sendTimeout, func() { s.cancel(errStuck) })
-	defer t.Stop()
-	return s.stream.Send(&pb.HealthMessage{MonitorId: s.cfg.MonitorID, Verdicts: verdicts})
+	return s.link.Send(func() error {
+		return s.stream.Send(&pb.HealthMessage{MonitorId: s.id, Verdicts: verdicts})
+	})
 }
 
 func (s *session) receive() {
 	for {
 		m, err := s.stream.Recv()
 		if err == nil && m.GetNotLeader() != nil {
-			err = &redirect{addr: m.GetNotLeader().GetAddress()}
+			err = &follow.Moved{Addr: m.GetNotLeader().GetAddress()}
 		}
 		if err != nil {
-			s.cancel(err)
+			s.link.End(err)
 			return
 		}
-		s.heard()
-		s.established(s.addr)
+		s.link.Established(follow.State{})
 		s.take(m)
 	}
 }
@@ -126,37 +124,4 @@ func toTarget(t *pb.HealthTarget) monitor.Target {
 		ID: t.GetInstanceId(), Known: t.GetKnown(), Healthy: t.GetHealthy(),
 		Target: probe.Target{Addr: t.GetAddr(), Host: t.GetHost(), Path: t.GetPath()},
 	}
-}
-
-// Outbox notes of which instances there is a new verdict. It holds ids, not
-// verdicts: what is sent in the end is the newest.
-type Outbox struct {
-	signal chan struct{} // size 1: not empty
-
-	mu  sync.Mutex // guards ids
-	ids map[string]bool
-}
-
-// NewOutbox returns an empty outbox.
-func NewOutbox() *Outbox {
-	return &Outbox{signal: make(chan struct{}, 1), ids: map[string]bool{}}
-}
-
-// Note adds an instance. It never blocks.
-func (o *Outbox) Note(id string) {
-	o.mu.Lock()
-	o.ids[id] = true
-	o.mu.Unlock()
-	select {
-	case o.signal <- struct{}{}:
-	default:
-	}
-}
-
-func (o *Outbox) take() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	ids := slices.Collect(maps.Keys(o.ids))
-	o.ids = map[string]bool{}
-	return ids
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/dinp/dinp/agent/session"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/follow"
 )
 
 // agent is the shell around the agent's core, in virtual time: the real Set,
@@ -23,8 +24,8 @@ type agent struct {
 	p          *process
 	journal    *journal.Journal
 	set        *instance.Set
-	outbox     *session.Outbox
-	search     *session.Search
+	outbox     *follow.Outbox
+	search     *follow.Search
 	talk       *simTalk // nil without a session
 	waiting    []waitingRunner
 	docker     session.Docker
@@ -59,9 +60,9 @@ func (a *agent) start() {
 	if err != nil {
 		panic(err) // the model's disk is always readable
 	}
-	a.journal, a.outbox, a.talk, a.waiting = j, session.NewOutbox(), nil, nil
+	a.journal, a.outbox, a.talk, a.waiting = j, follow.NewOutbox(), nil, nil
 	a.docker, a.misses, a.subscribed, a.relisting, a.relistDue = session.Docker{Error: "not asked yet"}, 0, false, false, false
-	a.search = &session.Search{Servers: a.w.serverNames()}
+	a.search = &follow.Search{Servers: a.w.serverNames()}
 	if a.phases == nil {
 		a.phases = map[string]model.Phase{}
 	}

@@ -4,10 +4,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dinp/dinp/agent/session"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/hm/verdict"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/follow"
 	"github.com/dinp/dinp/proto/wire"
 )
 
@@ -17,7 +17,7 @@ type simMonitor struct {
 	w      *World
 	name   string
 	p      *process
-	search *session.Search
+	search *follow.Search
 	conn   *conn
 	told   bool
 	watch  map[string]*watched
@@ -39,7 +39,7 @@ func (h *simMonitor) start() {
 		return
 	}
 	h.p, h.watch, h.conn = h.w.process(h.name, 0), map[string]*watched{}, nil
-	h.search = &session.Search{Servers: h.w.serverNames()}
+	h.search = &follow.Search{Servers: h.w.serverNames()}
 	h.dial(h.search.First())
 }
 

@@ -1,6 +1,10 @@
-package session
+package follow
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // Outbox notes of which instances there is news. It holds ids, not messages:
 // however long the leader is away it cannot grow past the number of instances,
@@ -28,11 +32,14 @@ func (o *Outbox) Note(id string) {
 	}
 }
 
-// take empties the outbox.
-func (o *Outbox) take() map[string]bool {
+// Ready has a value when the outbox may hold something.
+func (o *Outbox) Ready() <-chan struct{} { return o.signal }
+
+// Take empties the outbox; the ids are sorted.
+func (o *Outbox) Take() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ids := o.ids
+	ids := slices.Sorted(maps.Keys(o.ids))
 	o.ids = map[string]bool{}
 	return ids
 }

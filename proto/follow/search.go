@@ -1,0 +1,53 @@
+package follow
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// How often the servers are tried.
+const (
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 5 * time.Second
+	maxHops    = 3 // redirections in a row before a pause
+)
+
+// Moved is the end of a session with a server that does not lead.
+type Moved struct {
+	Addr string // of the leader as that server knows it, host:port; empty when it knows none
+}
+
+// Error implements error.
+func (m *Moved) Error() string { return fmt.Sprintf("not the leader; it says %q is", m.Addr) }
+
+// Search decides which server is tried next.
+type Search struct {
+	Servers  []string // host:port of each; at least one
+	at       int
+	failures int // sessions in a row that were not established
+	hops     int // redirections in a row
+}
+
+// First is where to begin.
+func (s *Search) First() string { return s.Servers[0] }
+
+// Next is the server to try after a session ended with err, and how long to wait
+// before: at once where a server says that another leads, else with full jitter,
+// drawn from [0, n), because all who follow have lost the leader at the same instant.
+func (s *Search) Next(err error, established bool, draw func(n int64) int64) (addr string, wait time.Duration) {
+	if moved, ok := errors.AsType[*Moved](err); ok && moved.Addr != "" && s.hops < maxHops {
+		s.hops++
+		return moved.Addr, 0
+	}
+	if s.failures++; established {
+		s.failures = 0
+	}
+	s.hops = 0
+	s.at = (s.at + 1) % len(s.Servers)
+	ceiling := backoffMax
+	if s.failures < 6 { // 100 ms · 2⁶ is past the ceiling
+		ceiling = min(ceiling, backoffMin<<s.failures)
+	}
+	return s.Servers[s.at], time.Duration(draw(int64(ceiling)))
+}
