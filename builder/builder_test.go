@@ -27,7 +27,7 @@ func TestBuild_FromArtifactToRelease(t *testing.T) {
 	}{
 		{"static tar.gz", "site.tar.gz", tarGz(t, "site/index.html", "<p>hi", "site/.DS_Store", "x"), "static", "/serve-static",
 			[]string{`fetched "site.tar.gz"`, "unpacked tar.gz: 1 files", "left out 1 files", "detected static: index.html in the top folder site (1 file, 5 B)",
-				"starts with the base image's own", "base image dinp/base/static@sha256:", "layer application: ", "packed", "pushed ", "image dinp/apps/shop@sha256:", "times: fetch", "done in"}},
+				"starts with the base image's own command", "base image dinp/base/static@sha256:", "layer application: ", "packed", "pushed ", "image dinp/apps/shop@sha256:", "times: fetch", "done in"}},
 		{"static zip", "site.zip", zipped(t, "index.html", "<p>hi", "a/b.css", "x"), "static", "/serve-static", []string{"unpacked zip: 2 files", "index.html at the root"}},
 		{"binary", "app.tar.gz", tarGz(t, "app", "\x7fELF", "Procfile", "web: ./app --port $PORT\n"), "binary", "/bin/sh -c exec ./app --port $PORT",
 			[]string{"detected binary: Procfile at the root", "starts with web line of the Procfile: ./app --port $PORT"}},

@@ -35,7 +35,7 @@ func (j *job) inspect(ctx context.Context, root *os.Root, c archive.Contents) er
 			return err
 		}
 		j.report.Components = len(bill.Components)
-		j.log.say("found %d packages in the artifact", len(bill.Components))
+		j.log.say("packages found in the artifact: %d", len(bill.Components))
 		return nil
 	})
 }
@@ -43,7 +43,7 @@ func (j *job) inspect(ctx context.Context, root *os.Root, c archive.Contents) er
 func (j *job) countComponents(ctx context.Context) error {
 	components, err := j.b.store.Components(ctx, j.build.Artifact)
 	j.report.Components = len(components)
-	j.log.say("%d packages in the artifact, as found before", len(components))
+	j.log.say("packages in the artifact, as found before: %d", len(components))
 	return err
 }
 

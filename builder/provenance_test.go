@@ -75,7 +75,7 @@ func TestProvenance_SaysWhoMadeTheImageOfWhat(t *testing.T) {
 	if s.Predicate.BuildDefinition.InternalParameters.ReusedBuild != build.ID || s.Predicate.RunDetails.Metadata.InvocationID != again.ID {
 		t.Errorf("of the image used again: %+v", s.Predicate)
 	}
-	r.wantLog(again.ID, "1 packages in the artifact, as found before")
+	r.wantLog(again.ID, "packages in the artifact, as found before: 1")
 }
 
 func TestSigner_KeepsItsKeyAndRefusesAForeignFile(t *testing.T) {

@@ -48,7 +48,7 @@ func (c Choice) Start(texts map[string]string) (Start, error) {
 		return Start{}, c.noStart()
 	}
 	if c.Runtime.Command == nil {
-		return Start{Reason: "the base image's own"}, nil
+		return Start{Reason: "the base image's own command"}, nil
 	}
 	return Start{Command: c.Runtime.Command, Reason: "the runtime's own: " + strings.Join(c.Runtime.Command, " ")}, nil
 }

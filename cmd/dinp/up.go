@@ -63,7 +63,7 @@ stops, and are taken up again when it starts.`,
 	f.StringVar(&o.Dash, "dash", envOr("DINP_DASH_LISTEN", ":8000"), "address of the dashboard and API")
 	f.StringVar(&o.Server, "grpc", envOr("DINP_SERVER_LISTEN", "127.0.0.1:1970"), "address of the server's gRPC")
 	f.StringVar(&o.Registry, "registry", envOr("DINP_REGISTRY_LISTEN", "127.0.0.1:5080"), "address of the image registry; Docker must reach it, and takes plain HTTP from loopback only")
-	f.StringVar(&o.BaseImages, "base-images", "", "folder of the runtimes' base images, pushed to the registry when a build needs one (default: the user's cache, see `dinp base-images`)")
+	f.StringVar(&o.BaseImages, "base-images", "", "folder of the runtimes' base images, pushed to the registry when a build needs one (default: the user's cache, see dinp base-images --help)")
 	f.StringVar(&o.DockerHost, "docker-host", os.Getenv("DOCKER_HOST"), "Docker engine to use, as in unix:///run/docker.sock (default: the local one)")
 	f.StringVar(&o.Memory, "memory", "", "memory that apps may reserve in all, as in 8G (default: what the machine has, less a tenth)")
 	f.StringVar(&o.LogLevel, "log-level", envOr("DINP_LOG_LEVEL", "info"), "debug, info, warn or error")

@@ -149,7 +149,11 @@ func (l *Link) Established(term State) {
 	}
 	term.Connected, term.Server, term.Since = true, l.addr, time.Now()
 	c.state = term
-	c.log.Info("session established", "server", l.addr, "epoch", term.Epoch, "leader", term.Leader)
+	attrs := []any{"server", l.addr}
+	if term.Epoch != 0 {
+		attrs = append(attrs, "epoch", term.Epoch, "leader", term.Leader)
+	}
+	c.log.Info("session established", attrs...)
 }
 
 // Send runs send. A server that does not read ends the session.

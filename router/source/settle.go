@@ -56,7 +56,12 @@ func (s *Source) say(out Outcome, what string, v route.Version) {
 		s.log.Info("route changes missed, listing again", attrs...)
 		return
 	default:
-		if s.quiet != out.verdict {
+		nothingYet := out.verdict == versionNo && s.keep.served.Version() == (route.Version{}) // a new cluster
+		switch {
+		case s.quiet == out.verdict:
+		case nothingYet:
+			s.log.Info("redis holds no routes yet", "by", what)
+		default:
 			s.log.Warn(troubles[out.verdict], attrs...)
 		}
 	}
