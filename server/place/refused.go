@@ -177,6 +177,17 @@ func (r *Refused) Of(why string) int {
 	return 0
 }
 
+// Silent is how many nodes would do had they not fallen silent. While there are
+// any, the refusal is no proof that there is no room.
+func (r *Refused) Silent() (n int) {
+	for _, c := range r.Counts {
+		if c.Why == "unknown" || c.Why == "not connected" {
+			n += c.Only
+		}
+	}
+	return n
+}
+
 // Error puts the refusal in the one form of an error.
 func (r *Refused) Error() *model.Error {
 	if r.Nodes == 0 {
@@ -215,6 +226,8 @@ func (r *Refused) next() string {
 	switch {
 	case r.Largest > 0 && r.Request.MemoryMiB > r.Largest:
 		return fmt.Sprintf("ask for less: no ready node has more than %d MiB in all", r.Largest)
+	case r.Silent() > 0:
+		return fmt.Sprintf("it goes on by itself when one of %d silent nodes is back: dinp nodes", r.Silent())
 	case alone["cordoned"] > 0:
 		return fmt.Sprintf("take a node back that would fit: dinp node %s uncordon", r.missing("cordoned"))
 	case alone["in another zone"]+alone["in another pool"]+alone["without the label"] > 0:

@@ -51,3 +51,26 @@ func TestPick_ARoomIsGivenOnce(t *testing.T) {
 		t.Errorf("a sixth was placed on node %d", i)
 	}
 }
+
+func TestRefused_SilentNodesThatWouldHaveRoomAreCounted(t *testing.T) {
+	x := ready(100, 512, 512, 512, 512)
+	for id, change := range map[string]func(*Node){
+		"b": func(n *Node) { n.Status = model.NodeUnknown },
+		"c": func(n *Node) { n.Away = true },
+		"d": func(n *Node) { n.Status, n.Availability = model.NodeUnknown, model.Cordoned },
+		"e": func(n *Node) { n.Status = model.NodeLost },
+	} {
+		i, _ := x.Number(id)
+		n := x.Node(i)
+		change(&n)
+		x.Set(n)
+	}
+	_, why := x.Pick(&Request{MemoryMiB: 256}, &View{})
+	if got := why.Silent(); got != 2 {
+		t.Errorf("%d silent nodes would have room, want b and c: %v", got, why.Error())
+	}
+	_, why = x.Pick(&Request{MemoryMiB: 1024}, &View{})
+	if got := why.Silent(); got != 0 {
+		t.Errorf("%d silent nodes would have room for more than they have", got)
+	}
+}

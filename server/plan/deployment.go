@@ -101,7 +101,7 @@ func (p *planner) verdict(d model.Deployment) *model.Error {
 		return model.E(f.Code, "%s failed: %d of its instances ended by themselves; the last: %s", v, n, f.Message).
 			WithEvidence(f.Logs...).WithNext("dinp logs %s --release %s", app, v)
 	}
-	if !p.Unplaceable.IsZero() && p.Refusal != nil {
+	if !p.Unplaceable.IsZero() && p.Refusal != nil && !p.Awaited {
 		due := p.Unplaceable.Add(p.cfg.UnplaceableFor)
 		if p.wake(due); !p.now.Before(due) && !p.leaving() {
 			return p.Refusal

@@ -47,6 +47,7 @@ type Input struct {
 	Failures    []Failure // of the wanted release's instances since its deployment began, oldest first
 	Unplaceable time.Time // since when the wanted release finds no room; zero: it does
 	Refusal     *model.Error
+	Awaited     bool     // nodes that have fallen silent would have room: Refusal is no proof that there is none
 	LastLogs    []string // the output of the instance that Unready named, when it was asked for
 	Frozen      bool     // the breaker is open: a lost node is not believed (R9)
 	MassSick    bool     // so many instances fell ill at once that none is replaced for it (R12)

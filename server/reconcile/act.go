@@ -80,7 +80,7 @@ func (c *Core) commitDeployment(a *app, d model.Deployment) {
 	a.deployments[d.ReleaseID] = d
 	if d.Ended() {
 		c.log().Info("deployment ended", "app", a.Name, "release", c.version(d.ReleaseID), "status", d.Status, "err", d.Error)
-		a.unplaceable, a.refusal, a.tail = time.Time{}, nil, nil
+		a.unplaceable, a.refusal, a.awaited, a.tail = time.Time{}, nil, false, nil
 	}
 	if d.Status == model.DeploymentSucceeded {
 		a.lastGood = d.ReleaseID

@@ -23,6 +23,7 @@ type app struct {
 	failedOn    map[string]int // of those, by node ID
 	unplaceable time.Time
 	refusal     *model.Error
+	awaited     bool // silent nodes would have the room
 	pending     []plan.Pending
 	tail        *tail
 	keys        map[string]string // route keys as last Set

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/place"
 	"github.com/dinp/dinp/server/plan"
 	"github.com/dinp/dinp/sql/store"
 )
@@ -99,7 +100,7 @@ func (c *Core) decide(a *app, now time.Time) (decided, bool) {
 func (c *Core) input(a *app) plan.Input {
 	in := plan.Input{
 		App: a.App, Releases: c.releases, Deployments: a.deployments, LastGood: a.lastGood, Slots: a.slots,
-		Unplaceable: a.unplaceable, Refusal: a.refusal, Frozen: c.cluster.Frozen(), MassSick: c.cluster.Sick.Mass(), Nodes: len(c.nodes),
+		Unplaceable: a.unplaceable, Refusal: a.refusal, Awaited: a.awaited, Frozen: c.cluster.Frozen(), MassSick: c.cluster.Sick.Mass(), Nodes: len(c.nodes),
 	}
 	if a.failuresOf == a.ReleaseID {
 		in.Failures = a.failures
@@ -189,7 +190,7 @@ func (c *Core) enterReap(a *app, r plan.Reap, batch *store.Control, now time.Tim
 func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 	a := d.app
 	a.pending = d.plan.Pending
-	var refusal *model.Error
+	var refusal *place.Refused
 	search := c.search(d)
 	for _, s := range d.plan.Start {
 		rel, ok := c.releases[s.ReleaseID]
@@ -202,7 +203,7 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 			e := refused.Error()
 			a.pending = append(a.pending, plan.Pending{Slot: s.Slot, Code: e.Code, Message: e.Message})
 			if s.ReleaseID == a.ReleaseID {
-				refusal = e
+				refusal = refused
 			}
 			continue
 		}
@@ -219,12 +220,13 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 }
 
 // refused remembers since when the wanted release finds no room.
-func (c *Core) refused(a *app, e *model.Error, now time.Time) {
-	a.refusal = e
-	switch {
-	case e == nil:
-		a.unplaceable = time.Time{}
-	case a.unplaceable.IsZero():
+func (c *Core) refused(a *app, r *place.Refused, now time.Time) {
+	if r == nil {
+		a.refusal, a.awaited, a.unplaceable = nil, false, time.Time{}
+		return
+	}
+	a.refusal, a.awaited = r.Error(), r.Silent() > 0
+	if a.unplaceable.IsZero() {
 		a.unplaceable = now
 	}
 }

@@ -142,7 +142,7 @@ func (w *World) Deploy(memoryMiB, cpuMilli int64, instances int) Answer {
 		next.Spec.CPUMilli = cpuMilli
 	}
 	in.Releases[next.ID] = next
-	in.App.ReleaseID, in.Failures, in.Refusal, in.Unplaceable = next.ID, nil, nil, time.Time{}
+	in.App.ReleaseID, in.Failures, in.Refusal, in.Awaited, in.Unplaceable = next.ID, nil, nil, false, time.Time{}
 	if instances > 0 {
 		in.App.Instances = instances
 	}

@@ -1,0 +1,79 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// takenOver is a new term over a database that knows nodes n1 and n2, of which
+// only n1, which has room for one instance, is back so far; an app of three
+// instances was deployed meanwhile.
+func takenOver(t tester) *rig {
+	r := newRig(t)
+	r.node("n1", 256)
+	n2 := r.node("n2", 1024)
+	r.settle()
+	n2.leave()
+	r.deploy("shop", 3)
+	r.lead()
+	r.agents["n1"].connect()
+	r.round()
+	return r
+}
+
+func (r *rig) deployment(release string) model.Deployment { return r.deployments[release] }
+
+func TestRoom_SilentNodesAreNoProofThatThereIsNone(t *testing.T) {
+	t.Parallel()
+	r := takenOver(t)
+	for range 8 { // well past the time after which want of room fails a deployment
+		r.pass(5 * time.Second)
+		r.round()
+		r.step()
+	}
+	if d := r.deployment("rel-shop-1"); d.Status != model.DeploymentRunning {
+		t.Fatalf("the deployment has %s while a node with room is silent: %v", d.Status, d.Error)
+	}
+	why := r.explained("shop")
+	if !strings.Contains(why.Next, "dinp nodes") {
+		t.Errorf("next is %q", why.Next)
+	}
+	r.agents["n2"].connect()
+	r.settle()
+	if d := r.deployment("rel-shop-1"); d.Status != model.DeploymentSucceeded {
+		t.Errorf("the node is back and the deployment is %s: %v", d.Status, d.Error)
+	}
+}
+
+func TestRoom_NodeThatIsLostIsWaitedForNoMore(t *testing.T) {
+	t.Parallel()
+	r := takenOver(t)
+	r.node("n3", 256) // one of three silent is no mass loss
+	r.node("n4", 64)
+	for range 30 {
+		r.pass(5 * time.Second)
+		r.round()
+		r.step()
+	}
+	d := r.deployment("rel-shop-1")
+	if d.Status != model.DeploymentFailed || d.Error.Code != model.CodeNoMemory {
+		t.Errorf("the silent node is lost and the deployment is %s: %v", d.Status, d.Error)
+	}
+}
+
+func TestRoom_SilentNodeWithoutRoomIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := takenOver(t)
+	r.want("n2", model.Cordoned)
+	for range 3 {
+		r.pass(5 * time.Second)
+		r.round()
+		r.step()
+	}
+	if d := r.deployment("rel-shop-1"); d.Status != model.DeploymentFailed {
+		t.Errorf("nobody has room, and the deployment is %s", d.Status)
+	}
+}
