@@ -43,6 +43,7 @@ type Config struct {
 // TLSConfig is how a router answers HTTPS.
 type TLSConfig struct {
 	Listen       string      `yaml:"listen"`       // host:port; empty: no HTTPS
+	HTTP3        bool        `yaml:"http3"`        // answer HTTP/3 at the same port, in UDP
 	PublicPort   int         `yaml:"public_port"`  // at which visitors reach it, for redirects; 0: the bound one
 	Certificates []cert.File `yaml:"certificates"` // on disk, besides those of the platform; read again when they change
 	Snapshot     string      `yaml:"snapshot"`     // file of the platform's certificates, sealed; empty: none, and none without Redis
@@ -166,6 +167,9 @@ func (c TLSConfig) check(add func(string, ...any)) {
 		if f.Chain == "" || f.Key == "" {
 			add("tls.certificates: an entry needs both chain and key, %q and %q are given", f.Chain, f.Key)
 		}
+	}
+	if c.HTTP3 && c.Listen == "" {
+		add("tls.http3: needs tls.listen, which is empty")
 	}
 	if c.PublicPort < 0 || c.PublicPort > 65535 {
 		add("tls.public_port: %d is no port", c.PublicPort)

@@ -21,7 +21,7 @@ func TestConfig_DefaultIsValid(t *testing.T) {
 func TestConfig_AllProblemsAreListed(t *testing.T) {
 	t.Parallel()
 	c := Default()
-	c.Listen, c.Admin = "8080", "x:notaport"
+	c.Listen, c.Admin, c.TLS.HTTP3 = "8080", "x:notaport", true
 	c.Redis.Addr = ""
 	c.TrustedProxies = []string{"10.0.0.0/8", "lvs"}
 	c.Timeouts.Dial, c.Timeouts.LameDuck = 0, -1
@@ -31,7 +31,7 @@ func TestConfig_AllProblemsAreListed(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	all := strings.Join(e.Evidence, "\n")
-	for _, want := range []string{"listen:", "admin:", "redis.addr:", "trusted_proxies:", "timeouts.dial:", "timeouts.lame_duck:"} {
+	for _, want := range []string{"listen:", "admin:", "redis.addr:", "trusted_proxies:", "timeouts.dial:", "timeouts.lame_duck:", "tls.http3:"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%s is not among\n%s", want, all)
 		}

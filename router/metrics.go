@@ -41,6 +41,7 @@ func (r *Router) watch() {
 	m.counter("access_lines_dropped_total", "Lines of the access log for which there was no room.", nil, func() float64 { return float64(r.access.Dropped()) })
 	if r.certs != nil {
 		m.gauge("certificates", "Names with a certificate.", func() float64 { return float64(len(r.certs.Table().Names())) })
+		m.counter("http3_refused_total", "Connections of HTTP/3 that were too many.", nil, func() float64 { return float64(r.quicRefused()) })
 		m.counter("tls_no_certificate_total", "Handshakes refused for want of a certificate.", nil, func() float64 { return float64(r.certs.Misses()) })
 	}
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/dinp/dinp/router/cert"
 	"github.com/dinp/dinp/router/fast"
 	"github.com/dinp/dinp/router/guard"
+	"github.com/dinp/dinp/router/http3"
 	"github.com/dinp/dinp/router/intake"
 	"github.com/dinp/dinp/router/limit"
 	"github.com/dinp/dinp/router/proxy"
@@ -62,7 +63,8 @@ type Router struct {
 	lines    lines
 	access   *access.Log // nil: off
 
-	traffic, secure, admin net.Listener // by Listen; secure is nil without HTTPS
+	traffic, secure, admin net.Listener  // by Listen; secure is nil without HTTPS
+	quic                   *http3.Server // by Listen; nil without HTTP/3
 	clear, private         *intake.Queue
 	accessFile             io.Closer
 	started                time.Time
@@ -184,7 +186,7 @@ func (r *Router) listenTraffic() (err error) {
 		return err
 	}
 	r.private = intake.NewQueue(r.secure.Addr())
-	return nil
+	return r.listenQUIC()
 }
 
 // defaultID keeps two routers of one host apart, also those that share a port.
@@ -227,7 +229,10 @@ func (r *Router) closeListeners() {
 			l.Close()
 		}
 	}
-	r.traffic, r.secure, r.admin = nil, nil, nil
+	if r.quic != nil {
+		r.quic.Close()
+	}
+	r.traffic, r.secure, r.admin, r.quic = nil, nil, nil, nil
 }
 
 // Addr returns the address that serves traffic, once Listen has bound it.
@@ -330,6 +335,9 @@ func (r *Router) drain(ctx context.Context, traffic *http.Server, taking *sync.W
 	r.stopTaking(taking)
 	limited, cancel := context.WithTimeout(ctx, r.cfg.Timeouts.Drain)
 	defer cancel()
+	var quic sync.WaitGroup
+	r.drainQUIC(limited, &quic)
+	defer quic.Wait()
 	left := r.drainEngine(limited)
 	if err := traffic.Shutdown(limited); err != nil {
 		r.log.Debug("listener closed with requests in flight", "err", err)

@@ -37,6 +37,7 @@ func (r *Router) serveTraffic(ctx context.Context, g *errgroup.Group, s *http.Se
 	accept(r.secure, func(c *intake.Conn) { r.private.Push(c) })
 	g.Go(func() error { return serve(s, tls.NewListener(r.private, r.certs.TLS())) })
 	g.Go(func() error { return r.certs.Run(ctx) })
+	r.serveQUIC(ctx, g)
 	return taking
 }
 
@@ -84,7 +85,7 @@ func (r *Router) trafficServer() *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler: r.challenges(r.guard), ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
+		Handler: r.announced(r.challenges(r.guard)), ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
 		MaxHeaderBytes: maxHeaderBytes, Protocols: protocols, HTTP2: r.http2(), DisableGeneralOptionsHandler: true,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, sourceKey{}, intake.SourceOf(c))

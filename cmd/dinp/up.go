@@ -40,6 +40,7 @@ type upOptions struct {
 	Data, Domain                     string
 	Router, Dash, Server, Registry   string // host:port to listen on
 	RouterTLS                        string // the same; empty: no HTTPS
+	HTTP3                            bool   // at RouterTLS, too
 	BaseImages, DockerHost, Memory   string
 	LogLevel, LogFormat, ContextHome string
 }
@@ -60,6 +61,7 @@ stops, and are taken up again when it starts.`,
 	f.StringVar(&o.Domain, "domain", envOr("DINP_DOMAIN", "apps.localhost"), "apps answer on <app>.<domain>")
 	f.StringVar(&o.Router, "router", envOr("DINP_ROUTER_LISTEN", ":8080"), "address of the router")
 	f.StringVar(&o.RouterTLS, "router-tls", envOr("DINP_ROUTER_TLS_LISTEN", ":8443"), "address of the router for HTTPS; empty for none")
+	f.BoolVar(&o.HTTP3, "http3", false, "answer HTTP/3 at the router's address for HTTPS, in UDP")
 	f.StringVar(&o.Dash, "dash", envOr("DINP_DASH_LISTEN", ":8000"), "address of the dashboard and API")
 	f.StringVar(&o.Server, "grpc", envOr("DINP_SERVER_LISTEN", "127.0.0.1:1970"), "address of the server's gRPC")
 	f.StringVar(&o.Registry, "registry", envOr("DINP_REGISTRY_LISTEN", "127.0.0.1:5080"), "address of the image registry; Docker must reach it, and takes plain HTTP from loopback only")

@@ -17,6 +17,7 @@ import (
 // the domain's apps until a person puts a better one.
 func (u *up) secureRouter(c *router.Config) (err error) {
 	c.TLS.Listen, c.TLS.Snapshot = u.opts.RouterTLS, u.path("router", "certificates.json")
+	c.TLS.HTTP3 = u.opts.HTTP3
 	if c.TLS.Listen == "" {
 		return nil
 	}

@@ -38,5 +38,5 @@ func (l link) CloseIdleConnections() {
 // over HTTP/1 (as gRPC-Web may) says that the app can be spoken to so as well.
 func speaksGRPC(r *http.Request) bool {
 	rest, ok := strings.CutPrefix(r.Header.Get("Content-Type"), "application/grpc")
-	return ok && r.ProtoMajor == 2 && (rest == "" || rest[0] == '+' || rest[0] == ';')
+	return ok && r.ProtoMajor >= 2 && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
