@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,6 +22,11 @@ const (
 	maxHead    = 16 << 10 // of a request; the full path takes larger ones
 	maxAccepts = 64       // a turn
 	maxTurns   = 8        // that one exchange may take while others wait
+
+	// turnOfLoop is how long a loop runs before it lets other goroutines run. It
+	// is less than the 10 ms after which the runtime's monitor interrupts it, and
+	// goes on to look at it every 20 µs.
+	turnOfLoop = 5 * time.Millisecond
 )
 
 // conn is a socket of the loop: a client, a peer, or a listener. Epoll tells
@@ -149,7 +155,12 @@ func (l *loop) post(f func()) {
 
 func (l *loop) run() {
 	defer l.free()
+	yielded := l.now
 	for !l.stopped {
+		if l.now-yielded > turnOfLoop {
+			runtime.Gosched()
+			yielded = l.now
+		}
 		n := l.wait()
 		l.now = l.e.cfg.Set.Now()
 		for i := range l.events[:n] {
