@@ -49,4 +49,7 @@ bench-route-change: ## change one route of 100,000 under load, and time it
 bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
 	scripts/bench-scale.sh
 
-.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale
+bench-router: ## measure the router beside nginx, HAProxy and Caddy; see router/BENCH.md
+	scripts/bench-router.sh
+
+.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale bench-router

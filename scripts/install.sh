@@ -16,7 +16,7 @@ stop_services() {
         case $package in
         mariadb-server) name=mariadb ;;
         docker.io) name=docker ;;
-        redis-server | docker-registry | haproxy) name=$package ;;
+        redis-server | docker-registry | haproxy | nginx) name=$package ;;
         *) continue ;;
         esac
         if [[ -d /run/systemd/system ]]; then

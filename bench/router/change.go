@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dinp/dinp/common/route"
+)
+
+const (
+	redisAddr  = "127.0.0.1:9300"
+	manyFlips  = 30
+	flipsUnder = 64 // connections of the load meanwhile
+)
+
+// change measures how long a change of one route takes to be obeyed while other
+// clients are served, and what those notice of it.
+func (b *bench) change(ctx context.Context) error {
+	fmt.Fprintf(b.out, "\none route changed %d times under load; from before it is published to the first answer by it\n", manyFlips)
+	fmt.Fprintf(b.out, "  %-10s %12s %10s %10s %10s   %s\n", "", "routes", "p50", "p99", "max", "what the load's clients saw")
+	redis, err := start(ctx, filepath.Join(b.dir, "redis.log"), "redis-server", "--port", "9300", "--save", "", "--dir", b.dir)
+	if err != nil {
+		return err
+	}
+	defer redis.stop()
+	if err := await(ctx, redisAddr); err != nil {
+		return err
+	}
+	for _, p := range peers {
+		if (p.name != "dinp" && p.name != "nginx") || !chosen(b.peers, p.name) {
+			continue
+		}
+		for _, many := range []bool{false, true} {
+			if err := b.changeOf(ctx, p, setting{routes: many, flips: appAddrs[0]}); err != nil {
+				return fmt.Errorf("change of a route, %s: %w", p.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) changeOf(ctx context.Context, p peer, s setting) error {
+	client := redis.NewClient(&redis.Options{Addr: redisAddr, DisableIdentity: true})
+	defer client.Close()
+	l := &leader{client: client}
+	if err := l.begin(ctx, entries(s)); err != nil {
+		return err
+	}
+	b.redis = redisAddr
+	defer func() { b.redis = "" }()
+	r, err := b.launch(ctx, p, s)
+	if err != nil {
+		return err
+	}
+	defer r.stop()
+	load := make(chan sample, 1)
+	loaded := make(chan error, 1)
+	go func() {
+		s, err := b.wrk(ctx, workload{name: "change", conns: flipsUnder, path: "/"}, r.addr, 8*time.Second)
+		load <- s
+		loaded <- err
+	}()
+	took, err := b.flip(ctx, r, l, s)
+	saw := <-load
+	if err := errors.Join(err, <-loaded); err != nil {
+		return err
+	}
+	routes := 1
+	if s.routes {
+		routes = manyHosts * manyPaths
+	}
+	fmt.Fprintf(b.out, "  %-10s %12d %10v %10v %10v   %s\n", p.name, routes, shorter(percentile(took, 50)), shorter(percentile(took, 99)),
+		shorter(took[len(took)-1]), either(saw.errors, "no connection cut, no request failed"))
+	return nil
+}
+
+// flip changes the route to and fro.
+func (b *bench) flip(ctx context.Context, r *running, l *leader, s setting) (took []time.Duration, err error) {
+	c := &caller{addr: r.addr, all: []string{workload{}.request(flips, "/")}}
+	defer c.close()
+	time.Sleep(time.Second) // for the load to have begun
+	for i := range manyFlips {
+		s.flips = appAddrs[(i+1)%2]
+		began := time.Now()
+		if r.name == "dinp" {
+			err = l.publish(ctx, route.BackendPrefix+flips, backend("flips", s.flips))
+		} else if _, err = r.command(b, r.dir, r.addr, s); err == nil {
+			err = r.cmd.Process.Signal(syscall.SIGHUP)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for c.app != s.flips {
+			if err := c.call(); err != nil {
+				c.close() // a reload cuts it
+			}
+			if time.Since(began) > 20*time.Second || ctx.Err() != nil {
+				return nil, fmt.Errorf("the change was not obeyed for 20 s: %w", errors.Join(err, ctx.Err()))
+			}
+		}
+		took = append(took, time.Since(began))
+		time.Sleep(100 * time.Millisecond) // so that a change meets no other
+	}
+	slices.Sort(took)
+	return took, nil
+}
+
+// leader publishes routes as the server does.
+type leader struct {
+	client *redis.Client
+	at     route.Version
+}
+
+func (l *leader) begin(ctx context.Context, all map[string]string) error {
+	l.at = route.Version{Epoch: time.Now().Unix()}
+	if err := l.client.FlushAll(ctx).Err(); err != nil {
+		return err
+	}
+	_, err := l.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		for k, v := range all {
+			p.Set(ctx, k, v, 0)
+		}
+		p.HSet(ctx, route.VersionKey, "epoch", l.at.Epoch, "seq", l.at.Seq)
+		return nil
+	})
+	return err
+}
+
+func (l *leader) publish(ctx context.Context, key, value string) error {
+	l.at.Seq++
+	batch := route.EncodeBatch(route.Batch{Version: l.at, Changes: []route.Change{{Key: key, Value: &value}}})
+	_, err := l.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.Set(ctx, key, value, 0)
+		p.HSet(ctx, route.VersionKey, "epoch", l.at.Epoch, "seq", l.at.Seq)
+		p.XAdd(ctx, &redis.XAddArgs{Stream: route.ChangesKey, MaxLen: route.ChangesLength, Approx: true, Values: []any{"batch", batch}})
+		return nil
+	})
+	return err
+}
