@@ -105,8 +105,9 @@ func (c *Client) one(ctx context.Context, addr string) error {
 func (c *Client) dial(addr string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(addr, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(c.cfg.Identity.Client()),
-		// A half-open connection is noticed by us, not only by the missing heartbeat.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}),
+		// A leader that hangs is noticed by us, and before it matters: with the default
+		// times its successor takes a node that has not come within 15 s for silent.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 4 * time.Second}),
 	}, c.cfg.Dial...)...)
 }
 

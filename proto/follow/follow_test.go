@@ -60,3 +60,21 @@ func TestSend_LeaderThatDoesNotRead_EndsTheSession(t *testing.T) {
 		}
 	})
 }
+
+func TestSearch_AServerThatHasFailed_IsTheLastToBeTriedAgain(t *testing.T) {
+	s := Search{Servers: []string{"a", "b", "c"}}
+	lost, none := errors.New("lost"), func(int64) int64 { return 0 }
+	s.First()
+	if addr, _ := s.Next(&Moved{Addr: "b"}, false, none); addr != "b" {
+		t.Fatalf("redirected to %s", addr)
+	}
+	if addr, _ := s.Next(lost, true, none); addr != "c" {
+		t.Errorf("after b failed: %s, want c", addr)
+	}
+	if addr, _ := s.Next(lost, false, none); addr != "a" {
+		t.Errorf("after c failed: %s, want a", addr)
+	}
+	if addr, _ := (&Search{Servers: []string{"a"}, tried: "a"}).Next(lost, false, none); addr != "a" {
+		t.Errorf("the only one: %s", addr)
+	}
+}

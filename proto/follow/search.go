@@ -27,24 +27,36 @@ type Search struct {
 	at       int
 	failures int // sessions in a row that were not established
 	hops     int // redirections in a row
+	tried    string
 }
 
 // First is where to begin.
-func (s *Search) First() string { return s.Servers[0] }
+func (s *Search) First() string {
+	s.tried = s.Servers[0]
+	return s.tried
+}
 
 // Next is the server to try after a session ended with err, and how long to wait
 // before: at once where a server says that another leads, else with full jitter,
 // drawn from [0, n), because all who follow have lost the leader at the same instant.
+// The server that has just failed is the last to be tried again: one that hangs takes
+// all of answerTimeout to say nothing.
 func (s *Search) Next(err error, established bool, draw func(n int64) int64) (addr string, wait time.Duration) {
 	if moved, ok := errors.AsType[*Moved](err); ok && moved.Addr != "" && s.hops < maxHops {
 		s.hops++
+		s.tried = moved.Addr
 		return moved.Addr, 0
 	}
 	if s.failures++; established {
 		s.failures = 0
 	}
 	s.hops = 0
-	s.at = (s.at + 1) % len(s.Servers)
+	for range s.Servers {
+		if s.at = (s.at + 1) % len(s.Servers); s.Servers[s.at] != s.tried {
+			break
+		}
+	}
+	s.tried = s.Servers[s.at]
 	ceiling := backoffMax
 	if s.failures < 6 { // 100 ms · 2⁶ is past the ceiling
 		ceiling = min(ceiling, backoffMin<<s.failures)
