@@ -48,7 +48,7 @@ func (a *Agent) debugState(w http.ResponseWriter, _ *http.Request) {
 		"node": a.NodeID(), "boot": a.bootID, "name": a.cfg.Name, "address": a.cfg.Address, "zone": a.cfg.Zone,
 		"memory_mib": a.cfg.MemoryMiB, "memory_reserved_mib": memory, "cpu_milli": a.cfg.CPUMilli, "cpu_reserved_milli": cpu,
 		"docker": a.watch.Docker(), "docker_version": a.watch.Version(),
-		"session": a.client.State(), "epoch": a.journal.Epoch(), "instances": a.set.Snapshot(),
+		"disk": a.images.Usage(), "disk_short": a.images.Short(), "session": a.client.State(), "epoch": a.journal.Epoch(), "instances": a.set.Snapshot(),
 	})
 	if err != nil {
 		a.log.Debug("debug state not written", "err", err)
@@ -65,12 +65,14 @@ var (
 	pullsDesc     = prometheus.NewDesc("dinp_agent_pulls", "Images being pulled.", nil, nil)
 	dockerDesc    = prometheus.NewDesc("dinp_agent_docker_up", "Whether the engine answers.", nil, nil)
 	sessionDesc   = prometheus.NewDesc("dinp_agent_session_up", "Whether a leader is connected.", nil, nil)
+	freeDesc      = prometheus.NewDesc("dinp_agent_disk_free_mib", "Room left on the engine's file system.", nil, nil)
+	shortDesc     = prometheus.NewDesc("dinp_agent_disk_short", "Whether there is too little room for more instances.", nil, nil)
 	epochDesc     = prometheus.NewDesc("dinp_agent_epoch", "Highest epoch obeyed.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{instancesDesc, reservedDesc, memoryDesc, pullsDesc, dockerDesc, sessionDesc, epochDesc} {
+	for _, d := range []*prometheus.Desc{instancesDesc, reservedDesc, memoryDesc, pullsDesc, dockerDesc, sessionDesc, freeDesc, shortDesc, epochDesc} {
 		out <- d
 	}
 }
@@ -93,6 +95,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(pullsDesc, float64(c.a.set.Pulling()))
 	gauge(dockerDesc, truth(c.a.watch.Docker().OK))
 	gauge(sessionDesc, truth(c.a.client.State().Connected))
+	gauge(freeDesc, float64(c.a.images.Usage().FreeMiB))
+	gauge(shortDesc, truth(c.a.images.Short() != ""))
 	gauge(epochDesc, float64(c.a.journal.Epoch().Max))
 }
 

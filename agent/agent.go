@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dinp/dinp/agent/docker"
+	"github.com/dinp/dinp/agent/images"
 	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/agent/journal"
 	"github.com/dinp/dinp/agent/logs"
@@ -50,6 +51,7 @@ type Agent struct {
 	permit  *permit.Permit
 	logs    *logs.Store
 	watch   *watch
+	images  *images.Keeper
 	client  *follow.Client
 	admin   net.Listener
 	forward *forward
@@ -98,14 +100,16 @@ func (a *Agent) open() (err error) {
 	a.logs = logs.New(filepath.Join(a.cfg.Data, "logs"), a.rt, a.log)
 	d := instance.NewDriver(a.rt)
 	d.Follow, d.Finish = a.logs.Follow, a.logs.Finish
+	d.Used = func(image string) { a.images.Note(image, time.Now()) }
 	a.permit = permit.New(a.journal, a.log)
 	a.set = instance.New(instance.Config{MemoryMiB: a.cfg.MemoryMiB, CPUMilli: a.cfg.CPUMilli, Permitted: a.permit.Refuses}, d, a.journal, out.Note, a.log)
 	if err := a.set.Load(); err != nil {
 		return err
 	}
+	a.images = images.New(a.cfg.images(), a.rt, a.journal, a.set.Images, a.log)
 	a.watch = newWatch(a.rt, a.set, a.log)
 	a.client = session.New(follow.Config{Servers: a.cfg.Servers, Identity: a.cfg.Identity}, session.Node{
-		Set: a.set, Journal: a.journal, Logs: a.logs, Outbox: out, Permit: a.permit,
+		Set: a.set, Journal: a.journal, Logs: a.logs, Outbox: out, Permit: a.permit, Disk: a.images.Short,
 		Hello: a.hello, Docker: a.watch.Docker, Refresh: a.watch.Refresh,
 	}, a.log)
 	return a.bind()
@@ -190,6 +194,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.logs.Run(ctx) })
 	g.Go(func() error { return a.watch.Run(ctx) })
 	g.Go(func() error { return a.tidy(ctx) })
+	g.Go(func() error { return a.images.Run(ctx) })
 	g.Go(func() error { return a.permit.Run(ctx, a.set) })
 	g.Go(func() error {
 		select {

@@ -193,6 +193,17 @@ func TestAgent_WithoutDocker_IsConnectedAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestAgent_DiskShortOfRoom_IsTold(t *testing.T) {
+	p := newPlatform(t)
+	c := p.config(t.TempDir())
+	c.Disk.MinFreeMiB = 1 << 40
+	run(t, c)
+	p.leader.Connected(1)
+	p.leader.Until("the leader hears that the disk is short", func() bool {
+		return strings.Contains(p.leader.Beat.GetDisk(), "MiB are free at")
+	})
+}
+
 func TestAgent_Admin_TellsItsState(t *testing.T) {
 	p := newPlatform(t)
 	a, _ := run(t, p.config(t.TempDir()))

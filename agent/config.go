@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/dinp/dinp/agent/docker"
+	"github.com/dinp/dinp/agent/images"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/proto/pki"
 )
@@ -25,20 +26,23 @@ type Config struct {
 	MemoryMiB int64    `yaml:"memory_mib"` // what instances may reserve in all; 0: the host's, less a tenth
 	CPUMilli  int64    `yaml:"cpu_milli"`  // thousandths of a core; 0: the host's
 
-	DockerHost      string  `yaml:"docker_host"`      // "": unix:///var/run/docker.sock
-	Registry        string  `yaml:"registry"`         // host:port from which images are pulled
-	RegistryAuth    Auth    `yaml:"registry_auth"`    // for a registry that asks
-	RegistryForward Forward `yaml:"registry_forward"` // none with an empty listen
+	DockerHost      string  `yaml:"docker_host"`        // "": unix:///var/run/docker.sock
+	Registry        string  `yaml:"registry"`           // host:port from which images are pulled
+	RegistryAuth    string  `yaml:"registry_auth_file"` // Docker's config.json, or a line user:password; "": the registry does not ask
+	RegistryForward Forward `yaml:"registry_forward"`   // none with an empty listen
+	Disk            Disk    `yaml:"disk"`
 
 	Admin    string      `yaml:"admin"` // host:port of /healthz, /readyz, /metrics; "": none
 	Identity *pki.Keeper `yaml:"-"`     // the node's certificate
 	Version  string      `yaml:"-"`     // the program's, told to the leader
 }
 
-// Auth is a login at a registry.
-type Auth struct {
-	User     string `yaml:"user"`
-	Password string `yaml:"-"` // read from a file by the program
+// Disk says what is done about a disk that fills up.
+type Disk struct {
+	CollectAbove int   `yaml:"collect_above"` // images of ended instances are removed above so many percent; 0: never
+	CollectTo    int   `yaml:"collect_to"`    // down to so many percent
+	KeepImages   int   `yaml:"keep_images"`   // so many of each app stay in any case, the last ones used
+	MinFreeMiB   int64 `yaml:"min_free_mib"`  // with less the node takes no more instances; 0: any
 }
 
 // Forward is a loopback port that leads to the registry. The engine allows
@@ -53,6 +57,7 @@ func Default() Config {
 	return Config{
 		Servers: []string{"127.0.0.1:1970"}, Data: "/var/lib/dinp/agent", Zone: "default",
 		DockerHost: "unix:///var/run/docker.sock", Registry: "127.0.0.1:5080", Admin: "127.0.0.1:1975",
+		Disk: Disk{CollectAbove: 80, CollectTo: 70, KeepImages: 2, MinFreeMiB: 1024},
 	}
 }
 
@@ -78,6 +83,10 @@ func (c Config) Validate() error {
 		bad("memory_mib is %d and cpu_milli %d; neither may be negative", c.MemoryMiB, c.CPUMilli)
 	}
 	checkLabels(bad, c)
+	c.Disk.check(bad)
+	if _, err := docker.ReadAuth(c.RegistryAuth, c.Registry); err != nil {
+		bad("%w", err)
+	}
 	if c.Registry == "" {
 		bad("registry: name its host:port")
 	}
@@ -108,6 +117,15 @@ func checkLabels(bad func(string, ...any), c Config) {
 	}
 	if len(c.Labels) > model.MaxLabels {
 		bad("labels: %d are too many; at most %d may be", len(c.Labels), model.MaxLabels)
+	}
+}
+
+func (d Disk) check(bad func(string, ...any)) {
+	if d.CollectAbove < 0 || d.CollectAbove > 100 || d.CollectTo < 0 || d.CollectTo > d.CollectAbove {
+		bad("disk: collect_above is %d and collect_to %d; they are percent, and the second is not above the first", d.CollectAbove, d.CollectTo)
+	}
+	if d.KeepImages < 0 || d.MinFreeMiB < 0 {
+		bad("disk: keep_images is %d and min_free_mib %d; neither may be negative", d.KeepImages, d.MinFreeMiB)
 	}
 }
 
@@ -153,6 +171,10 @@ func setDefault[T comparable](v *T, to T) {
 func (c Config) docker(nodeID string) docker.Options {
 	return docker.Options{
 		Host: c.DockerHost, NodeID: nodeID, Address: c.Address, PublishIP: c.PublishIP,
-		Registry: c.Registry, User: c.RegistryAuth.User, Password: c.RegistryAuth.Password,
+		Registry: c.Registry, AuthFile: c.RegistryAuth,
 	}
+}
+
+func (c Config) images() images.Config {
+	return images.Config{Data: c.Data, CollectAbove: c.Disk.CollectAbove, CollectTo: c.Disk.CollectTo, Keep: c.Disk.KeepImages, MinFreeMiB: c.Disk.MinFreeMiB}
 }

@@ -44,12 +44,15 @@ func TestConfig_Resolved_FillsInTheHost(t *testing.T) {
 	}
 }
 
-func TestConfig_Logged_KeepsItsSecrets(t *testing.T) {
-	var b strings.Builder
-	c := Config{RegistryAuth: Auth{User: "u", Password: "passw0rd"}}
-	slog.New(slog.NewTextHandler(&b, nil)).Info("configured", "config", c)
-	if out := b.String(); strings.Contains(out, "s3cret") || strings.Contains(out, "passw0rd") {
-		t.Error(out)
+func TestConfig_Disk_AndFileOfLogins_AreChecked(t *testing.T) {
+	c := Default()
+	c.Identity = pkitest.New().Agent("n1")
+	c.Disk, c.RegistryAuth = Disk{CollectAbove: 50, CollectTo: 60, KeepImages: -1}, "/nowhere/config.json"
+	err := c.Validate()
+	for _, want := range []string{"collect_above is 50 and collect_to 60", "keep_images is -1", "/nowhere/config.json"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("nothing of %q in: %v", want, err)
+		}
 	}
 }
 

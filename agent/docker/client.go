@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/client"
 
 	"github.com/dinp/dinp/agent/runtime"
@@ -63,9 +62,9 @@ func (d *Docker) EnsureImage(ctx context.Context, name string) error {
 	if !errors.Is(err, runtime.ErrNotFound) {
 		return err
 	}
-	auth, err := registry.EncodeAuthConfig(registry.AuthConfig{Username: d.o.User, Password: d.o.Password, ServerAddress: d.o.Registry})
+	auth, err := d.auth()
 	if err != nil {
-		return fmt.Errorf("registry credentials: %w", err)
+		return err
 	}
 	ctx, idle := withIdle(ctx, d.o.PullIdle)
 	defer idle.stop()

@@ -10,9 +10,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 
 	"github.com/dinp/dinp/agent/runtime"
@@ -26,16 +28,16 @@ type Options struct {
 	Address   string // at which instances are reached, told to them as HOST_IP
 	PublishIP string // on which their ports are published
 	Registry  string // host:port before every image; "" for none
-	User      string // for the registry; "" for none
-	Password  string
+	AuthFile  string // with the login at the registry, see ReadAuth; "" for none
 	// PullIdle is how long a pull may show no progress; 0: a minute.
 	PullIdle time.Duration
 }
 
 // Docker is a runtime.Runtime on a Docker engine.
 type Docker struct {
-	o   Options
-	api *client.Client
+	o    Options
+	api  *client.Client
+	root atomic.Pointer[string] // its folder, once asked; nil after it was away: it may come back with another
 }
 
 // How long the engine may take to answer. They are wide because a loaded host
@@ -76,7 +78,48 @@ func (d *Docker) Info(ctx context.Context) (runtime.Info, error) {
 		info.Version = v.Version
 		return err
 	})
-	return info, err
+	if err != nil {
+		d.root.Store(nil)
+		return info, err
+	}
+	info.Root = d.rootDir(ctx)
+	return info, nil
+}
+
+// rootDir asks where the engine's files are, once: the answer is slow, because it
+// counts all there is. An engine that does not say is asked again with the next
+// Info.
+func (d *Docker) rootDir(ctx context.Context) string {
+	if known := d.root.Load(); known != nil {
+		return *known
+	}
+	var dir string
+	err := within(ctx, askTimeout, func(ctx context.Context) error {
+		info, err := d.api.Info(ctx)
+		dir = info.DockerRootDir
+		return err
+	})
+	if err != nil {
+		return ""
+	}
+	d.root.Store(&dir)
+	return dir
+}
+
+// RemoveImage implements runtime.Runtime. It is never forced, and goes by name:
+// an image that has another name as well loses ours only.
+func (d *Docker) RemoveImage(ctx context.Context, name string) error {
+	err := within(ctx, changeTimeout, func(ctx context.Context) error {
+		_, err := d.api.ImageRemove(ctx, d.o.imageRef(name), image.RemoveOptions{PruneChildren: true})
+		return err
+	})
+	switch {
+	case errors.Is(err, runtime.ErrNotFound):
+		return nil
+	case isConflict(err):
+		return fmt.Errorf("%w: %w", runtime.ErrImageUsed, err)
+	}
+	return err
 }
 
 // Create implements runtime.Runtime. A conflict means that an earlier call of

@@ -2,11 +2,17 @@ package docker_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +127,50 @@ func TestDocker_MemoryLimitEndsInOOM(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// locked is a registry that asks for a login.
+func locked(t *testing.T, registry, user, password string) string {
+	t.Helper()
+	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if u, p, ok := r.BasicAuth(); !ok || u != user || p != password {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		to.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "http://")
+}
+
+func TestDocker_PullsWithTheLoginOfAFile_WhichMayChange(t *testing.T) {
+	registry := testenv.Registry(t)
+	front := locked(t, registry, "node", "s3cret")
+	image := dockertest.Push(t, registry, uuid.NewString())
+	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", front+"/"+image).Run() })
+	file := filepath.Join(t.TempDir(), "config.json")
+	login := func(password string) {
+		t.Helper()
+		auth := base64.StdEncoding.EncodeToString([]byte("node:" + password))
+		if err := os.WriteFile(file, fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, front, auth), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	login("an0ther")
+	d, err := docker.New(docker.Options{Host: testenv.Docker(t), NodeID: uuid.NewString(), Registry: front, AuthFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	if err := d.EnsureImage(t.Context(), image); err == nil || errors.Is(err, runtime.ErrAway) || strings.Contains(err.Error(), "an0ther") {
+		t.Errorf("with a wrong password: %v", err)
+	}
+	login("s3cret")
+	if err := d.EnsureImage(t.Context(), image); err != nil {
+		t.Errorf("with the right one: %v", err)
+	}
 }
 
 func TestDocker_EngineAway_IsErrAway(t *testing.T) {

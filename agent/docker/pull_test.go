@@ -30,7 +30,7 @@ func engine(t *testing.T, pull http.HandlerFunc) *Docker {
 	}))
 	t.Cleanup(srv.Close)
 	d, err := New(Options{Host: strings.Replace(srv.URL, "http://", "tcp://", 1), NodeID: "n", Registry: "127.0.0.1:5000",
-		User: "u", Password: "p", PullIdle: 50 * time.Millisecond})
+		AuthFile: authFile(t, "u:p"), PullIdle: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ type Driver struct {
 	Runtime runtime.Runtime
 	// Follow begins to keep an instance's output; nil: it is not kept.
 	Follow func(id string)
+	// Used is called when an image is on the host for an instance; nil: nobody asks.
+	Used func(image string)
 	// Finish returns the last n lines of an ended container; nil: none.
 	Finish func(ctx context.Context, id string, n int) []string
 
@@ -57,6 +59,9 @@ func (d *Driver) do(ctx context.Context, s runtime.Spec, c Call) (a Answer) {
 		a.Err = d.removals.do(ctx, func() error { return d.Runtime.Remove(ctx, s.InstanceID) })
 	case OpOutput:
 		a.Lines = d.output(ctx, s.InstanceID)
+	}
+	if (c.Op == OpCreate || c.Op == OpPull) && a.Err == nil && d.Used != nil {
+		d.Used(s.Image)
 	}
 	return a
 }

@@ -294,6 +294,19 @@ func (s *Set) Reserved() (memoryMiB, cpuMilli int64) {
 	return s.reserved()
 }
 
+// Images returns those of the instances that are not gone.
+func (s *Set) Images() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]bool{}
+	for _, e := range s.entries {
+		if e.rec.Status.Phase != model.PhaseGone && e.rec.Spec.Image != "" {
+			out[e.rec.Spec.Image] = true
+		}
+	}
+	return out
+}
+
 // Pulling returns how many images are being pulled.
 func (s *Set) Pulling() int { return s.driver.pulls.waiting() }
 

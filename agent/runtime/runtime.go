@@ -26,6 +26,8 @@ var (
 	ErrForeign = errors.New("the container's name is held by one that is not ours")
 	// ErrNoImage says that the image is not on the host.
 	ErrNoImage = errors.New("the image is not on this host")
+	// ErrImageUsed says that a container, perhaps not one of ours, is made of the image.
+	ErrImageUsed = errors.New("a container uses the image")
 )
 
 // Spec is all the engine needs to know of an instance.
@@ -86,6 +88,7 @@ type Line struct {
 // Info is what the engine says of itself.
 type Info struct {
 	Version string
+	Root    string // folder of its images and containers on this host; "" when there is none
 }
 
 // Event hints that something happened to a container; what, Inspect tells. An
@@ -102,6 +105,10 @@ type Runtime interface {
 	Info(ctx context.Context) (Info, error)
 	// EnsureImage pulls the image unless it is on the host.
 	EnsureImage(ctx context.Context, image string) error
+	// RemoveImage takes an image's name of ours off the host, and with its last
+	// name the image. Of one that is not there it is a no-op; one that a container
+	// uses stays (ErrImageUsed).
+	RemoveImage(ctx context.Context, image string) error
 	// Create makes the container, or returns the one that exists already: it is
 	// safe to repeat, and can never make a second one.
 	Create(ctx context.Context, s Spec) (Container, error)

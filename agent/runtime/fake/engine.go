@@ -189,6 +189,13 @@ func (e *Engine) Pulled(image string) int {
 	return e.pulls[image]
 }
 
+// Has reports whether an image is on the host.
+func (e *Engine) Has(image string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.images[image]
+}
+
 func (e *Engine) now() time.Time {
 	if e.Clock != nil {
 		return e.Clock()

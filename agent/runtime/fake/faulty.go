@@ -15,6 +15,7 @@ type Op string
 const (
 	OpInfo    Op = "info"
 	OpPull    Op = "pull"
+	OpRmImage Op = "remove image"
 	OpCreate  Op = "create"
 	OpStart   Op = "start"
 	OpStop    Op = "stop"
@@ -70,6 +71,11 @@ func (f *Faulty) Info(ctx context.Context) (info runtime.Info, err error) {
 // EnsureImage implements runtime.Runtime.
 func (f *Faulty) EnsureImage(ctx context.Context, image string) error {
 	return f.do(ctx, OpPull, image, func() error { return f.Runtime.EnsureImage(ctx, image) })
+}
+
+// RemoveImage implements runtime.Runtime.
+func (f *Faulty) RemoveImage(ctx context.Context, image string) error {
+	return f.do(ctx, OpRmImage, image, func() error { return f.Runtime.RemoveImage(ctx, image) })
 }
 
 // Create implements runtime.Runtime.

@@ -46,6 +46,23 @@ func (r *Runtime) EnsureImage(ctx context.Context, image string) error {
 	return ctx.Err()
 }
 
+// RemoveImage implements runtime.Runtime.
+func (r *Runtime) RemoveImage(ctx context.Context, image string) error {
+	e := r.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", runtime.ErrAway, err)
+	}
+	for _, c := range e.containers {
+		if c.spec.Image == image {
+			return runtime.ErrImageUsed
+		}
+	}
+	delete(e.images, image)
+	return nil
+}
+
 // Create implements runtime.Runtime.
 func (r *Runtime) Create(ctx context.Context, s runtime.Spec) (runtime.Container, error) {
 	e := r.engine

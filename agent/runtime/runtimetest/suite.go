@@ -45,6 +45,7 @@ func Run(t *testing.T, fixture func(t *testing.T) Fixture) {
 		"Create_Repeated_IsTheSameContainer":         createTwice,
 		"Create_WithoutImage_SaysSo":                 createWithoutImage,
 		"EnsureImage_Unknown_IsNotTheEnginesFault":   unknownImage,
+		"RemoveImage_UsedStays_UnusedGoes":           removeImage,
 		"Exit_CodeIsKept":                            exitCode,
 		"Start_Refused_LeavesAContainerToRemove":     startRefused,
 		"Foreign_IsNeverTouched":                     foreign,

@@ -56,6 +56,24 @@ func createTwice(t *testing.T, f Fixture) {
 	}
 }
 
+func removeImage(t *testing.T, f Fixture) {
+	s := started(t, f, nil)
+	if err := f.Runtime.RemoveImage(t.Context(), f.Image); !errors.Is(err, runtime.ErrImageUsed) {
+		t.Errorf("of a running container: %v", err)
+	}
+	if err := f.Runtime.Remove(t.Context(), s.InstanceID); err != nil {
+		t.Fatalf("remove: %v", err)
+	}
+	for range 2 { // the second is a no-op
+		if err := f.Runtime.RemoveImage(t.Context(), f.Image); err != nil {
+			t.Errorf("of nothing: %v", err)
+		}
+	}
+	if _, err := f.Runtime.Create(t.Context(), s); !errors.Is(err, runtime.ErrNoImage) {
+		t.Errorf("create without the image: %v", err)
+	}
+}
+
 func createWithoutImage(t *testing.T, f Fixture) {
 	s := NewSpec(t, f.Runtime, f.NoImage, nil)
 	if _, err := f.Runtime.Create(t.Context(), s); !errors.Is(err, runtime.ErrNoImage) {
