@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,12 +27,13 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T) *cluster {
+	return newClusterOn(t, testenv.NewHost(t), testenv.NewHost(t))
+}
+
+func newClusterOn(t *testing.T, hosts ...*testenv.Host) *cluster {
 	t.Helper()
-	c := &cluster{stage: &stage{t: t, data: t.TempDir(), home: t.TempDir()}}
+	c := &cluster{stage: &stage{t: t, data: t.TempDir(), home: t.TempDir()}, hosts: hosts}
 	c.dash, c.router, c.grpc, c.registry, c.redis = freeAddr(t), freeAddr(t), freeAddr(t), testenv.Registry(t), testenv.Redis(t)
-	for range 2 {
-		c.hosts = append(c.hosts, testenv.NewHost(t))
-	}
 	bases := []string{"static", "binary"}
 	if _, err := base.Push(t.Context(), testenv.BaseImages(t, bases...), c.registry, bases); err != nil {
 		t.Fatal(err)
@@ -279,4 +281,50 @@ func TestCluster_AgentKilledAndStartedAgainTakesItsContainersUp(t *testing.T) {
 	}
 	c.dinp("scale", "hello", "4")
 	c.spread("hello", 2, 2)
+}
+
+func TestCluster_EngineRestarted_InstancesStayOrAreReplaced_AndNoneIsDouble(t *testing.T) {
+	c := newClusterOn(t, testenv.NewHost(t), testenv.NewHost(t, "--live-restore"))
+	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "0s")
+	c.spread("hello", 1, 1)
+	before := c.onHosts("hello")
+	c.engineRestarted(1)
+	c.spread("hello", 1, 1)
+	if after := c.onHosts("hello"); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("with live-restore: containers %v, before %v", after, before)
+	}
+	c.engineRestarted(0)
+	testenv.Eventually(t, 90*time.Second, func() error {
+		on, a := c.onHosts("hello"), c.app("hello")
+		all := slices.Concat(on...)
+		if len(all) != 2 || a.Ready != 2 || slices.Contains(all, before[0][0]) || !slices.Contains(all, before[1][0]) {
+			return fmt.Errorf("without live-restore: containers %v, before %v; %d ready: %s", on, before, a.Ready, a.State)
+		}
+		return nil
+	})
+	out, err := exec.Command("docker", "-H", c.hosts[0].Docker, "ps", "-aq", "--filter", "label=dinp.name=hello").Output()
+	if err != nil || strings.Contains(string(out), before[0][0]) {
+		t.Errorf("what ended is still there: %s %v", out, err)
+	}
+}
+
+// engineRestarted stops a host's engine until the leader knows, and starts it.
+func (c *cluster) engineRestarted(n int) {
+	c.t.Helper()
+	node := func(status string) {
+		c.t.Helper()
+		testenv.Eventually(c.t, 60*time.Second, func() error {
+			out, _ := c.try("nodes")
+			for line := range strings.Lines(out) {
+				if strings.Contains(line, fmt.Sprint("host", n+1)) && strings.Contains(line, status) {
+					return nil
+				}
+			}
+			return fmt.Errorf("host%d is not %s:\n%s", n+1, status, out)
+		})
+	}
+	c.hosts[n].StopDocker()
+	node("docker-down")
+	c.hosts[n].StartDocker()
+	node("ready")
 }

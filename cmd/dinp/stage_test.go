@@ -306,6 +306,12 @@ func (s *stage) load(host, path string) (stop func() (requests int, failures []s
 }
 
 func load(router, host, path string) func() (int, []string) {
+	return visits(router, host, path, 0)
+}
+
+// visits is load with a pause after each request of a client: for tests that
+// need the machine for something else.
+func visits(router, host, path string, pause time.Duration) func() (int, []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -320,6 +326,10 @@ func load(router, host, path string) func() (int, []string) {
 					failures = append(failures, fmt.Sprintf("%s %d %v %s", time.Now().Format("15:04:05.000"), code, err, tailOf(body, 200)))
 				}
 				mu.Unlock()
+				select {
+				case <-ctx.Done():
+				case <-time.After(pause):
+				}
 			}
 		})
 	}

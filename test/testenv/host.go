@@ -21,13 +21,18 @@ type Host struct {
 	Docker  string // DOCKER_HOST of its engine
 	cable   string // our end
 	t       testing.TB
+
+	dir     string        // of the engine's files
+	dockerd []string      // its command line
+	engine  *exec.Cmd     // as it runs now
+	ended   chan struct{} // closed when engine has
 }
 
 var hosts atomic.Int64
 
 // NewHost makes a host, and unmakes it with the test: containers, engine,
-// namespace and files. It needs root, ip and dockerd.
-func NewHost(t testing.TB) *Host {
+// namespace and files. Flags are more of dockerd's. It needs root, ip and dockerd.
+func NewHost(t testing.TB, flags ...string) *Host {
 	t.Helper()
 	Docker(t) // the kernel modules and packages of an engine are there
 	n := hosts.Add(1)
@@ -54,7 +59,7 @@ func NewHost(t testing.TB) *Host {
 			t.Fatalf("%s: %v: %s", line, err, out)
 		}
 	}
-	h.startDocker(int(n))
+	h.newDocker(int(n), flags)
 	return h
 }
 
@@ -79,49 +84,77 @@ func (h *Host) Command(name string, args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append([]string{"--net=/var/run/netns/" + h.Name, name}, args...)...)
 }
 
-func (h *Host) startDocker(n int) {
+func (h *Host) newDocker(n int, flags []string) {
 	h.t.Helper()
 	dir, err := os.MkdirTemp("", "dinphost")
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.Docker = "unix://" + filepath.Join(dir, "s")
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	cmd := h.Command("dockerd", "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"--pidfile", filepath.Join(dir, "pid"), "-H", h.Docker, "--bip", fmt.Sprintf("10.170.%d.1/24", n%250), "--storage-driver", "overlay2")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { cmd.Wait(); close(done) }()
+	h.dir, h.Docker = dir, "unix://"+filepath.Join(dir, "s")
+	h.dockerd = append([]string{"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
+		"--pidfile", filepath.Join(dir, "pid"), "-H", h.Docker, "--bip", fmt.Sprintf("10.170.%d.1/24", n%250), "--storage-driver", "overlay2"}, flags...)
 	h.t.Cleanup(func() {
-		h.removeAll()
-		cmd.Process.Signal(os.Interrupt)
-		select {
-		case <-done:
-		case <-time.After(30 * time.Second):
-			cmd.Process.Kill()
-			<-done
+		if h.stopped() { // containers may live on, and only an engine can end them
+			h.StartDocker()
 		}
-		log.Close()
+		h.removeAll()
+		h.StopDocker()
 		unmountBelow(dir)
 		if err := os.RemoveAll(dir); err != nil {
 			h.t.Logf("left behind: %v", err)
 		}
 	})
+	h.StartDocker()
+}
+
+// StartDocker starts the host's engine, or starts it again after StopDocker.
+func (h *Host) StartDocker() {
+	h.t.Helper()
+	log, err := os.OpenFile(filepath.Join(h.dir, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd, ended := h.Command("dockerd", h.dockerd...), make(chan struct{})
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	go func() { cmd.Wait(); close(ended) }()
+	h.engine, h.ended = cmd, ended
 	Eventually(h.t, 60*time.Second, func() error {
 		select {
-		case <-done:
+		case <-ended:
 			text, err := os.ReadFile(log.Name())
 			h.t.Fatalf("dockerd ended: %v\n%s", err, text)
 		default:
 		}
 		return pingDocker(h.Docker)
 	})
+}
+
+func (h *Host) stopped() bool {
+	select {
+	case <-h.ended:
+		return true
+	default:
+		return h.engine == nil
+	}
+}
+
+// StopDocker stops the host's engine as its service would be. Containers end with
+// it, unless its flags say --live-restore.
+func (h *Host) StopDocker() {
+	if h.stopped() {
+		return
+	}
+	h.engine.Process.Signal(os.Interrupt)
+	select {
+	case <-h.ended:
+	case <-time.After(30 * time.Second):
+		h.engine.Process.Kill()
+		<-h.ended
+	}
 }
 
 func (h *Host) removeAll() {
