@@ -39,7 +39,7 @@ type rig struct {
 	seq  int64
 }
 
-func newRig(t testing.TB, app string) *rig {
+func newRig(t testing.TB, app string, change ...func(*Config)) *rig {
 	set := balance.New()
 	log := slog.New(slog.DiscardHandler)
 	p := proxy.New(proxy.Config{}, set, log)
@@ -47,14 +47,18 @@ func newRig(t testing.TB, app string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(Config{
+	cfg := Config{
 		Set: set, Intake: intake.New(intake.Config{Sources: limit.New(limit.Config{})}, log), Answer: p.Answer, Loops: 2,
 		HandOver: func(c net.Conn) { c.Close() }, Done: func(*proxy.Record) {},
 		Timeouts: Timeouts{
 			ReadHeader: time.Minute, ClientIdle: time.Minute, ClientStall: time.Minute, Dial: time.Minute,
 			ResponseHeader: time.Minute, BackendIdle: time.Minute,
 		},
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	e, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,6 +295,39 @@ func TestEndpoint_ThatLeavesLosesItsConnections(t *testing.T) {
 	})
 	if err := exchangeOn(r.dial(), buf); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The wait for an answer is of the connection that has the request, not of the
+// one that could not be made.
+func TestEndpoint_ThatRefusesLeavesNothingToWaitFor(t *testing.T) {
+	t.Parallel()
+	const answerWithin = 200 * time.Millisecond
+	app, conns := okApp(t)
+	r := newRig(t, app, func(c *Config) { c.Timeouts.ResponseHeader = answerWithin })
+	buf := make([]byte, 4096)
+	clients := make([]net.Conn, 4)
+	for i := range clients {
+		clients[i] = r.dial()
+		if err := exchangeOn(clients[i], buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if conns() == 0 {
+		t.Fatal("no connection is kept")
+	}
+	for i := range 16 { // each is asked first as likely as not
+		r.route(app, fmt.Sprintf("127.0.1.%d:1", i+1))
+		for _, c := range clients {
+			if err := exchangeOn(c, buf); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for began := time.Now(); time.Since(began) < 2*answerWithin; {
+		if err := exchangeOn(clients[0], buf); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

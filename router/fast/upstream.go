@@ -13,8 +13,8 @@ func (x *exchange) upstream() step {
 		return stuck
 	}
 	if !p.connected {
-		if s := x.connected(); s != moved {
-			return s
+		if s := x.connected(); s != moved || x.peer != p {
+			return s // another connection was taken in its place: it is looked at in its own turn
 		}
 	}
 	if x.sent < len(x.head) && !x.push(x.head, &x.sent) {
