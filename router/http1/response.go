@@ -54,10 +54,10 @@ func (r *Response) Parse(b []byte, bodiless bool) (Verdict, Reason) {
 
 // statusLine wants "HTTP/1.x nnn" and takes any text behind it.
 func (r *Response) statusLine(b []byte) (int, Verdict, Reason) {
-	const form = "HTTP/1.x nnn"
+	const form = "HTTP/1.0 000" // 0: any digit
 	for i := range min(len(b), len(form)) {
 		digit := '0' <= b[i] && b[i] <= '9'
-		if form[i] != b[i] && !(digit && (form[i] == 'x' || form[i] == 'n')) {
+		if form[i] != b[i] && !(digit && form[i] == '0') {
 			return 0, Refuse, BadStatusLine
 		}
 	}

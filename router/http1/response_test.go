@@ -44,6 +44,8 @@ var responseCases = []struct {
 	{"a short status", "HTTP/1.1 20\r\n\r\n", false, Refuse, BadStatusLine, 0, 0, false},
 	{"a long status", "HTTP/1.1 2000\r\n\r\n", false, Refuse, BadStatusLine, 0, 0, false},
 	{"a status below 100", "HTTP/1.1 099 x\r\n\r\n", false, Refuse, BadStatusLine, 0, 0, false},
+	{"a status of letters", "HTTP/1.1 nnn OK\r\n\r\n", false, Refuse, BadStatusLine, 0, 0, false},
+	{"a version of letters", "HTTP/1.x 200 OK\r\n\r\n", false, Refuse, BadStatusLine, 0, 0, false},
 	{"NUL in the reason", "HTTP/1.1 200 a\x00b\r\n\r\n", false, Refuse, BadStatusLine, 0, 0, false},
 	{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", false, Refuse, LengthTwice, 0, 0, false},
 	{"a bad length", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", false, Refuse, BadLength, 0, 0, false},
