@@ -26,6 +26,9 @@ sim-mutants: ## show that the simulator finds each deliberate bug of test/sim/mu
 base-images: ## make the base images of the runtimes from Debian packages, into the cache
 	scripts/base-images.sh
 
+fuzz: ## fuzz the router, each fuzzer for TIME=30s; ONLY=name runs one
+	scripts/fuzz.sh
+
 proto: ## generate the gRPC code from proto/
 	scripts/proto.sh
 
@@ -52,4 +55,4 @@ bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
 bench-router: ## measure the router beside nginx, HAProxy and Caddy; see router/BENCH.md
 	scripts/bench-router.sh
 
-.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale bench-router
+.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale bench-router fuzz
