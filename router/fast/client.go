@@ -137,7 +137,7 @@ func (c *client) read() {
 // understand judges the beginning of b, which lies in the loop's buffer.
 func (c *client) understand(b []byte) {
 	l := c.l
-	if c.waits == untilRequest {
+	if c.waits == untilRequest || c.waits == untilFirst {
 		l.start(&c.conn, untilHead)
 	}
 	for len(b) > 1 && b[0] == '\r' && b[1] == '\n' { // RFC 9112 2.2: some send one too many

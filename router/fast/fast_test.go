@@ -234,6 +234,35 @@ func TestShutdown_AnswersWhatHasCome(t *testing.T) {
 	}
 }
 
+func TestShutdown_AClientThatHasJustConnectedMayStillAsk(t *testing.T) {
+	t.Parallel()
+	addr, _ := okApp(t)
+	r := newRig(t, addr)
+	kept, fresh, buf := r.dial(), r.dial(), make([]byte, 4096)
+	if err := exchangeOn(kept, buf); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, patience, func() error {
+		if n := r.Connections(); n != 2 {
+			return fmt.Errorf("%d connections", n)
+		}
+		return nil
+	})
+	left := make(chan int64)
+	go func() { left <- r.Shutdown(t.Context()) }()
+	if n, err := kept.Read(buf); err != io.EOF {
+		t.Errorf("the connection that had been of use got %d bytes, %v", n, err)
+	}
+	io.WriteString(fresh, ask)
+	got, err := io.ReadAll(fresh)
+	if err != nil || !bytes.HasSuffix(got, []byte("ok")) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if n := <-left; n != 0 {
+		t.Errorf("%d requests left", n)
+	}
+}
+
 func TestShutdown_ReportsWhatIsLeftAtItsEnd(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, says nothing

@@ -83,7 +83,7 @@ func newLoop(e *Engine, index int) (*loop, error) {
 	l := &loop{e: e, index: index, buf: make([]byte, bufferSize), out: make([]byte, 0, bufferSize+smallBuffer), now: e.cfg.Set.Now()}
 	t := e.cfg.Timeouts
 	for d, length := range map[deadline]time.Duration{
-		untilHead: t.ReadHeader, untilRequest: t.ClientIdle, untilProgress: t.ClientStall, untilGone: lingering,
+		untilHead: t.ReadHeader, untilRequest: t.ClientIdle, untilFirst: newcomer, untilProgress: t.ClientStall, untilGone: lingering,
 		untilConnected: t.Dial, untilAnswer: t.ResponseHeader, untilReused: t.BackendIdle,
 	} {
 		l.queues[d].length = length
@@ -349,11 +349,16 @@ func (l *loop) retreat() {
 	}
 }
 
-// lastLook closes a client's connection unless it has just asked for something.
+// lastLook closes a client's connection unless it has just asked for something,
+// or has just come.
 func (l *loop) lastLook(c *client) {
 	c.in = true
 	c.proceed()
-	if !c.broken && c.idle() {
+	switch {
+	case c.broken || !c.idle():
+	case c.waits == untilHead && c.ends > l.now+l.queues[untilHead].length-newcomer:
+		l.start(&c.conn, untilFirst)
+	default:
 		l.drop(c)
 	}
 }

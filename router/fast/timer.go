@@ -13,6 +13,7 @@ const (
 	noDeadline       deadline = iota
 	untilHead                 // a client sends its request's head
 	untilRequest              // a client that may send another request
+	untilFirst                // a client that came while we leave, and has asked for nothing yet
 	untilProgress             // a client that owes body bytes, or reads slowly
 	untilGone                 // a client that was told to go
 	untilConnected            // a peer
@@ -24,6 +25,11 @@ const (
 // lingering is how long a client's unread bytes are swallowed after its last
 // answer, which a reset would destroy.
 const lingering = 2 * time.Second
+
+// newcomer is how long a client that has connected, and has asked for nothing
+// yet, is waited for when the engine leaves: it does not know that it should ask
+// elsewhere, and unlike one whose connection was of use before, it will not ask again.
+const newcomer = 5 * time.Second
 
 // queue is a list of connections, those first whose time ends first.
 type queue struct {
@@ -84,7 +90,7 @@ func (l *loop) expire() time.Duration {
 // late is what a missed deadline means.
 func (l *loop) late(c *conn, d deadline) {
 	switch d {
-	case untilHead, untilRequest, untilGone:
+	case untilHead, untilRequest, untilFirst, untilGone:
 		l.drop(c.client)
 	case untilProgress:
 		c.client.x.stalled()
