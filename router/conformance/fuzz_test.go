@@ -160,7 +160,9 @@ func (d *door) sends(t *testing.T, a *app, b []byte, wait time.Duration) (o outc
 	o.ended = !errors.Is(err, os.ErrDeadlineExceeded)
 	got, bad := a.messages()
 	for _, m := range got {
-		m.fields = slices.DeleteFunc(m.fields, func(f string) bool { return strings.HasPrefix(f, "content-length: ") }) // the body tells
+		m.fields = slices.DeleteFunc(m.fields, func(f string) bool { // the body and the trailers themselves tell
+			return strings.HasPrefix(f, "content-length: ") || strings.HasPrefix(f, "trailer: ")
+		})
 		o.app = append(o.app, normal(m))
 	}
 	o.bad = bad

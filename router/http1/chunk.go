@@ -186,6 +186,9 @@ var headOnly = []string{
 	"forwarded", "x-real-ip", "x-request-id",
 }
 
+// TrailerTravels reports whether a trailer of that name, a token, may go on.
+func TrailerTravels(name string) bool { return !staysInHead([]byte(name)) }
+
 func staysInHead(name []byte) bool {
 	for _, h := range headOnly {
 		if is(name, h) {

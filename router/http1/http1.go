@@ -12,6 +12,7 @@
 //	HTTP/1.0, HTTP/2 preface, other versions         HandOver
 //	target not in origin-form, or with odd bytes     HandOver
 //	CONNECT; Upgrade; Expect other than 100-continue HandOver
+//	Trailer that announces a field of the head       HandOver
 //	Host with odd bytes                              HandOver
 //	more lines to drop than maxDrops                 HandOver
 //	a first byte that begins no method               HandOver

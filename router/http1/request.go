@@ -146,8 +146,11 @@ func (r *Request) field(b []byte, l line) Reason {
 			r.Continue = true
 		}
 	case 7:
-		if is(name, "upgrade") {
+		switch {
+		case is(name, "upgrade"):
 			r.elsewhere = true
+		case is(name, "trailer"):
+			r.trailer(l.value(b))
 		}
 	case 9:
 		switch {
@@ -223,6 +226,17 @@ func (r *Request) connection(list []byte) {
 			r.Close = true
 		case is(option, "keep-alive"), is(option, "te"), len(option) == 0:
 		default:
+			r.elsewhere = true
+		}
+	}
+}
+
+// trailer reads which trailers are announced. Those that must not travel are
+// for the full path, which knows what to say of each.
+func (r *Request) trailer(list []byte) {
+	var name []byte
+	for len(list) > 0 {
+		if name, list = nextToken(list); staysInHead(name) {
 			r.elsewhere = true
 		}
 	}

@@ -95,6 +95,7 @@ func (p *Proxy) InFlight() int64 { return p.inflight.Load() }
 
 // ServeHTTP serves one request.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	openTrailers(r)
 	x := p.begin(w, r)
 	defer p.end(x)
 	if f := p.admit(x, r); f != nil {
