@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -133,9 +134,9 @@ func compare(fast, full outcome) string {
 	case len(full.app) > n && !refused:
 		return "the fast path has lost\n" + strings.Join(full.app[n:], "\n") + "\nand said\n" + string(fast.back)
 	}
-	for _, err := range fast.bad {
-		if !refused && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return "the fast path has sent the app nonsense: " + err.Error()
+	for _, err := range append(fast.bad, full.bad...) {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
+			return "the app was sent nonsense: " + err.Error()
 		}
 	}
 	return ""
