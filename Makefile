@@ -29,6 +29,9 @@ base-images: ## make the base images of the runtimes from Debian packages, into 
 fuzz: ## fuzz the router, each fuzzer for TIME=30s; ONLY=name runs one
 	scripts/fuzz.sh
 
+soak-router: ## kill everything behind the router under load, SOAK_EACH=60s each at SOAK_RATE=2000; no request may fail
+	scripts/soak-router.sh
+
 proto: ## generate the gRPC code from proto/
 	scripts/proto.sh
 
@@ -55,4 +58,4 @@ bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
 bench-router: ## measure the router beside nginx, HAProxy and Caddy; see router/BENCH.md
 	scripts/bench-router.sh
 
-.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale bench-router fuzz
+.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale bench-router fuzz soak-router

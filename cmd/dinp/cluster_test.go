@@ -22,25 +22,34 @@ type cluster struct {
 	*stage // for its commands; its `dinp up` is never started
 	hosts  []*testenv.Host
 	agents []*process
+	parts  map[string]*process // server, builder, hm, router
 	config string
+	db     string // data source name
 	redis  string
 }
 
 func newCluster(t *testing.T) *cluster {
+	t.Helper()
 	return newClusterOn(t, testenv.NewHost(t), testenv.NewHost(t))
 }
 
 func newClusterOn(t *testing.T, hosts ...*testenv.Host) *cluster {
 	t.Helper()
-	c := &cluster{stage: &stage{t: t, data: t.TempDir(), home: t.TempDir()}, hosts: hosts}
-	c.dash, c.router, c.grpc, c.registry, c.redis = freeAddr(t), freeAddr(t), freeAddr(t), testenv.Registry(t), testenv.Redis(t)
+	return newClusterWith(t, testenv.MariaDB(t), testenv.Redis(t), hosts...)
+}
+
+// newClusterWith is a cluster on a database and a Redis of the test's choice, too.
+func newClusterWith(t *testing.T, db, redis string, hosts ...*testenv.Host) *cluster {
+	t.Helper()
+	c := &cluster{stage: &stage{t: t, data: t.TempDir(), home: t.TempDir()}, hosts: hosts, parts: map[string]*process{}, db: db, redis: redis}
+	c.dash, c.router, c.grpc, c.registry = freeAddr(t), freeAddr(t), freeAddr(t), testenv.Registry(t)
 	bases := []string{"static", "binary"}
 	if _, err := base.Push(t.Context(), testenv.BaseImages(t, bases...), c.registry, bases); err != nil {
 		t.Fatal(err)
 	}
 	c.writeConfig()
 	for _, part := range []string{"server", "builder", "hm", "router"} {
-		c.part(part)
+		c.parts[part] = c.part(part)
 	}
 	c.proc = c.part("dash")
 	c.login()
@@ -74,8 +83,8 @@ server: {listen: %q, admin: "127.0.0.1:0", heartbeat: 1s, lost_after: 5s, min_re
 dash: {listen: %q, admin: "127.0.0.1:0", data: %s, public_port: %s}
 builder: {admin: "127.0.0.1:0", work_dir: %s}
 hm: {admin: "127.0.0.1:0"}
-router: {listen: %q, admin: "127.0.0.1:0", snapshot: %s}
-`, testenv.MariaDB(c.t), c.redis, secret, c.grpc, c.registry, c.grpc, c.dash, filepath.Join(c.data, "dash"), routerPort, filepath.Join(c.data, "builder"), c.router, filepath.Join(c.data, "routes.json"))
+router: {listen: %q, admin: "127.0.0.1:0", reuse_port: true, snapshot: %s}
+`, c.db, c.redis, secret, c.grpc, c.registry, c.grpc, c.dash, filepath.Join(c.data, "dash"), routerPort, filepath.Join(c.data, "builder"), c.router, filepath.Join(c.data, "routes.json"))
 	c.config = filepath.Join(c.data, "dinp.yml")
 	for file, content := range map[string]string{secret: strings.Repeat("s3cret", 5), c.config: text} {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
