@@ -23,6 +23,7 @@ type fakeLeader struct {
 	follows   string     // refuses with this text when it is set
 	apps      map[string]*pb.AppReply
 	roster    *pb.NodesReply
+	traffic   []*pb.AppTraffic
 	questions []*pb.WhatIfRequest
 	reasons   map[string]*pb.ExplainReply // by app
 	logs      map[string][]*pb.LogChunk   // by instance
@@ -112,6 +113,21 @@ func (f *fakeLeader) Nodes(context.Context, *pb.NodesRequest) (*pb.NodesReply, e
 	}
 	defer unlock()
 	return f.roster, nil
+}
+
+func (f *fakeLeader) Traffic(_ context.Context, r *pb.TrafficRequest) (*pb.TrafficReply, error) {
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	out := &pb.TrafficReply{OverMs: 60_000}
+	for _, a := range f.traffic {
+		if r.GetApp() == "" || r.GetApp() == a.GetApp() {
+			out.Apps = append(out.Apps, a)
+		}
+	}
+	return out, nil
 }
 
 func (f *fakeLeader) Explain(_ context.Context, r *pb.ExplainRequest) (*pb.ExplainReply, error) {

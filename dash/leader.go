@@ -88,6 +88,15 @@ func (l *leaderClient) nodes(ctx context.Context) (out *pb.NodesReply, err error
 	return out, err
 }
 
+// traffic tells what the routers counted of an app; of all apps when name is "".
+func (l *leaderClient) traffic(ctx context.Context, name string) (out *pb.TrafficReply, err error) {
+	err = l.call(ctx, func(ctx context.Context, c pb.PlatformClient) (err error) {
+		out, err = c.Traffic(ctx, &pb.TrafficRequest{App: name})
+		return err
+	})
+	return out, err
+}
+
 // explain says why an app is as it is.
 func (l *leaderClient) explain(ctx context.Context, id string) (out *pb.ExplainReply, err error) {
 	err = l.call(ctx, func(ctx context.Context, c pb.PlatformClient) (err error) {

@@ -133,6 +133,35 @@ func TestNodes_StoredAndObserved(t *testing.T) {
 	r.refused(model.CodeConflict, "PATCH", "/nodes/twin", r.admin, api.EditNode{Availability: "active"})
 }
 
+func TestTraffic_IsToldToThoseWhoMaySeeTheApp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t))
+	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
+	r.leads.set(func() {
+		r.leads.traffic = []*pb.AppTraffic{
+			{App: "shop", Releases: []*pb.ReleaseTraffic{{Release: 4, Requests: 120, Failed: 6, Seconds: 30, Latency: "80:114 120:6"}, {Release: 3, Requests: 480, Seconds: 30, Latency: "80:480"}},
+				Minutes: []*pb.MinuteTraffic{{AtMs: 60_000, Requests: 9, P99Us: 1500}}},
+			{App: "", Releases: []*pb.ReleaseTraffic{{Requests: 7}}},
+		}
+	})
+	got := do[api.Traffic](r, 200, "GET", "/apps/shop/metrics", r.admin, nil)
+	if got.Requests != 600 || got.Failed != 6 || got.PerSecond != 10 || got.AtOnce != 1 || got.P50 <= 0 || got.P99 < got.P50 || len(got.Releases) != 2 || got.Releases[0].PerSecond != 2 || len(got.Minutes) != 1 || got.Minutes[0].P99 != 1.5 {
+		t.Errorf("%+v", got)
+	}
+	if all := do[api.Page[api.Traffic]](r, 200, "GET", "/traffic", r.admin, nil); len(all.Items) != 2 || all.Items[0].App != "shop" {
+		t.Errorf("%+v", all)
+	}
+	stranger := r.user("vic", "")
+	if some := do[api.Page[api.Traffic]](r, 200, "GET", "/traffic", stranger, nil); len(some.Items) != 0 {
+		t.Errorf("a stranger sees %+v", some)
+	}
+	r.refused(model.CodeNotFound, "GET", "/apps/shop/metrics", stranger, nil)
+	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "quiet"})
+	if quiet := do[api.Traffic](r, 200, "GET", "/apps/quiet/metrics", r.admin, nil); quiet.App != "quiet" || quiet.Requests != 0 || quiet.P99 != 0 {
+		t.Errorf("%+v", quiet)
+	}
+}
+
 func TestForgetNode_OnlyOneThatIsAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sqliteURL(t))

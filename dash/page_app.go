@@ -100,7 +100,7 @@ type appTab struct {
 }
 
 var appTabs = map[string]appTab{
-	tabOverview: {"app", (*Dash).fillOverview, []string{"app-head-live", "app-state", "app-why", "app-instances", "app-switches", "app-facts"}},
+	tabOverview: {"app", (*Dash).fillOverview, []string{"app-head-live", "app-state", "app-why", "app-traffic", "app-instances", "app-switches", "app-facts"}},
 	tabDeploy:   {"app_deploy", (*Dash).fillDeploy, []string{"app-head-live"}},
 	tabReleases: {"app_releases", (*Dash).fillReleases, []string{"app-head-live", "app-releases"}},
 	tabEnv:      {"app_env", (*Dash).fillEnv, []string{"app-head-live"}},
@@ -167,6 +167,9 @@ func mayDo(actor model.Actor, teamID string) view.Can {
 func (d *Dash) fillOverview(c *gin.Context, a *view.App) (err error) {
 	if a.Instances, err = d.Instances(c.Request.Context(), actorOf(c), a.App.Name); err != nil {
 		return err
+	}
+	if t, err := d.Metrics(c.Request.Context(), actorOf(c), a.App.Name); err == nil { // without a leader the rest still stands
+		a.Traffic = &t
 	}
 	a.Explain, err = d.Explain(c.Request.Context(), actorOf(c), a.App.Name, "")
 	return err

@@ -138,6 +138,8 @@ func (d *Dash) watchEndpoints() []endpoint {
 		{method: "GET", path: "/apps/:app/events", handle: d.getEvents, summary: "List what happened to an app; as an event stream by Accept", query: eventing, answer: api.Page[api.Event]{}},
 		{method: "GET", path: "/events", handle: d.getEvents, summary: "List what happened; as an event stream by Accept", query: append([]param{{"app", "string", "only of this app"}}, eventing...), answer: api.Page[api.Event]{}},
 		{method: "GET", path: "/audit", handle: d.getAudit, summary: "List everything that was done, for admins", query: eventing, answer: api.Page[api.Event]{}},
+		{method: "GET", path: "/apps/:app/metrics", handle: d.getMetrics, summary: "Tell the rates and latencies of an app's requests: the last minute by release, and the last hour by minute", answer: api.Traffic{}},
+		{method: "GET", path: "/traffic", handle: d.getTraffic, summary: "List apps with requests in the last minute, the busiest first", answer: api.Page[api.Traffic]{}},
 		{method: "GET", path: "/nodes", handle: d.getNodes, summary: "List nodes and routers", answer: api.Nodes{}},
 		{method: "GET", path: "/nodes/:node", handle: d.getNode, summary: "Tell a node, by name or ID", answer: api.Node{}},
 		{method: "PATCH", path: "/nodes/:node", handle: d.patchNode, summary: "Cordon, drain or activate a node", body: api.EditNode{}, answer: api.Node{}},

@@ -27,6 +27,7 @@ import (
 	"github.com/dinp/dinp/server/lease"
 	"github.com/dinp/dinp/server/publish"
 	"github.com/dinp/dinp/server/reconcile"
+	"github.com/dinp/dinp/server/traffic"
 	"github.com/dinp/dinp/sql/store"
 )
 
@@ -53,6 +54,7 @@ type Server struct {
 type term struct {
 	term  *dispatch.Term
 	loop  *reconcile.Loop
+	seen  *traffic.Log
 	ended <-chan struct{}
 }
 
@@ -157,13 +159,15 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,
 		Debounce: 20 * time.Millisecond, OrphanAfter: s.cfg.Orphans, RouteGrace: s.routeGrace,
 	}, held, reconcile.Deps{Store: s.store, Routes: pub, NewID: store.NewID, Log: s.log}, inbox)
-	s.term.Store(&term{term: t, loop: loop, ended: ctx.Done()})
+	seen := new(traffic.Log)
+	s.term.Store(&term{term: t, loop: loop, seen: seen, ended: ctx.Done()})
 	s.agents.Lead(t)
 	defer s.agents.Lead(nil)
 	defer s.term.Store(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return pub.Run(ctx) })
 	g.Go(func() error { return s.keepCertificates(ctx, held.Epoch) })
+	g.Go(func() error { return observe(ctx, seen, pub) })
 	g.Go(func() error {
 		err := loop.Run(ctx)
 		end(err)

@@ -47,6 +47,9 @@ lost hosts and the loss of the platform itself.`,
 	root.AddGroup(&cobra.Group{ID: "parts", Title: "Parts of the platform:"})
 	for _, c := range partCommands() {
 		c.GroupID = "parts"
+		if c.Name() == "router" {
+			c.AddCommand(cli.RouterCommands()...)
+		}
 		root.AddCommand(c)
 	}
 	root.AddCommand(cli.Commands()...)

@@ -59,6 +59,7 @@ type App struct {
 	Can        Can
 	Instances  api.Instances
 	Explain    api.Explain
+	Traffic    *api.Traffic // nil when no server leads
 	Releases   []api.Release
 	Drop       *Drop
 	Domains    []api.Domain

@@ -30,6 +30,8 @@ func funcs(lang string) template.FuncMap {
 		"subject": subject,
 		"cause":   func(c string) string { return Text(lang, "cause."+c) },
 
+		"chart": newChart, "millis": millis, "rate": rate,
+
 		"appBadge":      func(a api.App) Badge { return appBadge(lang, a) },
 		"instanceBadge": func(i api.Instance) Badge { return instanceBadge(lang, i) },
 		"buildBadge":    func(b api.Build) Badge { return buildBadge(lang, b) },

@@ -71,7 +71,13 @@ func sampleLog() []api.LogLine {
 
 func sampleFrame(tab string) App {
 	everything := Can{Deploy: true, Env: true, Scale: true, Configure: true, Domain: true, Delete: true}
-	return App{App: sampleApp(), Tab: tab, Can: everything, Instances: sampleInstances(), Explain: sampleExplain(), Generation: 7}
+	return App{App: sampleApp(), Tab: tab, Can: everything, Instances: sampleInstances(), Explain: sampleExplain(), Traffic: sampleTraffic(), Generation: 7}
+}
+
+func sampleTraffic() *api.Traffic {
+	r := api.Rates{Requests: 1200, Failed: 3, PerSecond: 20, AtOnce: .4, P50: 12.5, P95: 40, P99: 12_000}
+	return &api.Traffic{App: "shop", OverSeconds: 60, Rates: r, Releases: []api.ReleaseTraffic{{Release: 4, Rates: r}, {Release: 0, Rates: r}},
+		Minutes: []api.MinuteTraffic{{At: at(59), Requests: 10, P99: 5}, {At: at(3), Requests: 40, Failed: 2, P99: 30}}}
 }
 
 func with(a App, f func(*App)) App {

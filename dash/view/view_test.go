@@ -114,7 +114,7 @@ func TestViews_FragmentIsPartOfItsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &Page{Lang: "en", User: &User{Name: "admin"}, Data: sampleFrame("")}
-	for _, part := range []string{"app-head-live", "app-state", "app-why", "app-instances", "app-switches", "app-facts"} {
+	for _, part := range []string{"app-head-live", "app-state", "app-why", "app-traffic", "app-instances", "app-switches", "app-facts"} {
 		html, err := v.Fragment("app", part, p)
 		if err != nil || html == "" || strings.Contains(html, "<html") {
 			t.Errorf("fragment %s: %q, %v", part, html, err)

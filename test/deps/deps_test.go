@@ -88,7 +88,7 @@ var fences = []fence{
 	{"github.com/redis/go-redis", []string{"server/publish", "router/source", "cmd/dinp"}, []string{"*"}}, // a test reads what the part wrote
 	{"github.com/alicebob/miniredis", []string{"cmd/dinp"}, []string{"*"}},
 	{"google.golang.org/grpc", []string{
-		"proto", "cmd/dinp", "test", "server/server.go", "server/platform.go", "server/dispatch", "server/enrol", "agent/session", "builder/nudge.go",
+		"proto", "cmd/dinp", "test", "server/server.go", "server/platform.go", "server/traffic.go", "server/dispatch", "server/enrol", "agent/session", "builder/nudge.go",
 		"dash/leader.go", "hm/report",
 	}, []string{"*"}},
 	{"github.com/spf13/cobra", []string{"cli", "cmd/dinp", "test/client"}, nil},

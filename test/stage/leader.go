@@ -114,6 +114,19 @@ func (l *leader) Nodes(context.Context, *pb.NodesRequest) (*pb.NodesReply, error
 	}, nil
 }
 
+// Traffic tells of ten requests a second to whatever app is asked for.
+func (l *leader) Traffic(_ context.Context, in *pb.TrafficRequest) (*pb.TrafficReply, error) {
+	if err := l.away(); err != nil {
+		return nil, err
+	}
+	minute := time.Now().Truncate(time.Minute)
+	a := &pb.AppTraffic{App: in.GetApp(), Releases: []*pb.ReleaseTraffic{{Release: 1, Requests: 600, Failed: 6, Seconds: 12, Latency: "80:594 120:6"}}}
+	for i := range int64(60) {
+		a.Minutes = append(a.Minutes, &pb.MinuteTraffic{AtMs: minute.Add(time.Duration(i-60) * time.Minute).UnixMilli(), Requests: uint64(300 + 10*i), Failed: 1, P50Us: 18_000, P95Us: 30_000, P99Us: 90_000})
+	}
+	return &pb.TrafficReply{Apps: []*pb.AppTraffic{a}, OverMs: 60_000}, nil
+}
+
 // Explain tells that every link of every instance is done.
 func (l *leader) Explain(ctx context.Context, in *pb.ExplainRequest) (*pb.ExplainReply, error) {
 	app, err := l.App(ctx, &pb.AppRequest{AppId: in.GetAppId()})

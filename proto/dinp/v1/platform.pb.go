@@ -2009,6 +2009,323 @@ func (x *LogsRequest) GetFollow() bool {
 	return false
 }
 
+type TrafficRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	App           string                 `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"` // its name; empty: all apps with requests, without minutes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrafficRequest) Reset() {
+	*x = TrafficRequest{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrafficRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrafficRequest) ProtoMessage() {}
+
+func (x *TrafficRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrafficRequest.ProtoReflect.Descriptor instead.
+func (*TrafficRequest) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *TrafficRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+type TrafficReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Apps          []*AppTraffic          `protobuf:"bytes,1,rep,name=apps,proto3" json:"apps,omitempty"`                    // the busiest first
+	OverMs        int64                  `protobuf:"varint,2,opt,name=over_ms,json=overMs,proto3" json:"over_ms,omitempty"` // the time that the counts cover
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrafficReply) Reset() {
+	*x = TrafficReply{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrafficReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrafficReply) ProtoMessage() {}
+
+func (x *TrafficReply) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrafficReply.ProtoReflect.Descriptor instead.
+func (*TrafficReply) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *TrafficReply) GetApps() []*AppTraffic {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+func (x *TrafficReply) GetOverMs() int64 {
+	if x != nil {
+		return x.OverMs
+	}
+	return 0
+}
+
+// AppTraffic is what was counted of an app, over all routers.
+type AppTraffic struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	App           string                 `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`           // empty: requests for no app
+	Releases      []*ReleaseTraffic      `protobuf:"bytes,2,rep,name=releases,proto3" json:"releases,omitempty"` // the newest first
+	Minutes       []*MinuteTraffic       `protobuf:"bytes,3,rep,name=minutes,proto3" json:"minutes,omitempty"`   // of the last hour, oldest first; those without requests are left out
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppTraffic) Reset() {
+	*x = AppTraffic{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppTraffic) ProtoMessage() {}
+
+func (x *AppTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppTraffic.ProtoReflect.Descriptor instead.
+func (*AppTraffic) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *AppTraffic) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *AppTraffic) GetReleases() []*ReleaseTraffic {
+	if x != nil {
+		return x.Releases
+	}
+	return nil
+}
+
+func (x *AppTraffic) GetMinutes() []*MinuteTraffic {
+	if x != nil {
+		return x.Minutes
+	}
+	return nil
+}
+
+type ReleaseTraffic struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Release       int32                  `protobuf:"varint,1,opt,name=release,proto3" json:"release,omitempty"` // 0: answered before an instance was chosen
+	Requests      uint64                 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Failed        uint64                 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`    // of those, answered 5xx
+	Seconds       float64                `protobuf:"fixed64,4,opt,name=seconds,proto3" json:"seconds,omitempty"` // sum of their times
+	Latency       string                 `protobuf:"bytes,5,opt,name=latency,proto3" json:"latency,omitempty"`   // a histogram, encoded as in a router's line
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseTraffic) Reset() {
+	*x = ReleaseTraffic{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseTraffic) ProtoMessage() {}
+
+func (x *ReleaseTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseTraffic.ProtoReflect.Descriptor instead.
+func (*ReleaseTraffic) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ReleaseTraffic) GetRelease() int32 {
+	if x != nil {
+		return x.Release
+	}
+	return 0
+}
+
+func (x *ReleaseTraffic) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *ReleaseTraffic) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *ReleaseTraffic) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *ReleaseTraffic) GetLatency() string {
+	if x != nil {
+		return x.Latency
+	}
+	return ""
+}
+
+type MinuteTraffic struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AtMs          int64                  `protobuf:"varint,1,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Requests      uint64                 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Failed        uint64                 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	P50Us         int64                  `protobuf:"varint,4,opt,name=p50_us,json=p50Us,proto3" json:"p50_us,omitempty"`
+	P95Us         int64                  `protobuf:"varint,5,opt,name=p95_us,json=p95Us,proto3" json:"p95_us,omitempty"`
+	P99Us         int64                  `protobuf:"varint,6,opt,name=p99_us,json=p99Us,proto3" json:"p99_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MinuteTraffic) Reset() {
+	*x = MinuteTraffic{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MinuteTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MinuteTraffic) ProtoMessage() {}
+
+func (x *MinuteTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MinuteTraffic.ProtoReflect.Descriptor instead.
+func (*MinuteTraffic) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *MinuteTraffic) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *MinuteTraffic) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *MinuteTraffic) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *MinuteTraffic) GetP50Us() int64 {
+	if x != nil {
+		return x.P50Us
+	}
+	return 0
+}
+
+func (x *MinuteTraffic) GetP95Us() int64 {
+	if x != nil {
+		return x.P95Us
+	}
+	return 0
+}
+
+func (x *MinuteTraffic) GetP99Us() int64 {
+	if x != nil {
+		return x.P99Us
+	}
+	return 0
+}
+
 var File_dinp_v1_platform_proto protoreflect.FileDescriptor
 
 const file_dinp_v1_platform_proto_rawDesc = "" +
@@ -2189,14 +2506,38 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x12\n" +
 	"\x04tail\x18\x03 \x01(\x05R\x04tail\x12\x19\n" +
 	"\bsince_ms\x18\x04 \x01(\x03R\asinceMs\x12\x16\n" +
-	"\x06follow\x18\x05 \x01(\bR\x06follow2\xfb\x02\n" +
+	"\x06follow\x18\x05 \x01(\bR\x06follow\"\"\n" +
+	"\x0eTrafficRequest\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\"P\n" +
+	"\fTrafficReply\x12'\n" +
+	"\x04apps\x18\x01 \x03(\v2\x13.dinp.v1.AppTrafficR\x04apps\x12\x17\n" +
+	"\aover_ms\x18\x02 \x01(\x03R\x06overMs\"\x85\x01\n" +
+	"\n" +
+	"AppTraffic\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x123\n" +
+	"\breleases\x18\x02 \x03(\v2\x17.dinp.v1.ReleaseTrafficR\breleases\x120\n" +
+	"\aminutes\x18\x03 \x03(\v2\x16.dinp.v1.MinuteTrafficR\aminutes\"\x92\x01\n" +
+	"\x0eReleaseTraffic\x12\x18\n" +
+	"\arelease\x18\x01 \x01(\x05R\arelease\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\x04R\x06failed\x12\x18\n" +
+	"\aseconds\x18\x04 \x01(\x01R\aseconds\x12\x18\n" +
+	"\alatency\x18\x05 \x01(\tR\alatency\"\x9d\x01\n" +
+	"\rMinuteTraffic\x12\x13\n" +
+	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\x04R\x06failed\x12\x15\n" +
+	"\x06p50_us\x18\x04 \x01(\x03R\x05p50Us\x12\x15\n" +
+	"\x06p95_us\x18\x05 \x01(\x03R\x05p95Us\x12\x15\n" +
+	"\x06p99_us\x18\x06 \x01(\x03R\x05p99Us2\xb6\x03\n" +
 	"\bPlatform\x123\n" +
 	"\x05Nudge\x12\x15.dinp.v1.NudgeRequest\x1a\x13.dinp.v1.NudgeReply\x12-\n" +
 	"\x03App\x12\x13.dinp.v1.AppRequest\x1a\x11.dinp.v1.AppReply\x120\n" +
 	"\x04Apps\x12\x14.dinp.v1.AppsRequest\x1a\x12.dinp.v1.AppsReply\x123\n" +
 	"\x05Nodes\x12\x15.dinp.v1.NodesRequest\x1a\x13.dinp.v1.NodesReply\x129\n" +
 	"\aExplain\x12\x17.dinp.v1.ExplainRequest\x1a\x15.dinp.v1.ExplainReply\x126\n" +
-	"\x06WhatIf\x12\x16.dinp.v1.WhatIfRequest\x1a\x14.dinp.v1.WhatIfReply\x121\n" +
+	"\x06WhatIf\x12\x16.dinp.v1.WhatIfRequest\x1a\x14.dinp.v1.WhatIfReply\x129\n" +
+	"\aTraffic\x12\x17.dinp.v1.TrafficRequest\x1a\x15.dinp.v1.TrafficReply\x121\n" +
 	"\x04Logs\x12\x14.dinp.v1.LogsRequest\x1a\x11.dinp.v1.LogChunk0\x01B+Z)github.com/dinp/dinp/proto/dinp/v1;dinpv1b\x06proto3"
 
 var (
@@ -2211,7 +2552,7 @@ func file_dinp_v1_platform_proto_rawDescGZIP() []byte {
 	return file_dinp_v1_platform_proto_rawDescData
 }
 
-var file_dinp_v1_platform_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_dinp_v1_platform_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_dinp_v1_platform_proto_goTypes = []any{
 	(*NudgeRequest)(nil),   // 0: dinp.v1.NudgeRequest
 	(*NudgeReply)(nil),     // 1: dinp.v1.NudgeReply
@@ -2238,7 +2579,12 @@ var file_dinp_v1_platform_proto_goTypes = []any{
 	(*NodeState)(nil),      // 22: dinp.v1.NodeState
 	(*RouterState)(nil),    // 23: dinp.v1.RouterState
 	(*LogsRequest)(nil),    // 24: dinp.v1.LogsRequest
-	(*LogChunk)(nil),       // 25: dinp.v1.LogChunk
+	(*TrafficRequest)(nil), // 25: dinp.v1.TrafficRequest
+	(*TrafficReply)(nil),   // 26: dinp.v1.TrafficReply
+	(*AppTraffic)(nil),     // 27: dinp.v1.AppTraffic
+	(*ReleaseTraffic)(nil), // 28: dinp.v1.ReleaseTraffic
+	(*MinuteTraffic)(nil),  // 29: dinp.v1.MinuteTraffic
+	(*LogChunk)(nil),       // 30: dinp.v1.LogChunk
 }
 var file_dinp_v1_platform_proto_depIdxs = []int32{
 	4,  // 0: dinp.v1.AppReply.instances:type_name -> dinp.v1.InstanceState
@@ -2254,25 +2600,30 @@ var file_dinp_v1_platform_proto_depIdxs = []int32{
 	20, // 10: dinp.v1.WhatIfReply.misfits:type_name -> dinp.v1.Misfit
 	21, // 11: dinp.v1.WhatIfReply.before:type_name -> dinp.v1.Headroom
 	21, // 12: dinp.v1.WhatIfReply.after:type_name -> dinp.v1.Headroom
-	0,  // 13: dinp.v1.Platform.Nudge:input_type -> dinp.v1.NudgeRequest
-	2,  // 14: dinp.v1.Platform.App:input_type -> dinp.v1.AppRequest
-	6,  // 15: dinp.v1.Platform.Apps:input_type -> dinp.v1.AppsRequest
-	9,  // 16: dinp.v1.Platform.Nodes:input_type -> dinp.v1.NodesRequest
-	12, // 17: dinp.v1.Platform.Explain:input_type -> dinp.v1.ExplainRequest
-	17, // 18: dinp.v1.Platform.WhatIf:input_type -> dinp.v1.WhatIfRequest
-	24, // 19: dinp.v1.Platform.Logs:input_type -> dinp.v1.LogsRequest
-	1,  // 20: dinp.v1.Platform.Nudge:output_type -> dinp.v1.NudgeReply
-	3,  // 21: dinp.v1.Platform.App:output_type -> dinp.v1.AppReply
-	7,  // 22: dinp.v1.Platform.Apps:output_type -> dinp.v1.AppsReply
-	10, // 23: dinp.v1.Platform.Nodes:output_type -> dinp.v1.NodesReply
-	13, // 24: dinp.v1.Platform.Explain:output_type -> dinp.v1.ExplainReply
-	18, // 25: dinp.v1.Platform.WhatIf:output_type -> dinp.v1.WhatIfReply
-	25, // 26: dinp.v1.Platform.Logs:output_type -> dinp.v1.LogChunk
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	27, // 13: dinp.v1.TrafficReply.apps:type_name -> dinp.v1.AppTraffic
+	28, // 14: dinp.v1.AppTraffic.releases:type_name -> dinp.v1.ReleaseTraffic
+	29, // 15: dinp.v1.AppTraffic.minutes:type_name -> dinp.v1.MinuteTraffic
+	0,  // 16: dinp.v1.Platform.Nudge:input_type -> dinp.v1.NudgeRequest
+	2,  // 17: dinp.v1.Platform.App:input_type -> dinp.v1.AppRequest
+	6,  // 18: dinp.v1.Platform.Apps:input_type -> dinp.v1.AppsRequest
+	9,  // 19: dinp.v1.Platform.Nodes:input_type -> dinp.v1.NodesRequest
+	12, // 20: dinp.v1.Platform.Explain:input_type -> dinp.v1.ExplainRequest
+	17, // 21: dinp.v1.Platform.WhatIf:input_type -> dinp.v1.WhatIfRequest
+	25, // 22: dinp.v1.Platform.Traffic:input_type -> dinp.v1.TrafficRequest
+	24, // 23: dinp.v1.Platform.Logs:input_type -> dinp.v1.LogsRequest
+	1,  // 24: dinp.v1.Platform.Nudge:output_type -> dinp.v1.NudgeReply
+	3,  // 25: dinp.v1.Platform.App:output_type -> dinp.v1.AppReply
+	7,  // 26: dinp.v1.Platform.Apps:output_type -> dinp.v1.AppsReply
+	10, // 27: dinp.v1.Platform.Nodes:output_type -> dinp.v1.NodesReply
+	13, // 28: dinp.v1.Platform.Explain:output_type -> dinp.v1.ExplainReply
+	18, // 29: dinp.v1.Platform.WhatIf:output_type -> dinp.v1.WhatIfReply
+	26, // 30: dinp.v1.Platform.Traffic:output_type -> dinp.v1.TrafficReply
+	30, // 31: dinp.v1.Platform.Logs:output_type -> dinp.v1.LogChunk
+	24, // [24:32] is the sub-list for method output_type
+	16, // [16:24] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_dinp_v1_platform_proto_init() }
@@ -2287,7 +2638,7 @@ func file_dinp_v1_platform_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dinp_v1_platform_proto_rawDesc), len(file_dinp_v1_platform_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	Platform_Nodes_FullMethodName   = "/dinp.v1.Platform/Nodes"
 	Platform_Explain_FullMethodName = "/dinp.v1.Platform/Explain"
 	Platform_WhatIf_FullMethodName  = "/dinp.v1.Platform/WhatIf"
+	Platform_Traffic_FullMethodName = "/dinp.v1.Platform/Traffic"
 	Platform_Logs_FullMethodName    = "/dinp.v1.Platform/Logs"
 )
 
@@ -50,6 +51,8 @@ type PlatformClient interface {
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainReply, error)
 	// WhatIf says what a change would bring, without making it.
 	WhatIf(ctx context.Context, in *WhatIfRequest, opts ...grpc.CallOption) (*WhatIfReply, error)
+	// Traffic tells what the routers counted, of one app or of all.
+	Traffic(ctx context.Context, in *TrafficRequest, opts ...grpc.CallOption) (*TrafficReply, error)
 	// Logs reads an instance's output from its agent.
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
 }
@@ -122,6 +125,16 @@ func (c *platformClient) WhatIf(ctx context.Context, in *WhatIfRequest, opts ...
 	return out, nil
 }
 
+func (c *platformClient) Traffic(ctx context.Context, in *TrafficRequest, opts ...grpc.CallOption) (*TrafficReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TrafficReply)
+	err := c.cc.Invoke(ctx, Platform_Traffic_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *platformClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Platform_ServiceDesc.Streams[0], Platform_Logs_FullMethodName, cOpts...)
@@ -160,6 +173,8 @@ type PlatformServer interface {
 	Explain(context.Context, *ExplainRequest) (*ExplainReply, error)
 	// WhatIf says what a change would bring, without making it.
 	WhatIf(context.Context, *WhatIfRequest) (*WhatIfReply, error)
+	// Traffic tells what the routers counted, of one app or of all.
+	Traffic(context.Context, *TrafficRequest) (*TrafficReply, error)
 	// Logs reads an instance's output from its agent.
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
 	mustEmbedUnimplementedPlatformServer()
@@ -189,6 +204,9 @@ func (UnimplementedPlatformServer) Explain(context.Context, *ExplainRequest) (*E
 }
 func (UnimplementedPlatformServer) WhatIf(context.Context, *WhatIfRequest) (*WhatIfReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method WhatIf not implemented")
+}
+func (UnimplementedPlatformServer) Traffic(context.Context, *TrafficRequest) (*TrafficReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Traffic not implemented")
 }
 func (UnimplementedPlatformServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error {
 	return status.Error(codes.Unimplemented, "method Logs not implemented")
@@ -322,6 +340,24 @@ func _Platform_WhatIf_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Platform_Traffic_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TrafficRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PlatformServer).Traffic(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Platform_Traffic_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PlatformServer).Traffic(ctx, req.(*TrafficRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Platform_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(LogsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -363,6 +399,10 @@ var Platform_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "WhatIf",
 			Handler:    _Platform_WhatIf_Handler,
+		},
+		{
+			MethodName: "Traffic",
+			Handler:    _Platform_Traffic_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
