@@ -90,11 +90,11 @@ func expects(b []byte) bool { return bytes.Contains(bytes.ToLower(b), []byte("ex
 
 // outline tells of a client's bytes whether blank lines stand between requests
 // — RFC 9112 2.2 wants them ignored, as the fast path does; net/http refuses
-// them — and whether the last request, as net/http reads it, has an end.
+// them, but for some behind a POST — and whether the last request, as net/http reads it, has an end.
 func outline(b []byte) (padded, ends bool) {
 	r := bufio.NewReader(bytes.NewReader(append(bytes.Clone(b), last...)))
 	for {
-		if next, _ := r.Peek(1); len(next) == 0 || next[0] == '\r' {
+		if next, _ := r.Peek(1); len(next) == 0 || next[0] == '\r' || next[0] == '\n' {
 			return len(next) > 0, true
 		}
 		req, err := http.ReadRequest(r)
