@@ -27,7 +27,7 @@ base-images: ## make the base images of the runtimes from Debian packages, into 
 	scripts/base-images.sh
 
 fuzz: ## fuzz the router, each fuzzer for TIME=30s; ONLY=name runs one
-	scripts/fuzz.sh
+	scripts/fuzz.sh $(ONLY)
 
 soak-router: ## kill everything behind the router under load, SOAK_EACH=60s each at SOAK_RATE=2000; no request may fail
 	scripts/soak-router.sh

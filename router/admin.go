@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -54,6 +55,7 @@ type tableView struct {
 	Refusals  map[string]uint64 `json:"refusals"`
 	Backends  []backendView     `json:"backends"`
 	Domains   map[string]string `json:"domains"`
+	Omitted   int               `json:"omitted,omitempty"` // hosts and domains that were asked for, and are not shown
 }
 
 type backendView struct {
@@ -63,17 +65,43 @@ type backendView struct {
 	Endpoints   []balance.State `json:"endpoints"`
 }
 
-func (r *Router) debugTable(w http.ResponseWriter, _ *http.Request) {
-	t, s := r.set.Table(), r.source.Status()
-	v := tableView{
-		ID: r.cfg.ID, Serves: t.Version(), Follows: s.Follows, Held: s.Held, Connected: s.Connected,
-		Refusals: s.Refusals, Domains: t.Domains(), Backends: []backendView{},
-	}
-	for _, b := range t.Backends() {
-		v.Backends = append(v.Backends, backendView{Host: b.Host, App: b.App, Maintenance: b.Maintenance, Endpoints: r.set.States(b)})
-	}
+// maxShown bounds the hosts, and the domains, of one answer: a table may hold
+// hundreds of thousands.
+const maxShown = 1000
+
+// debugTable shows the table in use and the state of its endpoints; with
+// ?host=TEXT only what has the text in its host, its domain or its app's name.
+// An app's settings are not shown: they hold hashes of passwords.
+func (r *Router) debugTable(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	enc.Encode(v)
+	enc.Encode(r.view(strings.ToLower(req.URL.Query().Get("host"))))
+}
+
+func (r *Router) view(text string) tableView {
+	t, s := r.set.Table(), r.source.Status()
+	v := tableView{
+		ID: r.cfg.ID, Serves: t.Version(), Follows: s.Follows, Held: s.Held, Connected: s.Connected,
+		Refusals: s.Refusals, Domains: map[string]string{}, Backends: []backendView{},
+	}
+	for _, b := range t.Backends() {
+		switch {
+		case !strings.Contains(b.Host, text) && !strings.Contains(b.App, text):
+		case len(v.Backends) == maxShown:
+			v.Omitted++
+		default:
+			v.Backends = append(v.Backends, backendView{Host: b.Host, App: b.App, Maintenance: b.Maintenance, Endpoints: r.set.States(b)})
+		}
+	}
+	for domain, host := range t.Domains() {
+		switch {
+		case !strings.Contains(domain, text) && !strings.Contains(host, text):
+		case len(v.Domains) == maxShown:
+			v.Omitted++
+		default:
+			v.Domains[domain] = host
+		}
+	}
+	return v
 }

@@ -35,7 +35,7 @@ func TestStability_WhateverBefallsRedis_NoRequestFails(t *testing.T) {
 		l.acknowledged("r1")
 	}
 	renew()
-	asked := traffic.Begin(traffic.Config{Addr: r.Addr(), Host: "shop.local", Rate: rate, Post: true})
+	asked := traffic.Begin(t, traffic.Config{Addr: r.Addr(), Host: "shop.local", Rate: rate, Post: true})
 	l.c.FlushAll(t.Context())
 	asked.GoOn(t, each, "Redis flushed")
 	renew()
@@ -74,7 +74,7 @@ func TestStability_RouterReplacedWithRedisAway_NoRequestFails(t *testing.T) {
 	l.publish(shop(okApp(t), okApp(t)))
 	l.acknowledged("r1")
 	testenv.Eventually(t, 20*time.Second, func() error { _, err := os.Stat(c.Snapshot); return err })
-	asked := traffic.Begin(traffic.Config{Addr: serving.Addr(), Host: "shop.local", Rate: rate, Post: true})
+	asked := traffic.Begin(t, traffic.Config{Addr: serving.Addr(), Host: "shop.local", Rate: rate, Post: true})
 	redis.Kill()
 	asked.GoOn(t, each, "Redis killed")
 	for range 3 {

@@ -2,6 +2,7 @@ package router
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -92,5 +93,33 @@ func TestRouter_HugeHeadsAreRefused(t *testing.T) {
 	req.Header.Set("X-Big", strings.Repeat("x", 2*maxHeaderBytes))
 	if status, _, err := answer(http.DefaultTransport.RoundTrip(req)); err == nil && status != 431 {
 		t.Errorf("status %d, want 431", status)
+	}
+}
+
+func TestRouter_DebugTableIsBoundedAndFiltered(t *testing.T) {
+	t.Parallel()
+	l := newLeader(t, testenv.Redis(t))
+	r := start(t, config(t, l.c.Options().Addr))
+	changes := []route.Change{shop("10.0.0.1:80")}
+	target := "shop.local"
+	for i := range maxShown + 5 {
+		changes = append(changes, backend(fmt.Sprint("app-", i)), route.Change{Key: fmt.Sprintf("/cname/www-%d.example", i), Value: &target})
+	}
+	l.publish(changes...)
+	l.acknowledged("r1")
+	show := func(query string) (v tableView) {
+		if _, body := r.adminGet("/debug/table" + query); json.Unmarshal([]byte(body), &v) != nil {
+			t.Fatal(body)
+		}
+		return v
+	}
+	if v := show(""); len(v.Backends) != maxShown || len(v.Domains) != maxShown || v.Omitted != 11 {
+		t.Errorf("%d hosts, %d domains, %d left out", len(v.Backends), len(v.Domains), v.Omitted)
+	}
+	if v := show("?host=SHOP"); len(v.Backends) != 1 || v.Backends[0].Endpoints[0].Addr != "10.0.0.1:80" || len(v.Domains) != maxShown {
+		t.Errorf("%d hosts, %d domains", len(v.Backends), len(v.Domains))
+	}
+	if v := show("?host=www-7.example"); len(v.Backends) != 0 || v.Domains["www-7.example"] != "shop.local" || len(v.Domains) != 1 || v.Omitted != 0 {
+		t.Errorf("%+v", v)
 	}
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fuzz.sh fuzzes what reads strangers' bytes in the router, each fuzzer for TIME=30s, beginning with the corpora kept in
-# testdata/fuzz. ONLY=FuzzPaths runs one. A failing input stays there, too: mend what it shows and keep it.
+# fuzz.sh [NAME…] fuzzes what reads strangers' bytes in the router, each fuzzer, or those named, for TIME=30s, beginning with
+# the corpora kept in testdata/fuzz. A failing input stays there, too: mend what it shows and keep it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
@@ -33,5 +33,5 @@ fuzz() {
 
 for f in "${fuzzers[@]}"; do
     name=${f%%:*}
-    [[ -n ${ONLY:-} && $ONLY != "$name" ]] || step "$name" fuzz "$name" "${f#*:}"
+    [[ $# -gt 0 && " $* " != *" $name "* ]] || step "$name" fuzz "$name" "${f#*:}"
 done

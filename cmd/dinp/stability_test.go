@@ -55,7 +55,7 @@ func TestStability_WhateverDies_AppsAreServed(t *testing.T) {
 	kill, start := agents()
 	faults = append(faults, fault{"agents", kill, start})
 
-	asked := traffic.Begin(traffic.Config{Addr: c.router, Host: "hello.apps.test", Rate: rate})
+	asked := traffic.Begin(t, traffic.Config{Addr: c.router, Host: "hello.apps.test", Rate: rate})
 	for _, f := range faults {
 		f.kill()
 		asked.GoOn(t, each, f.name+" killed")

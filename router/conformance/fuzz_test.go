@@ -90,18 +90,19 @@ func expects(b []byte) bool { return bytes.Contains(bytes.ToLower(b), []byte("ex
 
 // outline tells of a client's bytes whether blank lines stand between requests
 // — RFC 9112 2.2 wants them ignored, as the fast path does; net/http refuses
-// them, but for some behind a POST — and whether the last request, as net/http reads it, has an end.
+// them, but for some behind a POST — and whether they end the connection, as
+// net/http reads them.
 func outline(b []byte) (padded, ends bool) {
 	r := bufio.NewReader(bytes.NewReader(append(bytes.Clone(b), last...)))
 	for {
 		if next, _ := r.Peek(1); len(next) == 0 || next[0] == '\r' || next[0] == '\n' {
-			return len(next) > 0, true
+			return len(next) > 0, false
 		}
 		req, err := http.ReadRequest(r)
-		if err != nil {
-			return false, !errors.Is(err, io.ErrUnexpectedEOF)
+		if err == nil {
+			_, err = io.Copy(io.Discard, req.Body)
 		}
-		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		if err != nil || req.Close {
 			return false, !errors.Is(err, io.ErrUnexpectedEOF)
 		}
 	}

@@ -64,8 +64,8 @@ type Traffic struct {
 const clients = 32
 
 // Begin starts asking; End stops it.
-func Begin(cfg Config) *Traffic {
-	ctx, cancel := context.WithCancel(context.Background())
+func Begin(t testing.TB, cfg Config) *Traffic {
+	ctx, cancel := context.WithCancel(t.Context())
 	tr := &Traffic{
 		cfg: cfg, cancel: cancel,
 		kept:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}, Timeout: time.Minute},
