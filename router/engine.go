@@ -20,7 +20,7 @@ func (r *Router) startEngine() (err error) {
 	t := r.cfg.Timeouts
 	r.engine, err = fast.New(fast.Config{
 		Set: r.set, TrustedProxies: trusted, Intake: r.intake, Reserved: challengePath, HandOver: func(c net.Conn) { r.clear.Push(c) },
-		Answer: r.proxy.Answer, Done: r.count, Details: access.Format(r.cfg.AccessFormat) == access.Combined, MinRate: r.cfg.Limits.MinBodyRate,
+		Answer: r.proxy.Answer, Done: r.count, AltSvc: r.altSvc(), Details: access.Format(r.cfg.AccessFormat) == access.Combined, MinRate: r.cfg.Limits.MinBodyRate,
 		Timeouts: fast.Timeouts{
 			ReadHeader: t.ReadHeader, ClientIdle: t.ClientIdle, ClientStall: t.ClientStall, Dial: t.Dial,
 			ResponseHeader: t.ResponseHeader, BackendIdle: t.BackendIdle,

@@ -66,10 +66,20 @@ func (r *Router) announced(next http.Handler) http.Handler {
 	if r.quic == nil {
 		return next
 	}
-	return r.quic.Announce(next, func() string {
-		if port := r.httpsPort(); port != "" {
-			return port
-		}
-		return "443"
-	})
+	return r.quic.Announce(next, r.quicPort)
+}
+
+// altSvc is what tells them so on the fast path; nil without HTTP/3.
+func (r *Router) altSvc() func() string {
+	if r.quic == nil {
+		return nil
+	}
+	return func() string { return r.quic.AltSvc(r.quicPort) }
+}
+
+func (r *Router) quicPort() string {
+	if port := r.httpsPort(); port != "" {
+		return port
+	}
+	return "443"
 }

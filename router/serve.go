@@ -34,11 +34,47 @@ func (r *Router) serveTraffic(ctx context.Context, g *errgroup.Group, s *http.Se
 	if r.secure == nil {
 		return taking
 	}
-	accept(r.secure, func(c *intake.Conn) { r.private.Push(c) })
-	g.Go(func() error { return serve(s, tls.NewListener(r.private, r.certs.TLS())) })
+	accept(r.secure, r.takeSecure(g, s))
 	g.Go(func() error { return r.certs.Run(ctx) })
 	r.serveQUIC(ctx, g)
 	return taking
+}
+
+// takeSecure returns what is to be done with connections to the address of
+// HTTPS. The fast path makes their handshakes, if there is one.
+func (r *Router) takeSecure(g *errgroup.Group, s *http.Server) func(*intake.Conn) {
+	conf := r.certs.TLS()
+	if r.engine != nil {
+		return func(c *intake.Conn) { r.engine.AdoptTLS(c, conf) }
+	}
+	g.Go(func() error { return serve(s, tls.NewListener(r.private, conf)) })
+	return func(c *intake.Conn) { r.private.Push(c) }
+}
+
+// stateKey is the key of the *tls.ConnectionState of a connection that the fast
+// path has handed over: net/http knows that of *tls.Conn alone.
+type stateKey struct{}
+
+func withState(ctx context.Context, c net.Conn) context.Context {
+	if _, known := c.(*tls.Conn); known {
+		return ctx
+	}
+	s, ok := c.(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return ctx
+	}
+	state := s.ConnectionState()
+	return context.WithValue(ctx, stateKey{}, &state)
+}
+
+// withTLS has requests say that they came over TLS when they did.
+func withTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if s, ok := req.Context().Value(stateKey{}).(*tls.ConnectionState); ok && req.TLS == nil {
+			req.TLS = s
+		}
+		next.ServeHTTP(w, req)
+	})
 }
 
 // stopTaking closes the traffic addresses. What was accepted is still served.
@@ -85,10 +121,10 @@ func (r *Router) trafficServer() *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler: r.announced(r.challenges(r.guard)), ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
+		Handler: withTLS(r.announced(r.challenges(r.guard))), ReadHeaderTimeout: r.cfg.Timeouts.ReadHeader, IdleTimeout: r.cfg.Timeouts.ClientIdle,
 		MaxHeaderBytes: maxHeaderBytes, Protocols: protocols, HTTP2: r.http2(), DisableGeneralOptionsHandler: true,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, sourceKey{}, intake.SourceOf(c))
+			return withState(context.WithValue(ctx, sourceKey{}, intake.SourceOf(c)), c)
 		},
 		ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug), // a client's mistakes must not fill our log
 	}

@@ -114,6 +114,33 @@ func TestRouter_SpeaksHTTP1AndHTTP2WithAndWithoutTLS(t *testing.T) {
 	}
 }
 
+func TestRouter_WhatIsHandedOverInTLSIsStillInTLS(t *testing.T) {
+	t.Parallel()
+	l := newLeader(t, testenv.Redis(t))
+	l.publish(shop(app(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.Header.Get("X-Forwarded-Proto")+r.Header.Get("X-Odd"))
+	})))
+	c, trust := secured(t, l.c.Options().Addr, "shop.local")
+	r := start(t, c)
+	l.acknowledged("r1")
+	trust.ServerName = "shop.local"
+	conn, err := tls.Dial("tcp", r.TLSAddr(), trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	// The fast path answers the first; fields that Connection names are for the
+	// full path, which takes the connection and the third request with it.
+	for i, odd := range []string{"", "Connection: x-odd\r\nX-Odd: !\r\n", ""} {
+		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: shop.local\r\n%s\r\n", odd)
+		resp, err := http.ReadResponse(in, nil)
+		if _, body, err := answer(resp, err); err != nil || body != "https" {
+			t.Fatalf("request %d: %q, %v", i, body, err)
+		}
+	}
+}
+
 func TestRouter_NameWithoutACertificateIsRefusedClearly(t *testing.T) {
 	t.Parallel()
 	c, trust := secured(t, "127.0.0.1:1", "shop.example")

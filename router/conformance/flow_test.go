@@ -15,10 +15,10 @@ import (
 	"github.com/dinp/dinp/test/testenv"
 )
 
-// both runs a test on both paths.
+// both runs a test on both paths, and on the fast one in TLS.
 func both(t *testing.T, f func(t *testing.T, full bool)) {
 	t.Parallel()
-	for _, path := range []string{"fast", "full"} {
+	for _, path := range []string{"fast", "full", "tls"} {
 		t.Run(path, func(t *testing.T) { t.Parallel(); f(t, path == "full") })
 	}
 }
@@ -174,8 +174,12 @@ func TestTrustedProxy_IsBelieved(t *testing.T) {
 					fields = append(fields, f)
 				}
 			}
-			if s := strings.Join(fields, " | "); s != c.want {
-				t.Errorf("%q:\n got %s\nwant %s", c.sent, s, c.want)
+			want := c.want
+			if d.tls {
+				want = strings.Replace(want, "proto: http ", "proto: https ", 1)
+			}
+			if s := strings.Join(fields, " | "); s != want {
+				t.Errorf("%q:\n got %s\nwant %s", c.sent, s, want)
 			}
 		}
 	})
@@ -280,14 +284,18 @@ func TestTimeout_ASlowHeadAndASilentConnectionEnd(t *testing.T) {
 
 func TestHalfClose_IsAnswered(t *testing.T) {
 	t.Parallel() // net/http takes the end of a client's stream for the end of its interest
-	d, a := open(t, options{}), newApp(t, echo)
-	d.route(a.addr())
-	v := d.dial()
-	v.say(t, "POST /a HTTP/1.1\nHost: shop.local\nContent-Length: 2\n\nhi")
-	v.Conn.(*net.TCPConn).CloseWrite()
-	v.hears(t, "POST /a HTTP/1.1 hi")
-	if _, err := v.r.ReadByte(); err != io.EOF {
-		t.Error(err)
+	for _, path := range []string{"fast", "tls"} {
+		t.Run(path, func(t *testing.T) {
+			d, a := open(t, options{}), newApp(t, echo)
+			d.route(a.addr())
+			v := d.dial()
+			v.say(t, "POST /a HTTP/1.1\nHost: shop.local\nContent-Length: 2\n\nhi")
+			v.Conn.(interface{ CloseWrite() error }).CloseWrite()
+			v.hears(t, "POST /a HTTP/1.1 hi")
+			if _, err := v.r.ReadByte(); err != io.EOF {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -305,7 +313,7 @@ func TestClientGone_IsRecordedAndTheAppIsToldByTheEndOfItsConnection(t *testing.
 		v := d.dial()
 		v.say(t, "GET / HTTP/1.1\nHost: shop.local\n\n")
 		<-asked
-		v.Conn.(*net.TCPConn).SetLinger(0)
+		v.tcp.SetLinger(0)
 		v.Close()
 		<-ended
 		if r := d.last(t); r.Status != proxy.StatusClientGone || r.Why != proxy.WhyClientGone {

@@ -3,10 +3,16 @@ package conformance
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
@@ -40,6 +46,7 @@ type door struct {
 	t    testing.TB
 	addr string
 	set  *balance.Set
+	tls  bool // and visitors speak it
 	seq  int64
 
 	mu      sync.Mutex
@@ -49,12 +56,13 @@ type door struct {
 // options of a door.
 type options struct {
 	full    bool // the full path alone
+	tls     bool // the fast path in TLS; subtests with that name have it, too
 	trusted []netip.Prefix
 	times   fast.Timeouts
 }
 
 func open(t testing.TB, o options) *door {
-	d := &door{t: t, set: balance.New()}
+	d := &door{t: t, set: balance.New(), tls: o.tls || strings.HasSuffix(t.Name()+"/", "/tls/") || strings.Contains(t.Name(), "/tls/")}
 	log := slog.New(slog.DiscardHandler)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,23 +83,50 @@ func open(t testing.TB, o options) *door {
 	if !o.full {
 		queue := intake.NewQueue(l.Addr())
 		accepted = queue
+		in := intake.New(intake.Config{Sources: limit.New(limit.Config{})}, log)
 		e, err := fast.New(fast.Config{
-			Set: d.set, TrustedProxies: o.trusted, Intake: intake.New(intake.Config{Sources: limit.New(limit.Config{})}, log),
+			Set: d.set, TrustedProxies: o.trusted, Intake: in,
 			HandOver: func(c net.Conn) { queue.Push(c) }, Answer: p.Answer, Done: d.record, Timeouts: o.times, Loops: 2,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Serve(l.(*net.TCPListener)); err != nil {
-			t.Fatal(err)
-		}
-		stop = func() { l.Close(); e.Close() }
+		taking := d.take(e, in, l)
+		stop = func() { l.Close(); taking.Wait(); e.Close() }
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { srv.Serve(accepted) })
 	t.Cleanup(func() { stop(); srv.Close(); accepted.Close(); wg.Wait(); d.set.Close() })
 	return d
 }
+
+// take has the engine serve what comes to l.
+func (d *door) take(e *fast.Engine, in *intake.Intake, l net.Listener) *sync.WaitGroup {
+	taking := &sync.WaitGroup{}
+	if !d.tls {
+		if err := e.Serve(l.(*net.TCPListener)); err != nil {
+			d.t.Fatal(err)
+		}
+		return taking
+	}
+	conf := &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"h2", "http/1.1"}}
+	taking.Go(func() { in.Serve(context.Background(), l, func(c *intake.Conn) { e.AdoptTLS(c, conf) }) })
+	return taking
+}
+
+// certificate is one that nobody checks.
+var certificate = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{host}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
 
 func orDefault(t fast.Timeouts) fast.Timeouts {
 	for _, f := range []*time.Duration{&t.ReadHeader, &t.ClientIdle, &t.ClientStall, &t.Dial, &t.ResponseHeader, &t.BackendIdle} {
@@ -138,13 +173,19 @@ func (d *door) dial() *visitor {
 	}
 	c.SetDeadline(time.Now().Add(patience))
 	d.t.Cleanup(func() { c.Close() })
-	return &visitor{Conn: c, r: bufio.NewReader(c)}
+	v := &visitor{Conn: c, tcp: c.(*net.TCPConn)}
+	if d.tls {
+		v.Conn = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) // who it is does not matter here
+	}
+	v.r = bufio.NewReader(v.Conn)
+	return v
 }
 
 // visitor is a client that speaks bytes.
 type visitor struct {
-	net.Conn
-	r *bufio.Reader
+	net.Conn // perhaps in TLS
+	tcp      *net.TCPConn
+	r        *bufio.Reader
 }
 
 // message is what came, in a form that is compared.

@@ -37,7 +37,7 @@ func crlf(s string) string {
 
 // usual are the fields every request gets on its way, and that tests of
 // something else do not repeat.
-var usual = regexp.MustCompile(`^(x-forwarded-for: 127\.0\.0\.1|x-forwarded-proto: http|x-forwarded-host: shop\.local|x-real-ip: 127\.0\.0\.1|x-request-id: [A-Z2-7]{26}|host: shop\.local)$`)
+var usual = regexp.MustCompile(`^(x-forwarded-for: 127\.0\.0\.1|x-forwarded-proto: https?|x-forwarded-host: shop\.local|x-real-ip: 127\.0\.0\.1|x-request-id: [A-Z2-7]{26}|host: shop\.local)$`)
 
 // normal is a message without what is usual.
 func normal(m message) string {
@@ -134,7 +134,7 @@ func TestConformance(t *testing.T) {
 	if len(all) < 200 {
 		t.Errorf("%d cases", len(all))
 	}
-	for _, path := range []string{"fast", "full"} {
+	for _, path := range []string{"fast", "full", "tls"} {
 		for _, k := range all {
 			t.Run(path+"/"+k.name, func(t *testing.T) {
 				t.Parallel()

@@ -21,11 +21,12 @@ type client struct {
 	queued  bool      // is in the loop's ready list
 	wants   bool      // saved is of no use before more has been read
 	ending  bool      // told to go: what it sends is swallowed
+	secure  *secure   // nil in clear
 }
 
-// admit takes a new connection in.
-func (l *loop) admit(fd int32, addr netip.Addr, v intake.Visitor) {
-	c := &client{l: l, addr: addr, visitor: v}
+// admit takes a new connection in; s is nil in clear.
+func (l *loop) admit(fd int32, addr netip.Addr, v intake.Visitor, s *secure) {
+	c := &client{l: l, addr: addr, visitor: v, secure: s}
 	c.conn = conn{fd: fd, client: c, out: true}
 	if l.stopped || l.watch(&c.conn, anyChange) != nil {
 		l.conns[fd] = nil
@@ -35,6 +36,11 @@ func (l *loop) admit(fd int32, addr netip.Addr, v intake.Visitor) {
 	}
 	l.crowd.Add(1)
 	l.start(&c.conn, untilHead)
+	if s != nil { // with the handshake's end a request may have come
+		s.wire.c, s.wire.ready = c, true
+		c.in = true
+		l.giveWay(c)
+	}
 	if l.e.stopping.Load() {
 		l.lastLook(c)
 	}
@@ -52,8 +58,11 @@ func (e *Engine) quietest(here *loop) *loop {
 	return best
 }
 
-// idle reports whether nothing of a request has been seen.
-func (c *client) idle() bool { return c.x == nil && len(c.saved) == 0 && !c.in && !c.ending }
+// idle reports whether nothing of a request has been seen. In TLS there may be
+// something to read after every read.
+func (c *client) idle() bool {
+	return c.x == nil && len(c.saved) == 0 && (!c.in || c.secure != nil) && !c.ending
+}
 
 // woken is told by epoll. gone: nothing can be sent to it any more.
 func (c *client) woken(gone bool) {
@@ -103,7 +112,7 @@ func (c *client) save(b []byte, wants bool) {
 func (c *client) fill() (b []byte, gone bool) {
 	l := c.l
 	had := len(c.saved)
-	n, errno := sysRead(c.fd, l.buf[had:])
+	n, errno := c.receive(l.buf[had:])
 	switch {
 	case errno != 0 && again(errno):
 		c.in = false
@@ -111,8 +120,8 @@ func (c *client) fill() (b []byte, gone bool) {
 	case errno != 0 || n == 0:
 		return nil, true
 	}
-	if had+n < len(l.buf) {
-		c.in = c.hup
+	if c.emptied(had+n < len(l.buf)) {
+		c.in = false
 	}
 	copy(l.buf, c.saved)
 	c.forgetSaved()
@@ -129,6 +138,9 @@ func (c *client) read() {
 	case b == nil:
 	case had > 0 && len(b) < maxHead && !http1.HeadEnds(b, had-2):
 		c.save(b, true)
+		if c.in { // crypto/tls may hold more of it
+			c.l.giveWay(c)
+		}
 	default:
 		c.understand(b)
 	}
@@ -174,7 +186,11 @@ func (c *client) refuse(why http1.Reason) {
 	l.out = append(l.out[:0], text...)
 	l.out = append(l.out, l.dateLine()...)
 	l.out = append(l.out, "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: 13\r\n\r\nbad request.\n"...)
-	sysWrite(c.fd, l.out) // a client that cannot take 200 bytes is none
+	if c.secure != nil {
+		c.seal(l.out)
+	} else {
+		sysWrite(c.fd, l.out) // a client that cannot take 200 bytes is none
+	}
 	c.end()
 	if l.e.cfg.Done != nil {
 		l.rec = proxy.Record{Client: c.addr.String(), Proto: "HTTP/1.1", Status: why.Status(), Why: why.String()}
@@ -187,6 +203,7 @@ func (c *client) refuse(why http1.Reason) {
 func (c *client) end() {
 	c.forgetSaved()
 	c.ending = true
+	c.bye()
 	sysShutdown(c.fd)
 	c.l.start(&c.conn, untilGone)
 	c.swallow()
@@ -198,14 +215,14 @@ func (c *client) swallow() {
 		if !c.in {
 			return
 		}
-		switch n, errno := sysRead(c.fd, c.l.buf); {
+		switch n, errno := c.receive(c.l.buf); {
 		case errno != 0 && again(errno):
 			c.in = false
 		case errno != 0 || n == 0:
 			c.l.drop(c)
 			return
-		case n < len(c.l.buf):
-			c.in = c.hup
+		case c.emptied(n < len(c.l.buf)):
+			c.in = false
 		}
 	}
 	c.l.giveWay(c)

@@ -105,6 +105,11 @@ func (x *exchange) accept() {
 	if r.Body == http1.Chunked || r.Body == http1.UntilClose {
 		l.out = append(l.out, "Transfer-Encoding: chunked\r\n"...)
 	}
+	if x.c.secure != nil && l.e.cfg.AltSvc != nil {
+		if s := l.e.cfg.AltSvc(); s != "" {
+			l.out = append(append(append(l.out, "Alt-Svc: "...), s...), '\r', '\n')
+		}
+	}
 	if !r.Date {
 		l.out = append(l.out, l.dateLine()...)
 	}
@@ -172,8 +177,11 @@ func (x *exchange) toClient(b []byte, tail string) step {
 	case errno != 0:
 		sent = 0
 	}
-	if sent == size {
+	if sent == size && len(x.down) == 0 {
 		return x.arrived()
+	}
+	if x.c.secure != nil {
+		return moved // what is left waits in x.down already
 	}
 	x.c.out = false
 	rest := l.spare.take(size - sent)
@@ -188,6 +196,9 @@ func (x *exchange) toClient(b []byte, tail string) step {
 // write makes one call of it. Copying a little is cheaper than a second part.
 func (x *exchange) write(b []byte, tail string) (int, syscall.Errno) {
 	l, fd := x.l, x.c.fd
+	if x.c.secure != nil {
+		return x.seal(b, tail)
+	}
 	if len(l.out) == 0 && tail == "" {
 		return sysWrite(fd, b)
 	}
@@ -201,6 +212,15 @@ func (x *exchange) write(b []byte, tail string) (int, syscall.Errno) {
 		n = 3
 	}
 	return sysWritev(fd, parts[:n])
+}
+
+// seal is write in TLS.
+func (x *exchange) seal(b []byte, tail string) (int, syscall.Errno) {
+	l, size := x.l, len(x.l.out)+len(b)+len(tail)
+	if len(b) <= smallBuffer {
+		return size, x.c.seal(append(append(l.out, b...), tail...))
+	}
+	return size, x.c.seal(l.out, b, []byte(tail))
 }
 
 // arrived is after a write that took everything.

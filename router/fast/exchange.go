@@ -241,6 +241,7 @@ func (x *exchange) finish() step {
 	case closes && (!whole || c.in || len(c.saved) > 0):
 		c.end()
 	case closes:
+		c.bye()
 		l.drop(c)
 	default:
 		l.start(&c.conn, untilRequest)

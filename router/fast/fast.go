@@ -45,7 +45,8 @@ type Config struct {
 	// whatever the host; empty: there are none.
 	Reserved string
 	// HandOver takes a connection that the full path is to serve. Its Read
-	// returns first what the engine has read. It is called on a goroutine of
+	// returns first what the engine has read. In TLS it is a *tls.Conn, or has
+	// the methods of one; the handshake is over. It is called on a goroutine of
 	// its own, and may block.
 	HandOver func(net.Conn)
 	// Answer makes the router's own response to the request of that head, and
@@ -55,6 +56,9 @@ type Config struct {
 	// Done is called when a request has ended; nil: nobody wants to know. The
 	// Record and its strings are valid during the call only.
 	Done func(*proxy.Record)
+	// AltSvc returns the value of Alt-Svc in answers over TLS; empty: they need
+	// none. nil: they never do.
+	AltSvc func() string
 	// Details says that Done wants Referer and UserAgent, too.
 	Details bool
 	// MinRate is how many bytes a second a client must send or take on average
@@ -85,6 +89,8 @@ type Engine struct {
 	conns    atomic.Int64
 	stalls   atomic.Uint64
 	quiet    chan struct{} // size 1: conns reached zero while stopping
+
+	shaking handshakes
 }
 
 // processors is how many the process may use, as the runtime found it; and the
@@ -142,16 +148,8 @@ func (e *Engine) Serve(l *net.TCPListener) error {
 
 // Adopt serves a connection that somebody else has accepted and counted.
 func (e *Engine) Adopt(c *intake.Conn) {
-	addr, v := intake.AddrOf(c.RemoteAddr()), c.Visitor()
-	fd, err := duplicate(c.TCPConn)
-	c.TCPConn.Close() // the duplicate goes on; c itself would count it off
-	if err != nil {
-		e.cfg.Intake.Close(v.Source)
-		return
-	}
 	e.conns.Add(1)
-	l := e.quietest(e.loops[0])
-	l.post(func() { l.admit(fd, addr, v) })
+	e.enter(c, nil)
 }
 
 // StopAccepting takes what waits in the listeners' queues and closes them.
@@ -202,6 +200,8 @@ func (e *Engine) Shutdown(ctx context.Context) (left int64) {
 	for _, l := range e.loops {
 		l.post(l.retreat)
 	}
+	last := time.AfterFunc(handshakesEnd, e.shaking.end)
+	defer last.Stop()
 	for e.conns.Load() > 0 {
 		select {
 		case <-e.quiet:
@@ -215,6 +215,7 @@ func (e *Engine) Shutdown(ctx context.Context) (left int64) {
 // Close cuts what is left and ends the loops. Requests cut are recorded.
 func (e *Engine) Close() {
 	e.stopping.Store(true)
+	e.shaking.end()
 	for _, l := range e.loops {
 		l.post(l.stop)
 	}

@@ -10,7 +10,7 @@ import (
 
 // handOver gives the connection and what was read of it to the full path.
 func (c *client) handOver(b []byte) {
-	l, fd, visitor, read := c.l, c.fd, c.visitor, bytes.Clone(b)
+	l, fd, visitor, s, read := c.l, c.fd, c.visitor, c.secure, bytes.Clone(b)
 	l.forget(&c.conn)
 	l.unwatch(fd)
 	l.crowd.Add(-1)
@@ -20,6 +20,10 @@ func (c *client) handOver(b []byte) {
 		tcp := tcpConn(fd)
 		if tcp == nil {
 			l.e.cfg.Intake.Close(visitor.Source)
+			return
+		}
+		if s != nil {
+			l.e.cfg.HandOver(s.reopen(l.e.cfg.Intake.Resume(tcp, visitor, nil), read))
 			return
 		}
 		l.e.cfg.HandOver(l.e.cfg.Intake.Resume(tcp, visitor, read))

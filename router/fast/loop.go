@@ -64,6 +64,7 @@ type loop struct {
 
 	buf    []byte // what was just read
 	out    []byte // what is about to be written to a client
+	sealed []byte // the same in TLS
 	spare  spare
 	events [256]syscall.EpollEvent
 	req    http1.Request
@@ -106,11 +107,16 @@ func newLoop(e *Engine, index int) (*loop, error) {
 }
 
 // free ends the loop's own descriptors, and its mailbox first: their numbers
-// will be others'.
+// will be others'. The last mail is read: connections may be in it.
 func (l *loop) free() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.freed = true
+	mail := l.mail
+	l.mail = nil
+	l.mu.Unlock()
+	for _, f := range mail {
+		f()
+	}
 	syscall.Close(l.ep)
 	syscall.Close(l.wake)
 }
@@ -141,16 +147,18 @@ func (l *loop) forget(c *conn) {
 	c.broken = true
 }
 
-// post has f run on the loop's goroutine, soon; never when the loop has ended.
-func (l *loop) post(f func()) {
+// post has f run on the loop's goroutine, soon. It reports false when the loop
+// has ended, and never will.
+func (l *loop) post(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.freed {
-		return
+		return false
 	}
 	l.mail = append(l.mail, f)
 	one := [8]byte{1}
 	syscall.Write(l.wake, one[:]) // full means that it is awake already
+	return true
 }
 
 func (l *loop) run() {
@@ -198,11 +206,15 @@ func (l *loop) event(ev *syscall.EpollEvent) {
 	if c == nil || c.gen != uint32(ev.Pad) {
 		return
 	}
-	c.in = c.in || ev.Events&(syscall.EPOLLIN|syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
+	in := ev.Events&(syscall.EPOLLIN|syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
+	c.in = c.in || in
 	c.out = c.out || ev.Events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
 	c.hup = c.hup || ev.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
 	switch {
 	case c.client != nil:
+		if s := c.client.secure; s != nil && in {
+			s.wire.ready = true
+		}
 		c.client.woken(ev.Events&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0)
 	case c.peer != nil:
 		c.peer.woken()
@@ -287,10 +299,10 @@ func (l *loop) arrived(fd int32, addr netip.Addr) {
 	l.e.conns.Add(1)
 	v := intake.Visitor{Source: src}
 	if to := l.e.quietest(l); to != l {
-		to.post(func() { to.admit(fd, addr, v) })
+		to.post(func() { to.admit(fd, addr, v, nil) })
 		return
 	}
-	l.admit(fd, addr, v)
+	l.admit(fd, addr, v, nil)
 }
 
 func (l *loop) acceptAgain(next time.Duration) time.Duration {
@@ -353,12 +365,16 @@ func (l *loop) retreat() {
 // or has just come.
 func (l *loop) lastLook(c *client) {
 	c.in = true
+	if c.secure != nil {
+		c.secure.wire.ready = true
+	}
 	c.proceed()
 	switch {
 	case c.broken || !c.idle():
 	case c.waits == untilHead && c.ends > l.now+l.queues[untilHead].length-newcomer:
 		l.start(&c.conn, untilFirst)
 	default:
+		c.bye()
 		l.drop(c)
 	}
 }

@@ -38,7 +38,7 @@ func (x *exchange) rewrite(b []byte, trusted bool) {
 	if r.Body == http1.Chunked {
 		h = append(h, "Transfer-Encoding: chunked\r\n"...)
 	}
-	source, proto, host := c.addr, []byte("http"), r.Host
+	source, proto, host := c.addr, c.scheme(), r.Host
 	h = append(h, "X-Forwarded-For: "...)
 	if trusted {
 		source = x.l.e.source(c.addr, r.ForwardedFor)
@@ -64,6 +64,13 @@ func (x *exchange) rewrite(b []byte, trusted bool) {
 	x.id.to = len(h)
 	h = append(h, "\r\n\r\n"...)
 	x.head, x.headSize = h, len(h)
+}
+
+func (c *client) scheme() []byte {
+	if c.secure != nil {
+		return []byte("https")
+	}
+	return []byte("http")
 }
 
 func first(a, b []byte) []byte {

@@ -90,7 +90,10 @@ func (l *loop) expire() time.Duration {
 // late is what a missed deadline means.
 func (l *loop) late(c *conn, d deadline) {
 	switch d {
-	case untilHead, untilRequest, untilFirst, untilGone:
+	case untilRequest:
+		c.client.bye()
+		l.drop(c.client)
+	case untilHead, untilFirst, untilGone:
 		l.drop(c.client)
 	case untilProgress:
 		c.client.x.stalled()

@@ -242,11 +242,20 @@ func (s *Server) Shutdown(ctx context.Context) {
 // HTTP/3 is to be had at port, from when it is bound.
 func (s *Server) Announce(next http.Handler, port func() string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS != nil && r.ProtoMajor < 3 && s.conn.Load() != nil {
-			w.Header().Set("Alt-Svc", `h3=":`+port()+`"; ma=86400`)
+		if v := s.AltSvc(port); v != "" && r.TLS != nil && r.ProtoMajor < 3 {
+			w.Header().Set("Alt-Svc", v)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// AltSvc is the value of the field that tells clients so; empty before HTTP/3
+// is bound.
+func (s *Server) AltSvc(port func() string) string {
+	if s.conn.Load() == nil {
+		return ""
+	}
+	return `h3=":` + port() + `"; ma=86400`
 }
 
 func pause(ctx context.Context, d time.Duration) error {
