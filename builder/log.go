@@ -3,15 +3,19 @@ package builder
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// How much of a build's output is kept, and how long a line may wait for company.
+// How much of a build's output is kept, how long a line may wait for company, and how many go to the database together: so
+// few that a slow one takes them within their time, or a flood would be written again and again and never be there.
 const (
 	maxOutputLines = 10_000
 	maxOutputBytes = 1 << 20
 	logBatch       = 100 * time.Millisecond
+	logLines       = 500
+	logTimeout     = 10 * time.Second
 )
 
 // buildLog brings the lines of a build to the database, in batches, while it runs.
@@ -85,25 +89,35 @@ func (l *buildLog) run(ctx context.Context) {
 	}
 }
 
-// flush writes what is pending. Lines that cannot be written now stay for the next batch; output is bounded, so they
-// cannot fill the memory.
+// flush writes what is pending, a batch at a time. Lines that cannot be written now stay for the next time; output is
+// bounded, so they cannot fill the memory.
 func (l *buildLog) flush(ctx context.Context) {
-	l.mu.Lock()
-	batch := l.pending
-	l.pending = nil
-	l.mu.Unlock()
-	if len(batch) == 0 {
-		return
+	for {
+		batch := l.next()
+		if len(batch) == 0 {
+			return
+		}
+		if err := l.writeBatch(ctx, batch); err != nil {
+			l.signal()
+			return
+		}
+		l.mu.Lock()
+		l.pending = l.pending[len(batch):]
+		l.mu.Unlock()
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+}
+
+// next is what is to be written first. It stays pending until it is.
+func (l *buildLog) next() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.pending[:min(len(l.pending), logLines)])
+}
+
+func (l *buildLog) writeBatch(ctx context.Context, batch []string) error {
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	if err := l.write(ctx, time.Now(), batch); err == nil {
-		return
-	}
-	l.mu.Lock()
-	l.pending = append(batch, l.pending...)
-	l.mu.Unlock()
-	l.signal()
+	return l.write(ctx, time.Now(), batch)
 }
 
 // close writes the rest. Nothing is added after it.

@@ -84,6 +84,29 @@ func TestBuildLog_WaitsForTheDatabase(t *testing.T) {
 	})
 }
 
+// A database that needs long for each line must get as many at a time as it can take.
+func TestBuildLog_ASlowDatabaseGetsAFloodInBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var p paper
+		l := newBuildLog(t.Context(), func(ctx context.Context, at time.Time, lines []string) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Duration(len(lines)) * 10 * time.Millisecond):
+				return p.write(ctx, at, lines)
+			}
+		})
+		for range 3 * maxOutputLines {
+			l.output("x")
+		}
+		l.close()
+		if got := len(p.lines()); got != maxOutputLines+1 {
+			t.Errorf("%d lines were written, want %d and a word about the rest", got, maxOutputLines)
+		}
+	})
+}
+
 func TestBuildLog_CutsAFlood(t *testing.T) {
 	t.Parallel()
 	for name, line := range map[string]string{"lines": "x", "bytes": strings.Repeat("x", 4096)} {

@@ -13,7 +13,7 @@ import (
 )
 
 // maxLogLines bounds what a page shows of a build's log; it is more than a log's cap.
-const maxLogLines = 5000
+const maxLogLines = 11_000
 
 func (d *Dash) deployPage(c *gin.Context) {
 	p, err := d.deployData(c)

@@ -286,6 +286,27 @@ func TestBuildLog_KeepsOrderUnderConcurrency(t *testing.T) {
 	})
 }
 
+func TestBuildLog_TakesManyLinesAtATime(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *Store) {
+		b := newBuild(t, s, newApp(t, s, "shop").ID, nil)
+		var want []string
+		for i := range 2*logRows + 1 {
+			want = append(want, fmt.Sprint("line ", i))
+		}
+		check(t, s.AppendBuildLog(t.Context(), b.ID, t0, want))
+		lines, err := s.BuildLog(t.Context(), b.ID, 0, len(want)+1)
+		check(t, err)
+		for i, l := range lines {
+			if l.Seq != int64(i+1) || l.Text != want[i] {
+				t.Fatalf("line %d is %+v", i, l)
+			}
+		}
+		if len(lines) != len(want) {
+			t.Errorf("%d lines, want %d", len(lines), len(want))
+		}
+	})
+}
+
 func TestBuilds_ListAndKeys(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
