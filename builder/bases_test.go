@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dinp/dinp/builder/recipe"
 	"github.com/dinp/dinp/common/model"
@@ -21,7 +20,6 @@ func TestBases_AFileReplacesBaseImages(t *testing.T) {
 	must(t, err)
 	r.cfg.BasesFile = filepath.Join(t.TempDir(), "bases.yml")
 	must(t, os.WriteFile(r.cfg.BasesFile, []byte("java: "+r.registry+"/public/java:17@"+digest.String()+"\n"), 0o600))
-	r.cfg.Lease = time.Minute
 	r.start()
 	b := r.wait(r.queue("shop.jar", zipped(t, "META-INF/MANIFEST.MF", "Main-Class: shop.Main\n", "shop/Main.class", "x"), "").ID)
 	if b.Status != model.BuildSucceeded {

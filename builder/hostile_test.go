@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ func TestWork_AHostileDockerfileEndsInAClearError(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.pushRealBase("binary")
-	r.cfg.DockerHost, r.cfg.Lease = testenv.Docker(t), time.Minute
+	r.cfg.DockerHost = testenv.Docker(t)
 	r.start()
 	t.Cleanup(r.wantNothingLeft)
 	for _, c := range []struct {
@@ -48,4 +49,33 @@ func TestWork_ARunThatNeverEndsIsStoppedAtTheDeadline(t *testing.T) {
 		t.Errorf("build %+v, error %+v", b, b.Error)
 	}
 	r.wantNothingLeft()
+}
+
+func TestWork_ALogFloodIsCutAtTheLimitAndTheBuildAtIts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.pushRealBase("binary")
+	r.cfg.DockerHost = testenv.Docker(t)
+	r.start()
+	finite := r.queue("a.tar.gz", tarGz(t, "Dockerfile", "FROM dinp/base/binary\nRUN yes flood | head -n 200000\nCMD [\"x\"]\n"), "")
+	endless := r.queue("a.tar.gz", tarGz(t, "Dockerfile", "FROM dinp/base/binary\nRUN yes flood\nCMD [\"x\"]\n"), "")
+	testenv.Eventually(t, 2*time.Minute, func() error { // it goes on meanwhile
+		if !strings.Contains(r.log(endless.ID), "not kept") {
+			return errors.New("the endless flood is not cut yet")
+		}
+		return nil
+	})
+	_, err := r.store.CancelBuild(t.Context(), endless.ID, somebody)
+	must(t, err)
+	if b := r.wait(endless.ID); b.Status != model.BuildCancelled {
+		t.Errorf("the endless one: %+v, error %+v", b, b.Error)
+	}
+	if b := r.wait(finite.ID); b.Status != model.BuildSucceeded {
+		t.Errorf("the one with an end: %+v, error %+v", b, b.Error)
+	}
+	for _, id := range []string{finite.ID, endless.ID} {
+		if n := strings.Count(r.log(id), "flood\n"); n < maxOutputLines-100 || n > maxOutputLines {
+			t.Errorf("%d lines of the flood were kept, want about %d", n, maxOutputLines)
+		}
+	}
 }

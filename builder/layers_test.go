@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dinp/dinp/common/model"
 )
@@ -48,8 +47,7 @@ var layered = []struct {
 
 func TestBuild_TwoBuildersMakeTheSameImage(t *testing.T) {
 	t.Parallel()
-	one, two := newRig(t), newRig(t)                        // each with its own registry, database and folder
-	one.cfg.Lease, two.cfg.Lease = time.Minute, time.Minute // which builder has a build is not what is tested
+	one, two := newRig(t), newRig(t) // each with its own registry, database and folder
 	one.start()
 	two.cfg.ID, two.cfg.Concurrency = "b2", 1
 	two.start()
@@ -67,7 +65,6 @@ func TestBuild_TwoBuildersMakeTheSameImage(t *testing.T) {
 func TestBuild_AChangeOfOneFileMovesKilobytes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.cfg.Lease = time.Minute
 	r.start()
 	for _, c := range layered {
 		first := r.wait(r.queue(c.file, zipped(t, c.files("before")...), "").ID)
@@ -90,7 +87,7 @@ func TestBuild_AChangeOfOneFileMovesKilobytes(t *testing.T) {
 func TestBuild_ARuntimeThatAnOperatorAdds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.cfg.RuntimesDir, r.cfg.Lease = t.TempDir(), time.Minute
+	r.cfg.RuntimesDir = t.TempDir()
 	folder := filepath.Join(r.cfg.RuntimesDir, "lua")
 	must(t, os.Mkdir(folder, 0o755))
 	for name, content := range map[string]string{

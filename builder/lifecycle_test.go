@@ -143,30 +143,78 @@ func TestWork_AStoppedBuilderGivesItsBuildsBack(t *testing.T) {
 	r.wantLog(b.ID, "builder b1 stops; another one goes on", "done in")
 }
 
-// A builder whose lease was taken must not write an outcome over the one of the builder that has it now.
+// A builder whose lease was taken must not write an outcome over the one of the builder that has it now, wherever it is.
 func TestWork_ALostBuildIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	stopped, open := r.gate(artifactBlob)
-	r.start()
-	b := r.queue("a.zip", zipped(t, "index.html", "x"), "")
-	<-stopped
-	later := time.Now().Add(time.Hour)
-	claimed, err := r.store.ClaimBuild(t.Context(), "thief", later, later.Add(time.Hour))
-	if err != nil || claimed == nil {
-		t.Fatalf("claimed %+v, %v", claimed, err)
+	for name, at := range map[string]func(*http.Request) bool{
+		"while it fetches": artifactBlob,
+		"while it pushes": func(q *http.Request) bool {
+			return q.Method != http.MethodGet && strings.Contains(q.URL.Path, "/blobs/uploads/")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			stopped, open := r.gate(at)
+			r.start()
+			b := r.queue("a.zip", zipped(t, "index.html", "x"), "")
+			<-stopped
+			r.steal(b)
+			open()
+			r.wantLost(b)
+		})
 	}
-	open()
-	testenv.Eventually(t, 20*time.Second, func() error {
-		entries, err := os.ReadDir(r.cfg.WorkDir + "/builds")
+}
+
+func TestWork_ABuildThatIsLostInTheEngineIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.pushRealBase("binary")
+	r.cfg.DockerHost = testenv.Docker(t)
+	r.start()
+	b := r.queue("a.tar.gz", tarGz(t, "Dockerfile", "FROM dinp/base/binary\nRUN echo endless; while :; do sleep 1; done\nCMD [\"x\"]\n"), "")
+	testenv.Eventually(t, 2*time.Minute, func() error {
+		if log := r.log(b.ID); !strings.Contains(log, "\nendless") {
+			return errors.New(log)
+		}
+		return nil
+	})
+	r.steal(b)
+	r.wantLost(b)
+}
+
+// steal lets another builder take the build, as if the lease were over.
+func (r *rig) steal(b model.Build) {
+	r.t.Helper()
+	later := time.Now().Add(time.Hour)
+	claimed, err := r.store.ClaimBuild(r.t.Context(), "thief", later, later.Add(time.Hour))
+	if err != nil || claimed == nil || claimed.ID != b.ID {
+		r.t.Fatalf("claimed %+v, %v", claimed, err)
+	}
+}
+
+// wantLost waits until the rig's builder has left the build to the thief, and said so.
+func (r *rig) wantLost(b model.Build) {
+	r.t.Helper()
+	testenv.Eventually(r.t, time.Minute, func() error {
+		entries, err := os.ReadDir(filepath.Join(r.cfg.WorkDir, "builds"))
 		if err == nil && len(entries) > 0 {
 			err = errors.New("still working")
+		}
+		if err == nil && !strings.Contains(r.log(b.ID), "another builder goes on with it") {
+			err = errors.New("the build's log does not say what happened:\n" + r.log(b.ID))
+		}
+		if err == nil && !strings.Contains(r.said.String(), "build lost") {
+			err = errors.New("the builder does not say what happened")
 		}
 		return err
 	})
 	got, err := r.store.Build(context.Background(), b.ID)
-	if err != nil || got.Status != model.BuildRunning || got.BuilderID != "thief" {
-		t.Errorf("build %+v, %v", got, err)
+	if err != nil || got.Status != model.BuildRunning || got.BuilderID != "thief" || got.Error != nil {
+		r.t.Errorf("build %+v, %v", got, err)
+	}
+	if said := r.said.String(); strings.Contains(said, "fault of dinp") {
+		r.t.Errorf("the builder said:\n%s", said)
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +48,27 @@ type rig struct {
 	registry string
 	app      model.App
 	cfg      Config
+	said     *said // by the builders
+}
+
+// said is what builders write to their logs.
+type said struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+// Write implements io.Writer.
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+// String is all of it.
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 var somebody = model.Actor{Name: "somebody", Role: model.Admin, From: "test"}
@@ -60,9 +83,9 @@ func newRig(t *testing.T) *rig {
 	must(t, err)
 	app, err := st.CreateApp(t.Context(), "shop", team.ID, somebody)
 	must(t, err)
-	r := &rig{t: t, store: st, url: url, registry: testenv.Registry(t), app: app, cfg: Default()}
+	r := &rig{t: t, store: st, url: url, registry: testenv.Registry(t), app: app, cfg: Default(), said: new(said)}
 	r.cfg.Registry, r.cfg.WorkDir, r.cfg.Admin, r.cfg.ID = r.registry, t.TempDir(), "127.0.0.1:0", "b1"
-	r.cfg.Poll, r.cfg.Lease = 10*time.Millisecond, 3*time.Second
+	r.cfg.Poll, r.cfg.Lease = 10*time.Millisecond, time.Minute // a stalled machine loses no build
 	for _, runtime := range []string{"static", "binary", "tomcat", "java", "node", "python", "php"} {
 		r.push("dinp/base/"+runtime+":latest", tinyBase(t, runtime))
 	}
@@ -166,7 +189,7 @@ func (r *rig) create(b model.Build) model.Build {
 // start runs a builder until the test ends or stop is called.
 func (r *rig) start() (b *Builder, stop func()) {
 	r.t.Helper()
-	b, err := New(r.cfg, r.store, os.DirFS("../images"), slog.New(slog.NewTextHandler(r.t.Output(), nil)))
+	b, err := New(r.cfg, r.store, os.DirFS("../images"), slog.New(slog.NewTextHandler(io.MultiWriter(r.t.Output(), r.said), nil)))
 	must(r.t, err)
 	must(r.t, b.Listen())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -200,16 +223,22 @@ func (r *rig) wait(id string) model.Build {
 	return b
 }
 
+// log is all of a build's log.
 func (r *rig) log(id string) string {
-	lines, err := r.store.BuildLog(context.Background(), id, 0, 100_000)
-	if err != nil {
-		return err.Error()
-	}
 	var b strings.Builder
-	for _, l := range lines {
-		b.WriteString(l.Text + "\n")
+	for after := int64(0); ; {
+		lines, err := r.store.BuildLog(context.Background(), id, after, 1000)
+		if err != nil {
+			return err.Error()
+		}
+		if len(lines) == 0 {
+			return b.String()
+		}
+		for _, l := range lines {
+			b.WriteString(l.Text + "\n")
+			after = l.Seq
+		}
 	}
-	return b.String()
 }
 
 // wantLog checks that the pieces stand in the log in this order.

@@ -128,7 +128,7 @@ func TestRuntimes_FromTheFileToTheAnswer(t *testing.T) {
 		r.pushCachedBase(runtime)
 	}
 	r.pushRealBase("tomcat") // its converter runs in it
-	r.cfg.DockerHost, r.cfg.Lease = testenv.Docker(t), time.Minute
+	r.cfg.DockerHost = testenv.Docker(t)
 	r.start()
 	t.Cleanup(r.wantNothingLeft)
 	for _, c := range []struct {

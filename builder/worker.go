@@ -85,8 +85,9 @@ func (b *Builder) work(ctx context.Context, build model.Build) {
 	outcome, cause := b.attempt(ctx, build, lines)
 	switch {
 	case errors.Is(cause, errLost):
+		lines.say("builder %s is slow or was cut off, and its time with this build is over; another builder goes on with it", b.cfg.ID)
 		lines.close()
-		log.Warn("build lost", "err", cause)
+		log.Warn("build lost: another builder takes it over", "err", cause)
 		return
 	case ctx.Err() != nil:
 		lines.say("builder %s stops; another one goes on with this build", b.cfg.ID)
