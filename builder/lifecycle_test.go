@@ -72,7 +72,7 @@ func TestWork_CancelStopsAnEndlessDockerfile(t *testing.T) {
 	r.cfg.DockerHost = host
 	r.start()
 	b := r.queue("a.tar.gz", tarGz(t, "Dockerfile", "FROM dinp/base/binary\nRUN echo endless; while :; do sleep 1; done\nCMD [\"x\"]\n"), "")
-	testenv.Eventually(t, time.Minute, func() error {
+	testenv.Eventually(t, 5*time.Minute, func() error {
 		if log := r.log(b.ID); !strings.Contains(log, "\nendless") {
 			return errors.New(log)
 		}
@@ -173,7 +173,7 @@ func TestWork_ABuildThatIsLostInTheEngineIsLeftAlone(t *testing.T) {
 	r.cfg.DockerHost = testenv.Docker(t)
 	r.start()
 	b := r.queue("a.tar.gz", tarGz(t, "Dockerfile", "FROM dinp/base/binary\nRUN echo endless; while :; do sleep 1; done\nCMD [\"x\"]\n"), "")
-	testenv.Eventually(t, 2*time.Minute, func() error {
+	testenv.Eventually(t, 5*time.Minute, func() error { // the engine pulls a base image first
 		if log := r.log(b.ID); !strings.Contains(log, "\nendless") {
 			return errors.New(log)
 		}

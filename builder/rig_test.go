@@ -214,7 +214,7 @@ func (r *rig) start() (b *Builder, stop func()) {
 func (r *rig) wait(id string) model.Build {
 	r.t.Helper()
 	var b model.Build
-	testenv.Eventually(r.t, 3*time.Minute, func() (err error) { // a converter's base image may have to be pulled first
+	testenv.Eventually(r.t, 5*time.Minute, func() (err error) { // a converter's base image may have to be pulled first
 		if b, err = r.store.Build(context.Background(), id); err == nil && !b.Ended() {
 			err = fmt.Errorf("build is %s at %s; log:\n%s", b.Status, b.Step, r.log(id))
 		}

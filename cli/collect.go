@@ -14,7 +14,7 @@ import (
 
 func (c *console) collectCommands() []*cobra.Command {
 	return []*cobra.Command{
-		c.rebaseCommand(),
+		c.rebaseCommand(), c.rebasesCommand(),
 		c.collectCommand(),
 		c.command(spec{use: "pin APP vN", short: "Keep a release's image and artifact for ever", example: "  dinp pin shop v3", args: cobra.ExactArgs(2), complete: appThenRelease, run: pin(http.MethodPut)}),
 		c.command(spec{use: "unpin APP vN", short: "Let a release go when it is old", example: "  dinp unpin shop v3", args: cobra.ExactArgs(2), complete: appThenRelease, run: pin(http.MethodDelete)}),

@@ -15,6 +15,39 @@ import (
 // rebasePeriod is the time between two looks at a rebase.
 const rebasePeriod = time.Second
 
+func (c *console) rebasesCommand() *cobra.Command {
+	return c.command(spec{use: "rebases", short: "List rebases, newest first", example: "  dinp rebases", args: cobra.NoArgs, list: true,
+		run: func(ctx context.Context, s *session, _ []string) error {
+			p, err := get[api.Page[api.Rebase]](ctx, s.api, "/rebases?limit=50")
+			if err != nil {
+				return err
+			}
+			return show(s, p.Items, []string{"ID", "RUNTIME", "STATUS", "APPS", "BY", "AT", "STOPPED AT"}, func(r api.Rebase) []string {
+				return []string{r.ID, r.Runtime, r.Status, fmt.Sprintf("%d of %d", endedApps(r), len(r.Apps)), r.By, when(r.CreatedAt), regressed(r)}
+			})
+		}})
+}
+
+// endedApps counts the apps of a rebase to which nothing more happens.
+func endedApps(r api.Rebase) (n int) {
+	for _, a := range r.Apps {
+		if model.RebaseStep(a.Step).Ended() {
+			n++
+		}
+	}
+	return n
+}
+
+// regressed is the app that did not come up; "" for none.
+func regressed(r api.Rebase) string {
+	for _, a := range r.Apps {
+		if a.Step == string(model.StepFailed) {
+			return a.App
+		}
+	}
+	return ""
+}
+
 func (c *console) rebaseCommand() *cobra.Command {
 	var in api.NewRebase
 	var noWait bool
@@ -72,7 +105,7 @@ func (s *session) followRebase(ctx context.Context, r api.Rebase, noWait bool) e
 		}
 		select {
 		case <-ctx.Done():
-			fmt.Fprintf(s.err, "it goes on; watch it with: dinp rebase %s\n", r.Runtime)
+			fmt.Fprintf(s.err, "it goes on; watch it with: dinp rebase %s, or dinp rebases\n", r.Runtime)
 			return ctx.Err()
 		case <-time.After(rebasePeriod):
 		}

@@ -23,6 +23,16 @@ func (d *Dash) postRebases(c *gin.Context) {
 	d.reply(c, status, out, err)
 }
 
+func (d *Dash) getRebases(c *gin.Context) {
+	limit, err := queryInt(c, "limit")
+	if err != nil {
+		d.fail(c, err)
+		return
+	}
+	out, err := d.Rebases(c.Request.Context(), actorOf(c), c.Query("before"), limit)
+	d.reply(c, http.StatusOK, out, err)
+}
+
 func (d *Dash) getRebase(c *gin.Context) {
 	out, err := d.RebaseState(c.Request.Context(), actorOf(c), c.Param("id"))
 	d.reply(c, http.StatusOK, out, err)

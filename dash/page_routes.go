@@ -29,6 +29,8 @@ func (d *Dash) registerPages(r *gin.Engine) {
 	in.GET("/deploys/:build", d.deployPage)
 	in.GET("/builds", d.buildsPage)
 	in.GET("/builds/:build", d.buildPage)
+	in.GET("/rebases", d.rebasesPage)
+	in.GET("/rebases/:rebase", d.rebasePage)
 	in.GET("/nodes", d.nodesPage)
 	in.GET("/people", d.peoplePage)
 	in.GET("/tokens", d.tokensPage)
@@ -65,6 +67,8 @@ func (d *Dash) registerForms(g *gin.RouterGroup) {
 	g.POST("/apps/:app/routing", d.routingForm)
 	g.POST("/apps/:app/settings", d.settingsForm)
 	g.POST("/builds/:build/cancel", d.cancelForm)
+	g.POST("/rebases", d.rebaseForm)
+	g.POST("/rebases/:rebase/stop", d.stopRebaseForm)
 	g.POST("/nodes/:node/availability", d.availabilityForm)
 	g.POST("/people/users", d.userForm)
 	g.POST("/people/teams", d.teamForm)
@@ -80,6 +84,8 @@ func (d *Dash) registerStreams(g *gin.RouterGroup) {
 	g.GET("/deploys/:build", d.liveDeploy)
 	g.GET("/builds", d.liveBuilds)
 	g.GET("/builds/:build", d.liveBuild)
+	g.GET("/rebases", d.liveRebases)
+	g.GET("/rebases/:rebase", d.liveRebase)
 	g.GET("/nodes", d.liveNodes)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -162,23 +163,58 @@ func (d *Dash) RebaseState(ctx context.Context, actor model.Actor, id string) (a
 	return d.rebaseOut(ctx, actor, r)
 }
 
+// Rebases lists rebases of which actor may see something, newest first; before is the Next of an earlier page.
+func (d *Dash) Rebases(ctx context.Context, actor model.Actor, before string, limit int) (api.Page[api.Rebase], error) {
+	none, until, n := api.Page[api.Rebase]{}, time.Time{}, pageSize(limit)
+	if before != "" {
+		ms, err := strconv.ParseInt(before, 10, 64)
+		if err != nil || ms <= 0 {
+			return none, model.E(model.CodeBadRequest, "before=%s is not the end of a page", clip(before, 40))
+		}
+		until = time.UnixMilli(ms)
+	}
+	found, err := d.store.Rebases(ctx, until, n+1)
+	if err != nil {
+		return none, err
+	}
+	p := pageOf(found, n, func(r model.Rebase) string { return strconv.FormatInt(r.CreatedAt.UnixMilli(), 10) })
+	out := api.Page[api.Rebase]{Items: []api.Rebase{}, Next: p.Next}
+	see := d.rebaseEyes(ctx, actor)
+	for _, r := range p.Items {
+		if shown, ok := shownRebase(r, see); ok {
+			out.Items = append(out.Items, shown)
+		}
+	}
+	return out, nil
+}
+
+// rebaseEyes tells of which apps actor may see how they go on.
+func (d *Dash) rebaseEyes(ctx context.Context, actor model.Actor) func(appID string) bool {
+	if actor.Role == model.Admin {
+		return func(string) bool { return true }
+	}
+	visible := d.ofVisibleApps(ctx, actor)
+	return func(appID string) bool { return visible(model.Event{AppID: appID}) }
+}
+
 // rebaseOut shows of a rebase what actor may see.
 func (d *Dash) rebaseOut(ctx context.Context, actor model.Actor, r model.Rebase) (api.Rebase, error) {
-	out := api.Rebase{ID: r.ID, Runtime: r.Runtime, Batch: r.Batch, Status: string(r.Status), Error: r.Error, By: r.By.Name, CreatedAt: r.CreatedAt, EndedAt: r.EndedAt, Apps: []api.RebaseApp{}}
-	for _, a := range r.Apps {
-		app, err := d.store.AppByID(ctx, a.AppID)
-		if err != nil {
-			return out, err
-		}
-		if !policy.Can(actor, policy.ViewApp, app.TeamID) {
-			continue
-		}
-		out.Apps = append(out.Apps, api.RebaseApp{App: a.AppName, Step: string(a.Step), Build: a.BuildID, Note: a.Note})
-	}
-	if len(out.Apps) == 0 && actor.Role != model.Admin {
+	out, ok := shownRebase(r, d.rebaseEyes(ctx, actor))
+	if !ok {
 		return api.Rebase{}, model.E(model.CodeNotFound, "there is no rebase %q", clip(r.ID, 40))
 	}
 	return out, nil
+}
+
+// shownRebase is what of a rebase can be seen; false when that is nothing.
+func shownRebase(r model.Rebase, see func(appID string) bool) (api.Rebase, bool) {
+	out := api.Rebase{ID: r.ID, Runtime: r.Runtime, Batch: r.Batch, Status: string(r.Status), Error: r.Error, By: r.By.Name, CreatedAt: r.CreatedAt, EndedAt: r.EndedAt, Apps: []api.RebaseApp{}}
+	for _, a := range r.Apps {
+		if see(a.AppID) {
+			out.Apps = append(out.Apps, api.RebaseApp{App: a.AppName, Step: string(a.Step), Build: a.BuildID, Note: a.Note})
+		}
+	}
+	return out, len(out.Apps) > 0
 }
 
 // StopRebase lets a rebase begin no more apps; what is under way goes on.
@@ -205,6 +241,7 @@ func (d *Dash) StopRebase(ctx context.Context, actor model.Actor, id string) (ap
 // rebases carries rebases on until ctx ends. Of several dashes one does it at a time, and another takes over when it dies.
 func (d *Dash) rebases(ctx context.Context) {
 	driver := store.NewID()
+	defer d.yieldRebases(ctx, driver)
 	tick := time.NewTicker(rebasePeriod)
 	defer tick.Stop()
 	for {
@@ -216,6 +253,15 @@ func (d *Dash) rebases(ctx context.Context) {
 		if err := d.carryOn(ctx, driver); err != nil && ctx.Err() == nil {
 			d.log.Warn("rebase not carried on", "err", err)
 		}
+	}
+}
+
+// yieldRebases spares the others the wait for the end of this one's right. One that dies cannot; they wait then.
+func (d *Dash) yieldRebases(ctx context.Context, driver string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := d.store.YieldRebases(ctx, driver); err != nil {
+		d.log.Warn("rebases not handed over", "err", err)
 	}
 }
 

@@ -171,6 +171,81 @@ func TestRebase_StopsAtTheFirstRegressionAndGoesOnWithWhatIsLeft(t *testing.T) {
 	}
 }
 
+// Whoever carries a rebase on may die at any moment: another dash goes on where it stopped, and begins nothing twice.
+func TestRebase_AnotherDashGoesOnAfterADeath(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, url string) {
+		y := newYard(t, url, "a", "b")
+		y.pushBase()
+		to, err := y.baseNow(t.Context(), "dinp/base/static")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := do[api.Rebase](y.rig, 202, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "static", Batch: 1})
+		y.until(r.ID, "running a:building b:waiting")
+		if err := y.stop(); err != nil {
+			t.Fatal(err)
+		}
+		// One that died has given nothing back: its right lasts for a while.
+		if mine, err := y.store.DriveRebase(t.Context(), r.ID, "dead", time.Now().Add(2*time.Second)); err != nil || !mine {
+			t.Fatalf("the right to go on: %v, %v", mine, err)
+		}
+		y.build(image(10), to)
+		y.roll("a", model.DeploymentSucceeded)
+		y.rig.another()
+		y.until(r.ID, "running a:done b:building")
+		y.build(image(11), to)
+		y.roll("b", model.DeploymentSucceeded)
+		y.until(r.ID, "done a:done b:done")
+		list := do[api.Page[api.Rebase]](y.rig, 200, "GET", "/rebases", y.admin, nil)
+		if len(list.Items) != 1 || stepsOf(list.Items[0]) != "done a:done b:done" {
+			t.Errorf("rebases %+v", list.Items)
+		}
+		builds := do[api.Page[api.Build]](y.rig, 200, "GET", "/builds", y.admin, nil)
+		if len(builds.Items) != 4 {
+			t.Errorf("%d builds, want 2 of deploys and 2 of the rebase", len(builds.Items))
+		}
+	})
+}
+
+func TestRebase_AStoppedDashHandsItOverAtOnce(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, sqliteURL(t), "a")
+	y.pushBase()
+	r := do[api.Rebase](y.rig, 202, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "static"})
+	y.until(r.ID, "running a:building")
+	if err := y.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if mine, err := y.store.DriveRebase(t.Context(), r.ID, "next", time.Now().Add(time.Second)); err != nil || !mine {
+		t.Errorf("the right to go on: %v, %v", mine, err)
+	}
+}
+
+func TestRebases_ListShowsOthersOnlyWhatIsTheirs(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, sqliteURL(t), "a", "b")
+	for range 3 {
+		y.pushBase()
+		r := do[api.Rebase](y.rig, 202, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "static", App: "a"})
+		do[api.Rebase](y.rig, 200, "POST", "/rebases/"+r.ID+"/stop", y.admin, nil)
+	}
+	first := do[api.Page[api.Rebase]](y.rig, 200, "GET", "/rebases?limit=2", y.admin, nil)
+	rest := do[api.Page[api.Rebase]](y.rig, 200, "GET", "/rebases?limit=2&before="+first.Next, y.admin, nil)
+	if len(first.Items) != 2 || len(rest.Items) != 1 || rest.Next != "" || first.Items[1].CreatedAt.Before(rest.Items[0].CreatedAt) {
+		t.Errorf("pages %+v and %+v", first, rest)
+	}
+	y.member("", "stranger", model.Member, "")
+	token, err := y.IssueToken(t.Context(), "stranger", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := do[api.Page[api.Rebase]](y.rig, 200, "GET", "/rebases", token, nil); len(got.Items) != 0 {
+		t.Errorf("a stranger sees %+v", got.Items)
+	}
+	y.refused(model.CodeNotFound, "GET", "/rebases/"+first.Items[0].ID, token, nil)
+}
+
 func TestRebase_ADeployMeanwhileWins(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, sqliteURL(t), "a")

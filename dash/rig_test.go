@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -52,6 +51,11 @@ func newRig(t *testing.T, url string, change ...func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
 	leads := newFakeLeader(t)
 	cfg := Default()
 	cfg.Listen, cfg.Admin, cfg.Secret, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", testSecret, t.TempDir()
@@ -60,25 +64,40 @@ func newRig(t *testing.T, url string, change ...func(*Config)) *rig {
 	for _, f := range change {
 		f(&cfg)
 	}
-	d, err := New(cfg, st, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelInfo})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{Dash: d, t: t, leads: leads}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx) }()
-	r.stop = sync.OnceValue(func() error { cancel(); return <-done })
-	t.Cleanup(func() {
-		if err := errors.Join(r.stop(), st.Close()); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	r := &rig{t: t, leads: leads}
+	r.run(cfg, st)
 	r.begin()
 	return r
+}
+
+// run lets the rig's dash be a new one, until it is stopped or the test ends.
+func (r *rig) run(cfg Config, st *store.Store) {
+	r.t.Helper()
+	d, err := New(cfg, st, slog.New(slog.NewTextHandler(testLog{r.t}, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := d.Listen(); err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	stop := sync.OnceValue(func() error { cancel(); return <-done })
+	r.Dash, r.stop = d, stop
+	r.t.Cleanup(func() {
+		if err := stop(); err != nil {
+			r.t.Errorf("stop: %v", err)
+		}
+	})
+}
+
+// another is a second dash on the same database and registry, in the place of one that is gone.
+func (r *rig) another() {
+	r.t.Helper()
+	cfg := r.cfg
+	cfg.Data = r.t.TempDir()
+	r.run(cfg, r.store)
 }
 
 func withRegistry(t *testing.T) func(*Config) {

@@ -114,6 +114,7 @@ func (d *Dash) deployEndpoints() []endpoint {
 		{method: "GET", path: "/builds/:id/verify", handle: d.getVerification, summary: "Check a build's statement against keys, database and registry", answer: api.Verification{}},
 		{method: "GET", path: "/builds/:id/sbom", handle: d.getBill, summary: "Read the bill of materials of a build's artifact, as CycloneDX 1.5", answer: bom.Document{}},
 		{method: "POST", path: "/rebases", handle: d.postRebases, summary: "Rebuild the apps of a runtime on its newest base image and roll them in batches, or tell which; while one goes on, that is answered", body: api.NewRebase{}, answer: api.Rebase{}, status: 202},
+		{method: "GET", path: "/rebases", handle: d.getRebases, summary: "List rebases, newest first", query: backward, answer: api.Page[api.Rebase]{}},
 		{method: "GET", path: "/rebases/:id", handle: d.getRebase, summary: "Tell how a rebase goes on", answer: api.Rebase{}},
 		{method: "POST", path: "/rebases/:id/stop", handle: d.postStopRebase, summary: "Let a rebase begin no more apps", answer: api.Rebase{}},
 		{method: "POST", path: "/gc", handle: d.postCollect, summary: "Remove images and artifacts that no kept release needs, or tell which", body: api.Collect{}, answer: api.Collection{}},

@@ -81,6 +81,33 @@ func buildBadge(lang string, b api.Build) Badge {
 	return badge(lang, class, "build."+b.Status)
 }
 
+func rebaseBadge(lang string, r api.Rebase) Badge {
+	class := map[string]string{"running": "busy", "done": "ok", "stopped": "bad"}[r.Status]
+	if class == "" {
+		return Badge{Class: "off", Icon: "off", Text: r.Status}
+	}
+	return badge(lang, class, "rebase."+r.Status)
+}
+
+func rebaseStepBadge(lang string, a api.RebaseApp) Badge {
+	class := map[string]string{"waiting": "off", "building": "busy", "rolling": "busy", "done": "ok", "unchanged": "off", "superseded": "off", "failed": "bad"}[a.Step]
+	if class == "" {
+		return Badge{Class: "off", Icon: "off", Text: a.Step}
+	}
+	return badge(lang, class, "rebase.step."+a.Step)
+}
+
+// rebaseCounts is how far the apps of a rebase are.
+func rebaseCounts(lang string, r api.Rebase) string {
+	ended := 0
+	for _, a := range r.Apps {
+		if model.RebaseStep(a.Step).Ended() {
+			ended++
+		}
+	}
+	return Text(lang, "rebase.counts", ended, len(r.Apps))
+}
+
 // releaseBadge says what came of a release.
 func releaseBadge(lang string, r api.Release) Badge {
 	d := r.Deployment

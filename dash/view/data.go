@@ -128,6 +128,22 @@ type Build struct {
 	CanCancel bool
 }
 
+// Rebases is the data of the page rebases. Chosen is the runtime as typed before.
+type Rebases struct {
+	Rebases         []api.Rebase
+	Next            string
+	Runtimes        []string // to choose from; an operator's own may be typed
+	Chosen          string
+	Batch, MaxBatch int
+	CanBegin        bool
+}
+
+// Rebase is the data of the page rebase.
+type Rebase struct {
+	Rebase  api.Rebase
+	CanStop bool
+}
+
 // Nodes is the data of the page nodes.
 type Nodes struct {
 	Nodes  api.Nodes

@@ -32,14 +32,17 @@ func funcs(lang string) template.FuncMap {
 
 		"chart": newChart, "millis": millis, "rate": rate,
 
-		"appBadge":      func(a api.App) Badge { return appBadge(lang, a) },
-		"instanceBadge": func(i api.Instance) Badge { return instanceBadge(lang, i) },
-		"buildBadge":    func(b api.Build) Badge { return buildBadge(lang, b) },
-		"releaseBadge":  func(r api.Release) Badge { return releaseBadge(lang, r) },
-		"nodeBadge":     func(n api.Node) Badge { return nodeBadge(lang, n) },
-		"deploySteps":   func(d api.Deploy) []Step { return deploySteps(lang, d) },
-		"deployError":   deployError,
-		"feed":          func(e []api.Event, showApp bool) Feed { return newFeed(e, showApp) },
+		"appBadge":        func(a api.App) Badge { return appBadge(lang, a) },
+		"instanceBadge":   func(i api.Instance) Badge { return instanceBadge(lang, i) },
+		"rebaseBadge":     func(r api.Rebase) Badge { return rebaseBadge(lang, r) },
+		"rebaseStepBadge": func(a api.RebaseApp) Badge { return rebaseStepBadge(lang, a) },
+		"rebaseCounts":    func(r api.Rebase) string { return rebaseCounts(lang, r) },
+		"buildBadge":      func(b api.Build) Badge { return buildBadge(lang, b) },
+		"releaseBadge":    func(r api.Release) Badge { return releaseBadge(lang, r) },
+		"nodeBadge":       func(n api.Node) Badge { return nodeBadge(lang, n) },
+		"deploySteps":     func(d api.Deploy) []Step { return deploySteps(lang, d) },
+		"deployError":     deployError,
+		"feed":            func(e []api.Event, showApp bool) Feed { return newFeed(e, showApp) },
 	}
 }
 

@@ -60,9 +60,18 @@ func sampleBuilt() api.Build {
 	b.URL, b.From, b.Job, b.Attempts, b.EndedAt = "https://ci.example.org/shop.war", "10.0.0.9", "build/77", 2, at(2)
 	b.Report = &model.BuildReport{
 		Phases: []model.BuildPhase{{Name: "fetch", Took: model.Duration(1500 * time.Millisecond)}, {Name: "push", Took: model.Duration(20 * time.Millisecond)}},
-		Base:   "dinp/base/tomcat", BaseDigest: "sha256:bb", Reused: "c7d2e3f4-0000", Components: 42, Warnings: []string{"the bill of materials is incomplete " + hostile},
+		Base:   "dinp/base/tomcat", BaseDigest: "sha256:bb", Reused: "c7d2e3f4-0000", Components: 42, Layers: 2, LayersReused: 1, BytesPushed: 2_100_000,
+		LayerList: []model.BuildLayer{{Name: "libraries", Bytes: 40_000_000, Reused: true}, {Name: "application", Bytes: 2_000_000}},
+		Findings:  []model.Finding{{Check: "servlet", Message: "it is written for Java EE", Fix: "move to jakarta"}, {Error: true, Check: "secret", Message: "a private key " + hostile}},
+		Warnings:  []string{"the bill of materials is incomplete " + hostile},
 	}
 	return b
+}
+
+func sampleRebase(status string) api.Rebase {
+	return api.Rebase{ID: "r1", Runtime: "tomcat", Batch: 2, Status: status, By: "alice", CreatedAt: at(9), EndedAt: at(2),
+		Error: &model.Error{Code: "D193", Message: "app shop did not come up", Evidence: []string{hostile}, Still: "shop keeps serving on the old base"},
+		Apps:  []api.RebaseApp{{App: "blog", Step: "done", Build: "b6c1d2e3-0000"}, {App: "shop", Step: "failed", Note: "D142 " + hostile}, {App: "wiki", Step: "waiting"}, {App: "new", Step: "later"}}}
 }
 
 func sampleLog() []api.LogLine {
@@ -166,8 +175,10 @@ func samples() map[string]sample {
 			}, "ann")
 		}), []string{`value="100:500"`, "<option selected>hash</option>", `value="on" checked`, `value="ann"`}},
 		"builds":          {"builds", Builds{Builds: []api.Build{*sampleBuild("failed"), *sampleBuild("queued")}}, []string{"shop-1.4.war", "/builds/b6c1d2e3-0000"}},
-		"built":           {"build", Build{Build: sampleBuilt(), Log: sampleLog()}, []string{"fetch 1.5s · push 20ms", "dinp/base/tomcat@sha256:bb", "/builds/c7d2e3f4-0000", "/builds/b6c1d2e3-0000/sbom", "/verify", "incomplete", "build/77"}},
+		"built":           {"build", Build{Build: sampleBuilt(), Log: sampleLog()}, []string{"fetch 1.5s · push 20ms", "2.1 MB", "40.0 MB · ", "move to jakarta", "dinp/base/tomcat@sha256:bb", "/builds/c7d2e3f4-0000", "/builds/b6c1d2e3-0000/sbom", "/verify", "incomplete", "build/77"}},
 		"build":           {"build", Build{Build: *sampleBuild("running"), Log: sampleLog(), CanCancel: true}, []string{"sha256:9f86", "812 files", "/cancel"}},
+		"rebases":         {"rebases", Rebases{Rebases: []api.Rebase{sampleRebase("stopped"), sampleRebase("running")}, Next: "9", Runtimes: []string{"tomcat"}, Chosen: hostile, Batch: 3, MaxBatch: 50, CanBegin: true}, []string{"/rebases/r1", "?before=9", `value="tomcat"`, `max="50"`}},
+		"rebase":          {"rebase", Rebase{Rebase: sampleRebase("stopped"), CanStop: true}, []string{"shop did not come up", "/apps/blog", "/builds/b6c1d2e3-0000", "/rebases/r1/stop"}},
 		"nodes":           {"nodes", sampleNodes(), []string{"node-1", "3 GiB", "router-1", "48211", "does not answer", "/nodes/node-1/availability"}},
 		"people":          {"people", samplePeople(), []string{"alice", "default", "/people/users"}},
 		"tokens":          {"tokens", Tokens{Tokens: []api.Token{{ID: "t1", Name: "ci " + hostile, CreatedAt: at(5)}}, Made: &api.Token{Name: "ci", Secret: "dinp_SECRET"}}, []string{"dinp_SECRET", "/tokens/t1/revoke"}},

@@ -145,7 +145,7 @@ func TestCatalogue_SameKeysAndVerbsInEveryLanguage(t *testing.T) {
 }
 
 // Keys built at run time, by their beginnings.
-var builtKeys = []string{"phase.", "node.", "role.", "cause.", "tab.", "build.", "ago.", "state.", "rel.", "flash.", "days.", "env.count.", "routing.", "link."}
+var builtKeys = []string{"phase.", "node.", "role.", "cause.", "tab.", "build.", "rebase.", "ago.", "state.", "rel.", "flash.", "days.", "env.count.", "routing.", "link."}
 
 func TestCatalogue_EveryKeyIsUsedAndKnown(t *testing.T) {
 	t.Parallel()

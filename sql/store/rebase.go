@@ -72,6 +72,34 @@ func (s *Store) Rebase(ctx context.Context, id string) (model.Rebase, error) {
 	return r, err
 }
 
+// Rebases lists rebases with their apps, newest first, those begun before the given time when it is set; at most n.
+func (s *Store) Rebases(ctx context.Context, before time.Time, n int) ([]model.Rebase, error) {
+	q, a := `SELECT `+rebaseColumns+` FROM rebases`, []any{}
+	if !before.IsZero() {
+		q, a = q+` WHERE created_ms < ?`, append(a, ms(before))
+	}
+	var out []model.Rebase
+	err := s.view(ctx, func(t *tx) (err error) {
+		if out, err = list(ctx, t, scanRebase, q+` ORDER BY created_ms DESC, id LIMIT ?`, append(a, limit(n))...); err != nil || len(out) == 0 {
+			return err
+		}
+		place, ids := map[string]int{}, make([]string, len(out))
+		for i, r := range out {
+			place[r.ID], ids[i] = i, r.ID
+		}
+		_, err = list(ctx, t, func(q scanner) (a model.RebaseApp, err error) {
+			var id string
+			if err = q.Scan(&id, &a.Seq, &a.AppID, &a.AppName, &a.Step, &a.BuildID, &a.Note); err == nil {
+				r := &out[place[id]]
+				r.Apps = append(r.Apps, a)
+			}
+			return a, err
+		}, `SELECT rebase_id, seq, app_id, app_name, status, build_id, note FROM rebase_apps WHERE rebase_id IN (`+holders(len(ids))+`) ORDER BY seq`, args(ids)...)
+		return err
+	})
+	return out, err
+}
+
 // RunningRebases lists the IDs of the rebases that go on.
 func (s *Store) RunningRebases(ctx context.Context) ([]string, error) {
 	return list(ctx, s.db, scanString, `SELECT id FROM rebases WHERE live = 1 ORDER BY created_ms, id`)
@@ -81,6 +109,12 @@ func (s *Store) RunningRebases(ctx context.Context) ([]string, error) {
 func (s *Store) DriveRebase(ctx context.Context, id, driver string, until time.Time) (bool, error) {
 	n, err := exec(ctx, s.db, `UPDATE rebases SET driver = ?, until_ms = ? WHERE id = ? AND live = 1 AND (driver = ? OR until_ms < ?)`, driver, ms(until), id, driver, ms(time.Now()))
 	return n == 1, err
+}
+
+// YieldRebases lets another carry on at once what driver carries on.
+func (s *Store) YieldRebases(ctx context.Context, driver string) error {
+	_, err := s.db.ExecContext(ctx, `UPDATE rebases SET until_ms = 0 WHERE live = 1 AND driver = ?`, driver)
+	return err
 }
 
 // BeginRebaseApp queues the build of an app's stored artifact, and notes it; once, however often it is called. An app that
