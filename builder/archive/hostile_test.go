@@ -3,9 +3,12 @@ package archive
 import (
 	"archive/tar"
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -264,6 +267,68 @@ func TestExtract_MillionEntriesInZip(t *testing.T) {
 	binary.LittleEndian.PutUint32(tail[12:], uint32(len(entry)*1_000_000))
 	_, _, err := unpack(t, b, "a.zip", DefaultLimits())
 	wantRefusal(t, err, model.CodeTooLarge, "more than 200000 entries")
+}
+
+// A tar has no directory: its entries are counted as they come, and what comes behind the limit is not even read. Links
+// touch the disk last, so a million of them touch it never; of files and folders there are as many as are allowed, until
+// the build's folder goes.
+func TestExtract_MillionEntriesInTar(t *testing.T) {
+	few, many := DefaultLimits(), DefaultLimits()
+	few.Entries, many.Entries = 500, 50_000
+	for _, c := range []struct {
+		name   string
+		limits Limits
+		entry  func(i int) tar.Header
+	}{
+		{"links", many, func(i int) tar.Header {
+			return tar.Header{Typeflag: tar.TypeSymlink, Name: fmt.Sprintf("l%d", i), Linkname: "x"}
+		}},
+		{"files", few, func(i int) tar.Header { return tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("f%d", i)} }},
+		{"folders", few, func(i int) tar.Header { return tar.Header{Typeflag: tar.TypeDir, Name: fmt.Sprintf("d%d/", i)} }},
+		{"folders that only a path implies", few, func(i int) tar.Header {
+			return tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("d%d/e/f/g/h/x", i)}
+		}},
+		{"hard links", few, func(i int) tar.Header {
+			if i == 0 {
+				return tar.Header{Typeflag: tar.TypeReg, Name: "x"}
+			}
+			return tar.Header{Typeflag: tar.TypeLink, Name: fmt.Sprintf("l%d", i), Linkname: "x"}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, w := io.Pipe()
+			written := make(chan int, 1)
+			go func() { written <- writeEntries(w, 1_000_000, c.entry) }()
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			_, err := ExtractTar(t.Context(), r, t.TempDir(), c.limits)
+			runtime.ReadMemStats(&after)
+			must(t, r.Close())
+			wantRefusal(t, err, model.CodeTooLarge, fmt.Sprintf("more than %d entries", c.limits.Entries))
+			if n := <-written; n > c.limits.Entries+1000 {
+				t.Errorf("%d entries were taken, want no more than the limit and what a buffer holds", n)
+			}
+			if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 96<<20 {
+				t.Errorf("the heap grew by %d MiB", grown>>20)
+			}
+		})
+	}
+}
+
+// writeEntries writes a tar until nobody reads it any more, and says how many entries were taken.
+func writeEntries(w *io.PipeWriter, n int, entry func(i int) tar.Header) int {
+	b := bufio.NewWriterSize(w, 64<<10)
+	tw := tar.NewWriter(b)
+	for i := range n {
+		h := entry(i)
+		h.Mode = 0o644
+		if err := tw.WriteHeader(&h); err != nil {
+			return i
+		}
+	}
+	w.CloseWithError(errors.Join(tw.Close(), b.Flush()))
+	return n
 }
 
 func TestExtract_CutAndJoined(t *testing.T) {
