@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"io"
 	"os"
 
@@ -126,11 +127,15 @@ func (d *Dash) appendUpload(ctx context.Context, actor model.Actor, id string, o
 	if u.Artifact != "" {
 		return u, at, nil
 	}
-	if at, err = d.uploads.write(u, at, r, sum); err != nil {
+	whole := sha256.New()
+	if at, err = d.uploads.write(u, at, r, sum, whole); err != nil {
 		return u, at, err
 	}
 	if at == u.Length {
-		u, err = d.finishUpload(ctx, u)
+		if offset > 0 {
+			whole = nil // it has seen a part only
+		}
+		u, err = d.finishUpload(ctx, u, whole)
 	} else if at >= headBytes {
 		err = d.judgeUpload(u)
 	}
@@ -163,32 +168,42 @@ func (d *Dash) giveUp(u upload) {
 	}
 }
 
-func (d *Dash) finishUpload(ctx context.Context, u upload) (upload, error) {
+// finishUpload stores an upload whose bytes are all there. whole has seen them; nil: they came in several requests, and
+// are read again.
+func (d *Dash) finishUpload(ctx context.Context, u upload, whole hash.Hash) (upload, error) {
 	if err := d.judgeUpload(u); err != nil {
 		return u, err
 	}
-	f, err := os.Open(d.uploads.part(u.ID))
-	if err != nil {
-		return u, err
+	path := d.uploads.part(u.ID)
+	if whole == nil {
+		whole = sha256.New()
+		if err := readInto(whole, path); err != nil {
+			return u, err
+		}
 	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return u, err
-	}
-	sha := hex.EncodeToString(sum.Sum(nil))
+	sha := hex.EncodeToString(whole.Sum(nil))
 	if u.SHA256 != "" && u.SHA256 != sha {
 		d.giveUp(u)
 		return u, model.E(model.CodeBadRequest, "the upload was damaged on its way: its sha256 is %s, announced was %s", sha, u.SHA256).WithNext("begin a new upload")
 	}
-	if err := d.keep(ctx, received{path: f.Name(), sha256: sha, size: u.Length}); err != nil {
+	if err := d.keep(ctx, received{path: path, sha256: sha, size: u.Length}); err != nil {
 		return u, err // the bytes stay: an empty PATCH at the end tries again
 	}
 	u.Artifact = sha
 	if err := d.uploads.save(u); err != nil {
 		return u, err
 	}
-	return u, os.Remove(f.Name())
+	return u, os.Remove(path)
+}
+
+func readInto(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
 }
 
 // dropUpload gives an upload up.

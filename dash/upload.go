@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -166,18 +167,18 @@ func noUpload(id string) error {
 
 // write appends to an upload that the caller has locked. Bytes that came before
 // an error stay, which is what resuming is for, unless sum is to prove them: then
-// all of them count or none.
-func (s *uploadStore) write(u upload, offset int64, r io.Reader, sum *checksum) (int64, error) {
+// all of them count or none. whole gets all that is written, kept or not.
+func (s *uploadStore) write(u upload, offset int64, r io.Reader, sum *checksum, whole hash.Hash) (int64, error) {
 	f, err := os.OpenFile(s.part(u.ID), os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return offset, err
 	}
 	defer f.Close()
-	to := io.Writer(f)
+	all := []io.Writer{f, whole}
 	if sum != nil {
-		to = io.MultiWriter(f, sum)
+		all = append(all, sum)
 	}
-	n, err := io.Copy(to, io.LimitReader(r, u.Length-offset))
+	n, err := io.CopyBuffer(io.MultiWriter(all...), io.LimitReader(r, u.Length-offset), make([]byte, 256<<10))
 	if sum != nil && (err != nil || !sum.right()) {
 		if terr := f.Truncate(offset); terr != nil {
 			return offset, diskError(terr)
