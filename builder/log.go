@@ -9,7 +9,8 @@ import (
 )
 
 // How much of a build's output is kept, how long a line may wait for company, and how many go to the database together: so
-// few that a slow one takes them within their time, or a flood would be written again and again and never be there.
+// few that a slow one takes them within their time, or a flood would be written again and again and never be there. Between
+// two batches of a flood there is the same pause, for the others who write to the database: leases above all.
 const (
 	maxOutputLines = 10_000
 	maxOutputBytes = 1 << 20
@@ -77,34 +78,44 @@ func (l *buildLog) run(ctx context.Context) {
 	for {
 		select {
 		case <-l.end:
-			l.flush(ctx)
+			l.rest(ctx)
 			return
 		case <-l.wake:
 		}
 		select {
 		case <-l.end:
 		case <-time.After(logBatch):
+			if more, _ := l.flush(ctx); more {
+				l.signal()
+			}
 		}
-		l.flush(ctx)
 	}
 }
 
-// flush writes what is pending, a batch at a time. Lines that cannot be written now stay for the next time; output is
-// bounded, so they cannot fill the memory.
-func (l *buildLog) flush(ctx context.Context) {
+// rest writes all that is pending, unless the database does not take it.
+func (l *buildLog) rest(ctx context.Context) {
 	for {
-		batch := l.next()
-		if len(batch) == 0 {
+		if more, err := l.flush(ctx); err != nil || !more {
 			return
 		}
-		if err := l.writeBatch(ctx, batch); err != nil {
-			l.signal()
-			return
-		}
-		l.mu.Lock()
-		l.pending = l.pending[len(batch):]
-		l.mu.Unlock()
+		<-time.After(logBatch)
 	}
+}
+
+// flush writes a batch of what is pending, and reports whether there is more. Lines that cannot be written now stay for the
+// next time; output is bounded, so they cannot fill the memory.
+func (l *buildLog) flush(ctx context.Context) (more bool, err error) {
+	batch := l.next()
+	if len(batch) == 0 {
+		return false, nil
+	}
+	if err := l.writeBatch(ctx, batch); err != nil {
+		return true, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = l.pending[len(batch):]
+	return len(l.pending) > 0, nil
 }
 
 // next is what is to be written first. It stays pending until it is.

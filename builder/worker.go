@@ -85,8 +85,8 @@ func (b *Builder) work(ctx context.Context, build model.Build) {
 	outcome, cause := b.attempt(ctx, build, lines)
 	switch {
 	case errors.Is(cause, errLost):
-		lines.say("builder %s is slow or was cut off, and its time with this build is over; another builder goes on with it", b.cfg.ID)
 		lines.close()
+		b.sayLost(last, build)
 		log.Warn("build lost: another builder takes it over", "err", cause)
 		return
 	case ctx.Err() != nil:
@@ -194,6 +194,16 @@ func (b *Builder) keepLease(ctx context.Context, id string, cancel context.Cance
 	}
 }
 
+// sayLost tells the reader of a build's log why it begins again, best effort.
+func (b *Builder) sayLost(ctx context.Context, build model.Build) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logTimeout)
+	defer cancel()
+	line := fmt.Sprintf("builder %s is slow or was cut off, and its time with this build is over; another builder goes on with it", b.cfg.ID)
+	if err := b.store.AppendBuildLog(ctx, build.ID, time.Now(), []string{line}); err != nil {
+		b.log.Warn("line not written to the build's log", "build", build.ID, "err", err)
+	}
+}
+
 // giveBack lets another builder take the build at once instead of when the lease runs out.
 func (b *Builder) giveBack(ctx context.Context, build model.Build) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -218,7 +228,8 @@ func (b *Builder) finish(ctx context.Context, build model.Build, o store.BuildOu
 			return
 		}
 		if errors.Is(err, store.ErrLost) || ctx.Err() != nil {
-			b.log.Warn("outcome not written; another builder repeats the build", "build", build.ID, "err", err)
+			b.log.Warn("build lost at its end: another builder repeats it", "build", build.ID, "err", err)
+			b.sayLost(ctx, build)
 			return
 		}
 		select {
