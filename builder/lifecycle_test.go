@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,6 +252,40 @@ func TestWork_RegistryRefusesThePush(t *testing.T) {
 	got := r.wait(r.queue("a.zip", zipped(t, "index.html", "x"), "").ID)
 	if got.Error == nil || got.Error.Code != model.CodeRegistryAway || !strings.Contains(got.Error.Next, "registry_auth_file") {
 		t.Errorf("build %+v, error %+v", got, got.Error)
+	}
+}
+
+// The registry that had the artifact is gone when the image is to be pushed: the error says so, nothing stays on the disk,
+// and the same upload deploys when it is back.
+func TestWork_RegistryAwayAtThePush(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	target, err := url.Parse("http://" + r.registry)
+	must(t, err)
+	var away atomic.Bool
+	away.Store(true)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if away.Load() && q.Method != http.MethodGet && q.Method != http.MethodHead {
+			if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				c.Close()
+			}
+			return
+		}
+		(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target); p.Out.Host = p.In.Host }}).ServeHTTP(w, q)
+	}))
+	defer s.Close()
+	r.cfg.Registry = strings.TrimPrefix(s.URL, "http://")
+	_, stop := r.start()
+	defer stop()
+	content := zipped(t, "index.html", "x")
+	got := r.wait(r.queue("a.zip", content, "").ID)
+	if got.Error == nil || got.Error.Code != model.CodeRegistryAway || !strings.Contains(got.Error.Next, "the upload is kept") {
+		t.Errorf("build %+v, error %+v", got, got.Error)
+	}
+	r.wantNothingLeft()
+	away.Store(false)
+	if again := r.wait(r.queue("a.zip", content, "").ID); again.Status != model.BuildSucceeded {
+		t.Errorf("build %+v, error %+v", again, again.Error)
 	}
 }
 
