@@ -265,3 +265,19 @@ func FuzzCheckMagic(f *testing.F) {
 		}
 	})
 }
+
+// The headers of an upload are its client's: read, or refused.
+func FuzzUploadHeaders(f *testing.F) {
+	f.Add("filename c2hvcC53YXI=,sha256 MDA=", "sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=")
+	f.Add(" ,,a", "sha256 ")
+	f.Fuzz(func(t *testing.T, metadata, sum string) {
+		if m, err := uploadMetadata(metadata); err == nil {
+			if name := cleanFilename(m["filename"]); strings.ContainsAny(name, "/\\\x00\n") {
+				t.Errorf("filename %q", name)
+			}
+		}
+		if c, err := readChecksum(sum); err == nil && c != nil && len(c.want) != c.Size() {
+			t.Errorf("checksum of %d bytes", len(c.want))
+		}
+	})
+}

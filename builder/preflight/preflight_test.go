@@ -310,3 +310,39 @@ func TestCheck_EndsInTimeOrSaysThatItStopped(t *testing.T) {
 		t.Errorf("it looked for %v and does not say that it stopped", took)
 	}
 }
+
+// Whatever a file holds, the look at it ends and finds something to say, or nothing.
+func FuzzCheck(f *testing.F) {
+	kinds := []struct{ runtime, name, needs, content string }{
+		{"tomcat", "WEB-INF/classes/A.class", "WEB-INF/web.xml", "<web-app/>"},
+		{"tomcat", "WEB-INF/lib/a.jar", "WEB-INF/web.xml", "<web-app/>"},
+		{"tomcat", "WEB-INF/web.xml", "index.jsp", "x"},
+		{"node", "package.json", "server.js", "x"},
+		{"python", "requirements.txt", "app.py", "app = 1"},
+		{"binary", "run*", "Procfile", "web: ./run"},
+		{"static", "a.pem", "index.html", "x"},
+	}
+	f.Add(uint8(0), []byte("\xca\xfe\xba\xbe\x00\x00\x00\x41"))
+	f.Add(uint8(1), []byte("PK\x05\x06"))
+	f.Add(uint8(2), []byte(`<web-app version="6.0"/>`))
+	f.Add(uint8(3), []byte(`{"dependencies": {"a": "1"}}`))
+	f.Add(uint8(4), []byte("flask==1"))
+	f.Add(uint8(5), []byte("#!/bin/sh\r\n"))
+	f.Add(uint8(5), []byte("\x7fELF"))
+	f.Add(uint8(6), []byte("-----BEGIN PRIVATE KEY-----"))
+	f.Fuzz(func(t *testing.T, which uint8, content []byte) {
+		if bytes.HasPrefix(content, []byte("-> ")) {
+			return // unpacked would make a link of it
+		}
+		k := kinds[int(which)%len(kinds)]
+		r, err := preflight.Check(t.Context(), unpacked(t, k.runtime, map[string]string{k.name: string(content), k.needs: k.content}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range r.Findings {
+			if found.Message == "" || found.Error && found.Fix == "" {
+				t.Errorf("finding %+v", found)
+			}
+		}
+	})
+}

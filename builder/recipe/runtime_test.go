@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -109,4 +110,17 @@ func TestCatalog_ShippedOrder(t *testing.T) {
 	if got, want := strings.Join(catalog(t).Names(), " "), "dockerfile tomcat java node python php binary static"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+}
+
+// An operator writes definitions by hand: whatever stands there is a runtime or a reason.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("{name: lua, version: \"1\", description: d, needs: n, base: dinp/base/binary, accepts: [zip], dest: /app, command: [a], detect: {files: [x]}}"))
+	f.Add([]byte("name: [\n"))
+	f.Add([]byte("a: &a [*a, *a]"))
+	f.Fuzz(func(t *testing.T, definition []byte) {
+		r, err := Parse("lua", definition, func(string) ([]byte, error) { return nil, errors.New("no such file") })
+		if err == nil && (r.Name == "" || r.Hash == "") {
+			t.Errorf("runtime %+v", r)
+		}
+	})
 }

@@ -178,3 +178,19 @@ func FuzzScan_Jar(f *testing.F) {
 		scan(t, map[string]string{"a.jar": string(jar)})
 	})
 }
+
+// What is read by its name: hostile content is skipped or read, and never ends the builder.
+func FuzzScan_Metadata(f *testing.F) {
+	names := []string{"node_modules/a/package.json", "a-1.dist-info/METADATA", "vendor/composer/installed.json", "server"}
+	f.Add(uint8(0), []byte(`{"name": "a", "version": "1"}`))
+	f.Add(uint8(1), []byte("Name: a\nVersion: 1\n\nbody"))
+	f.Add(uint8(2), []byte(`{"packages": [{"name": "a/b", "version": "1"}]}`))
+	f.Add(uint8(3), []byte("\x7fELF\x02\x01\x01"))
+	f.Fuzz(func(t *testing.T, which uint8, content []byte) {
+		for _, c := range scan(t, map[string]string{names[int(which)%len(names)]: string(content)}).Components {
+			if strings.ContainsAny(c.Name+c.Version, "\x00\n\x1b") || len(c.Name) > 255 {
+				t.Errorf("component %q %q", c.Name, c.Version)
+			}
+		}
+	})
+}
