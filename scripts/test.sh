@@ -29,7 +29,7 @@ packages() {
 }
 
 # Two packages at a time: each starts servers of its own.
-tests() { go test -race -tags nomsgpack -timeout 20m -p 2 ./...; }
+tests() { go test -race -tags nomsgpack -timeout 40m -p 2 ./...; }
 
 # All seeds of the simulator, without the race detector: a run is one goroutine.
 simulator() { go test -tags nomsgpack -timeout 10m ./test/sim; }
