@@ -5,7 +5,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 )
+
+// Tool returns the path of a program that test/tools names.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := tool(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
 
 // tool returns the path of a program that test/tools names. The go command
 // compiles it on first use, and keeps it in its cache.
