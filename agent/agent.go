@@ -254,7 +254,7 @@ func (a *Agent) hello() *pb.Hello {
 	epoch := a.journal.Epoch()
 	return &pb.Hello{
 		NodeId: a.NodeID(), BootId: a.bootID, Name: a.cfg.Name, Address: a.cfg.Address, Zone: a.cfg.Zone, Pool: a.cfg.Pool, Labels: a.cfg.Labels,
-		MemoryMib: a.cfg.MemoryMiB, CpuMilli: a.cfg.CPUMilli, MaxEpoch: epoch.Max, LeaderId: epoch.Leader,
+		MemoryMib: a.cfg.MemoryMiB, CpuMilli: a.cfg.CPUMilli, MaxEpoch: epoch.Max, LeaderId: epoch.Leader, WrittenMs: epoch.Written,
 		Version: a.cfg.Version, DockerVersion: a.watch.Version(),
 	}
 }

@@ -168,7 +168,7 @@ func (w *watch) note(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	was := w.docker
-	w.docker = session.Docker{OK: err == nil}
+	w.docker = session.Docker{OK: err == nil, Turns: was.Turns}
 	if err != nil {
 		w.docker.Error = err.Error()
 	}
@@ -189,7 +189,8 @@ func (w *watch) due() {
 }
 
 // events follows the engine's events. Each subscription begins with a list:
-// what happened between two of them was not heard.
+// what happened between two of them was not heard. One that broke is the only sign
+// of a restart that is over before the next ping.
 func (w *watch) events(ctx context.Context) {
 	for {
 		err := w.rt.Events(ctx, func(e runtime.Event) {
@@ -200,6 +201,9 @@ func (w *watch) events(ctx context.Context) {
 			}
 		})
 		w.log.Debug("events ended", "err", err)
+		w.mu.Lock()
+		w.docker.Turns++
+		w.mu.Unlock()
 		if !sleep(ctx, eventsPause) {
 			return
 		}

@@ -20,6 +20,7 @@ func (c *console) nodeCommands() []*cobra.Command {
 	return []*cobra.Command{
 		c.command(spec{use: "nodes", short: "List nodes and routers", example: "  dinp nodes", args: cobra.NoArgs, list: true, run: listNodes}),
 		c.whatIfCommand(),
+		c.safeModeCommand(),
 		c.command(spec{use: "node NODE [cordon|uncordon|drain|forget]", short: "Show a node, or say what is wanted of it",
 			long: "Show a node, or say what is wanted of it:\ncordon places nothing new there, drain also moves away what is there, uncordon takes either back;\n" +
 				"forget gives up a node that never returns: its instances count as gone.",
@@ -53,6 +54,9 @@ func listNodes(ctx context.Context, s *session, _ []string) error {
 		}
 	}
 	s.printSurvival(n.Survival)
+	if n.SafeMode != "" {
+		fmt.Fprintf(s.out, "\nsafe mode, nothing is changed: %s\n  dinp safe-mode\n", clean(n.SafeMode))
+	}
 	return nil
 }
 

@@ -24,6 +24,7 @@ type fakeLeader struct {
 	apps      map[string]*pb.AppReply
 	roster    *pb.NodesReply
 	traffic   []*pb.AppTraffic
+	safe      *pb.SafeModeReply
 	questions []*pb.WhatIfRequest
 	reasons   map[string]*pb.ExplainReply // by app
 	logs      map[string][]*pb.LogChunk   // by instance
@@ -128,6 +129,15 @@ func (f *fakeLeader) Traffic(_ context.Context, r *pb.TrafficRequest) (*pb.Traff
 		}
 	}
 	return out, nil
+}
+
+func (f *fakeLeader) SafeMode(context.Context, *pb.SafeModeRequest) (*pb.SafeModeReply, error) {
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return f.safe, nil
 }
 
 func (f *fakeLeader) Explain(_ context.Context, r *pb.ExplainRequest) (*pb.ExplainReply, error) {

@@ -76,6 +76,15 @@ func (d *Dash) deleteNode(c *gin.Context) {
 	d.replyDone(c, d.ForgetNode(c.Request.Context(), actorOf(c), c.Param("node")))
 }
 
+func (d *Dash) getSafeMode(c *gin.Context) {
+	v, err := d.SafeMode(c.Request.Context(), actorOf(c))
+	d.reply(c, http.StatusOK, v, err)
+}
+
+func (d *Dash) deleteSafeMode(c *gin.Context) {
+	d.replyDone(c, d.EndSafeMode(c.Request.Context(), actorOf(c)))
+}
+
 func (d *Dash) getPools(c *gin.Context) {
 	v, err := d.Pools(c.Request.Context(), actorOf(c))
 	d.reply(c, http.StatusOK, v, err)

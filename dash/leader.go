@@ -66,6 +66,15 @@ func (l *leaderClient) app(ctx context.Context, id string) (out *pb.AppReply, er
 	return out, err
 }
 
+// safeMode tells whether the leader changes nothing, and what it would do.
+func (l *leaderClient) safeMode(ctx context.Context) (out *pb.SafeModeReply, err error) {
+	err = l.call(ctx, func(ctx context.Context, c pb.PlatformClient) (err error) {
+		out, err = c.SafeMode(ctx, &pb.SafeModeRequest{})
+		return err
+	})
+	return out, err
+}
+
 // apps tells the live counts of all apps, by app ID.
 func (l *leaderClient) apps(ctx context.Context) (map[string]*pb.AppCounts, error) {
 	out := map[string]*pb.AppCounts{}

@@ -146,6 +146,8 @@ func (d *Dash) watchEndpoints() []endpoint {
 		{method: "PATCH", path: "/nodes/:node", handle: d.patchNode, summary: "Cordon, drain or activate a node", body: api.EditNode{}, answer: api.Node{}},
 		{method: "DELETE", path: "/nodes/:node", handle: d.deleteNode, summary: "Forget a node that never returns", status: 204},
 		{method: "GET", path: "/whatif", handle: d.getWhatIf, summary: "Say what a change would bring, without making it", query: whatIfParams, answer: api.WhatIf{}},
+		{method: "GET", path: "/safe-mode", handle: d.getSafeMode, summary: "Tell whether the leader changes nothing after a restore, and what it would do", answer: api.SafeMode{}},
+		{method: "DELETE", path: "/safe-mode", handle: d.deleteSafeMode, summary: "End safe mode: the database holds what is wanted", status: 204},
 		{method: "GET", path: "/pools", handle: d.getPools, summary: "List the pools of nodes", answer: api.Page[api.Pool]{}},
 		{method: "PUT", path: "/pools/:pool", handle: d.putPool, summary: "Say how a pool is filled: spread or binpack", body: api.Pool{}, answer: api.Pool{}},
 		{method: "GET", path: "/version", handle: d.getVersion, summary: "Tell the version, and where apps answer", answer: api.Version{}, open: true},

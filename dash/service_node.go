@@ -26,7 +26,7 @@ func (d *Dash) Nodes(ctx context.Context, actor model.Actor) (api.Nodes, error) 
 	if err != nil {
 		d.log.Warn("live state of nodes unavailable", "err", err)
 	}
-	out.Leader, out.Epoch, out.Survival = live.GetLeaderId(), live.GetEpoch(), survivalOut(live.GetSurvival())
+	out.Leader, out.Epoch, out.Survival, out.SafeMode = live.GetLeaderId(), live.GetEpoch(), survivalOut(live.GetSurvival()), live.GetSafeMode()
 	states := map[string]*pb.NodeState{}
 	for _, n := range live.GetNodes() {
 		states[n.GetId()] = n

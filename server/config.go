@@ -26,15 +26,16 @@ type Config struct {
 	MinReady  time.Duration    `yaml:"min_ready"` // before a new release takes a slot
 	LeaseTTL  time.Duration    `yaml:"lease_ttl"`
 	Sweep     time.Duration    `yaml:"sweep"`
-	ACME      acme.Config      `yaml:"acme"`    // the authority that issues certificates
-	Orphans   time.Duration    `yaml:"orphans"` // instances that nobody wants are left alone so long
+	ACME      acme.Config      `yaml:"acme"`       // the authority that issues certificates
+	Orphans   time.Duration    `yaml:"orphans"`    // instances that nobody wants are left alone so long
+	SafeAfter time.Duration    `yaml:"safe_after"` // a database that lacks so much of what agents were told is not believed
 }
 
 // Default returns the defaults of a cluster.
 func Default() Config {
 	return Config{
 		Listen: ":1970", Admin: "127.0.0.1:1971", Domain: "apps.localhost", Heartbeat: 5 * time.Second, LostAfter: 60 * time.Second,
-		MinReady: 10 * time.Second, LeaseTTL: 10 * time.Second, Sweep: 30 * time.Second, Orphans: 60 * time.Second, CertLife: 90 * 24 * time.Hour,
+		MinReady: 10 * time.Second, LeaseTTL: 10 * time.Second, Sweep: 30 * time.Second, Orphans: 60 * time.Second, SafeAfter: 60 * time.Second, CertLife: 90 * 24 * time.Hour,
 	}
 }
 
@@ -56,6 +57,7 @@ func (c Config) Validate() error {
 	bad(c.LeaseTTL < time.Second || c.LeaseTTL > time.Minute, "lease_ttl is %s; it must be 1s to 1m", c.LeaseTTL)
 	bad(c.Sweep < time.Second || c.Sweep > time.Hour, "sweep is %s; it must be 1s to 1h", c.Sweep)
 	bad(c.Orphans < time.Second || c.Orphans > 24*time.Hour, "orphans is %s; it must be 1s to 24h", c.Orphans)
+	bad(c.SafeAfter < time.Second, "safe_after is %s; it must be at least 1s", c.SafeAfter)
 	return errors.Join(all...)
 }
 

@@ -64,6 +64,11 @@ func (p *platform) Nodes(ctx context.Context, _ *pb.NodesRequest) (*pb.NodesRepl
 	return ask(ctx, p, (*reconcile.Loop).NodesReply)
 }
 
+// SafeMode implements pb.PlatformServer.
+func (p *platform) SafeMode(ctx context.Context, _ *pb.SafeModeRequest) (*pb.SafeModeReply, error) {
+	return ask(ctx, p, (*reconcile.Loop).SafeModeReply)
+}
+
 // Explain implements pb.PlatformServer.
 func (p *platform) Explain(ctx context.Context, r *pb.ExplainRequest) (*pb.ExplainReply, error) {
 	out, err := ask(ctx, p, func(l *reconcile.Loop) *pb.ExplainReply { return l.ExplainReply(r.GetAppId()) })

@@ -38,6 +38,7 @@ type rig struct {
 	by        model.Actor
 
 	patience time.Duration // with routers that do not answer
+	grace    time.Duration // for nodes that stay silent at the start of a term
 }
 
 func newRig(t *testing.T, url string) *rig {
@@ -52,7 +53,7 @@ func newRig(t *testing.T, url string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t: t, store: st, authority: authority, rdb: rdb, by: model.Actor{Name: "ada"}, patience: 5 * time.Second}
+	return &rig{t: t, store: st, authority: authority, rdb: rdb, by: model.Actor{Name: "ada"}, patience: 5 * time.Second, grace: 300 * time.Millisecond}
 }
 
 // eachDatabase runs a test on the embedded database and on MariaDB.
@@ -77,7 +78,7 @@ func (r *rig) server(id string, change ...func(*Config)) *testServer {
 		f(&cfg)
 	}
 	s := New(cfg, r.store, r.rdb, slog.New(slog.NewTextHandler(testWriter{r.t}, nil)))
-	s.publish.Patience, s.routeGrace = r.patience, 300*time.Millisecond
+	s.publish.Patience, s.routeGrace = r.patience, r.grace
 	if err := s.Listen(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -118,6 +119,7 @@ type agent struct {
 	stopped   []string
 	routedAt  map[string]bool // was routed when its Stop came
 	epochs    []int64
+	told      model.Moment // the latest of leaders' histories
 	stream    pb.Agents_SessionClient
 	seq       uint64
 	hold      bool // keep new instances at pulling
@@ -130,8 +132,13 @@ func (r *rig) agent(id string, addrs ...string) *agent {
 
 // agentWith starts an agent that comes back with the containers it had.
 func (r *rig) agentWith(id string, had map[string]model.Observed, addrs ...string) *agent {
+	return r.agentAfter(&agent{id: id, instances: had}, addrs...)
+}
+
+// agentAfter starts an agent that follows another one, which has been stopped.
+func (r *rig) agentAfter(was *agent, addrs ...string) *agent {
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &agent{r: r, id: id, ctx: ctx, instances: had, starts: map[string]int{}, routedAt: map[string]bool{}, failing: map[string]bool{}}
+	a := &agent{r: r, id: was.id, ctx: ctx, instances: was.instances, told: was.told, starts: map[string]int{}, routedAt: map[string]bool{}, failing: map[string]bool{}}
 	var wg sync.WaitGroup
 	a.stop = func() { cancel(); wg.Wait() }
 	r.t.Cleanup(a.stop)
@@ -171,7 +178,9 @@ func (a *agent) session(addr string) error {
 	}
 	a.mu.Lock()
 	a.stream, a.seq = stream, 0
-	a.send(&pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: &pb.Hello{NodeId: a.id, Name: a.id, Address: "127.0.0.1", Labels: []string{"on=" + a.id}, MemoryMib: 4096, CpuMilli: 4000}}})
+	a.send(&pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: &pb.Hello{
+		NodeId: a.id, Name: a.id, Address: "127.0.0.1", Labels: []string{"on=" + a.id}, MemoryMib: 4096, CpuMilli: 4000, MaxEpoch: a.told.Epoch, WrittenMs: a.told.Age,
+	}}})
 	a.mu.Unlock()
 	for {
 		m, err := stream.Recv()
@@ -196,6 +205,7 @@ func (a *agent) obey(ctx context.Context, m *pb.ServerMessage) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.epochs = append(a.epochs, m.GetEpoch())
+	a.told = model.Moment{Epoch: m.GetEpoch(), Age: m.GetWrittenMs()}
 	switch b := m.GetBody().(type) {
 	case *pb.ServerMessage_Welcome:
 		a.sync()

@@ -51,7 +51,7 @@ func TestDisk_PowerCutLosesOnlyWhatWasNotToLast(t *testing.T) {
 	if p := phases(k); p["i1"] != model.PhaseAccepted || len(p) != 1 {
 		t.Errorf("after a power cut: %v", p)
 	}
-	if !k.Buried("i3") || k.Epoch() != (Epoch{7, "s1"}) || k.NodeID() != "n1" {
+	if !k.Buried("i3") || k.Epoch() != (Epoch{Max: 7, Leader: "s1"}) || k.NodeID() != "n1" {
 		t.Errorf("tombstone %v, epoch %v, node %s", k.Buried("i3"), k.Epoch(), k.NodeID())
 	}
 	d.Fail = errors.New("disk full")

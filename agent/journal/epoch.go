@@ -10,7 +10,14 @@ import (
 type Epoch struct {
 	Max    int64  `json:"max"`
 	Leader string `json:"leader"`
+	// Written is how far that leader's term had come, in milliseconds, at the last
+	// write that the database had acknowledged when it was last heard. On disk it may
+	// be up to writtenEvery behind.
+	Written int64 `json:"written,omitempty"`
 }
+
+// writtenEvery is how much history is told before it is written down again.
+const writtenEvery = 60_000 // milliseconds
 
 // ErrStaleEpoch refuses a leader that another has followed (rule R3).
 var ErrStaleEpoch = errors.New("stale epoch")
@@ -42,14 +49,35 @@ func (j *Journal) Admit(epoch int64, leader string) error {
 			return fmt.Errorf("remember epoch: %w", err)
 		}
 	}
-	j.epoch = next
+	j.epoch, j.toldOnDisk = next, 0
 	return nil
+}
+
+// Told notes how far a leader's history had got when it spoke. Of one that is not
+// obeyed nothing is noted. A write that fails is tried again with the next word:
+// nothing is decided here by what it would hold.
+func (j *Journal) Told(epoch, written int64) {
+	j.epochMu.Lock()
+	defer j.epochMu.Unlock()
+	if epoch != j.epoch.Max || written <= j.epoch.Written {
+		return
+	}
+	j.epoch.Written = written
+	if j.files == nil || written < j.toldOnDisk+writtenEvery {
+		return
+	}
+	if err := j.writeJSON(epochFile, j.epoch, true); err != nil {
+		j.log.Warn("epoch not written", "err", err)
+		return
+	}
+	j.toldOnDisk = written
 }
 
 // loadEpoch fails on a file it cannot read: guessing "none" would let every
 // old leader back in.
 func (j *Journal) loadEpoch() error {
 	err := j.readJSON(epochFile, &j.epoch)
+	j.toldOnDisk = j.epoch.Written
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

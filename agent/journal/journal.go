@@ -65,8 +65,9 @@ type Journal struct {
 	log    *slog.Logger
 	lock   *os.File // held until Close; nil without a folder
 
-	epochMu sync.Mutex // guards epoch, and orders its writes
-	epoch   Epoch
+	epochMu    sync.Mutex // guards epoch and toldOnDisk, and orders their writes
+	epoch      Epoch
+	toldOnDisk int64 // Epoch.Written as the disk has it
 
 	tombMu sync.Mutex // guards tombs
 	tombs  map[string]time.Time

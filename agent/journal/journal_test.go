@@ -116,7 +116,7 @@ func TestAdmit_RefusesLowerEpochsAndSecondLeaders(t *testing.T) {
 		}
 		j = reopen(t, j) // each decision holds across a restart
 	}
-	if got := j.Epoch(); got != (Epoch{6, "b"}) {
+	if got := j.Epoch(); got != (Epoch{Max: 6, Leader: "b"}) {
 		t.Errorf("epoch %+v", got)
 	}
 }
@@ -179,4 +179,39 @@ func FuzzRecordsOfAnyFile(f *testing.F) {
 			t.Errorf("%v, %v", got, err)
 		}
 	})
+}
+
+func TestTold_KeepsHowFarHistoryHadGot_AndWritesItDownByTheMinute(t *testing.T) {
+	dir := t.TempDir()
+	log := slog.New(slog.DiscardHandler)
+	j, err := Open(dir, "n1", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Admit(1000, "a"); err != nil {
+		t.Fatal(err)
+	}
+	j.Told(999, 1<<40) // of a leader that is not obeyed
+	for _, ms := range []int64{10, 59_000, 61_000, 60_500, 100_000} {
+		j.Told(1000, ms)
+	}
+	if got := j.Epoch(); got != (Epoch{Max: 1000, Leader: "a", Written: 100_000}) {
+		t.Errorf("in memory: %+v", got)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = Open(dir, "n1", log); err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if got := j.Epoch(); got != (Epoch{Max: 1000, Leader: "a", Written: 61_000}) {
+		t.Errorf("on disk: %+v", got)
+	}
+	if err := j.Admit(2000, "b"); err != nil {
+		t.Fatal(err)
+	}
+	if got := j.Epoch(); got != (Epoch{Max: 2000, Leader: "b"}) {
+		t.Errorf("a new term: %+v", got)
+	}
 }

@@ -23,6 +23,7 @@ import (
 type Docker struct {
 	OK    bool
 	Error string
+	Turns uint32 // grows whenever the engine may have been restarted
 }
 
 // Node is what a session speaks for.

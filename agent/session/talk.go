@@ -49,6 +49,7 @@ func (t *Talk) Welcomed(m *pb.ServerMessage) error {
 	if err := t.node.Journal.Admit(m.GetEpoch(), m.GetLeaderId()); err != nil {
 		return err
 	}
+	t.node.Journal.Told(m.GetEpoch(), m.GetWrittenMs())
 	t.Session, t.Epoch, t.Leader, t.heard = m.GetSession(), m.GetEpoch(), m.GetLeaderId(), m.GetSeq()
 	if t.Period = time.Duration(w.GetHeartbeatMs()) * time.Millisecond; t.Period <= 0 {
 		t.Period = defaultPeriod
@@ -72,6 +73,7 @@ func (t *Talk) Hear(m *pb.ServerMessage) (obey bool, err error) {
 		return false, fmt.Errorf("message %d follows %d: an order is missing", m.GetSeq(), t.heard)
 	}
 	t.heard = m.GetSeq()
+	t.node.Journal.Told(m.GetEpoch(), m.GetWrittenMs())
 	if m.GetSession() != t.Session {
 		return false, nil
 	}
@@ -119,7 +121,7 @@ func (t *Talk) Hello() *pb.AgentMessage {
 func (t *Talk) Sync() *pb.AgentMessage {
 	t.node.Outbox.Take()
 	d := t.node.Docker()
-	msg := &pb.Sync{DockerOk: d.OK, DockerError: d.Error, Disk: t.disk()}
+	msg := &pb.Sync{DockerOk: d.OK, DockerError: d.Error, Disk: t.disk(), Engine: d.Turns}
 	t.told = map[string]model.Observed{}
 	room := maxSyncLogs
 	for _, o := range t.node.Set.Snapshot() {
@@ -158,7 +160,7 @@ func (t *Talk) Report() []*pb.AgentMessage {
 func (t *Talk) Beat() []*pb.AgentMessage {
 	out, d := t.Report(), t.node.Docker()
 	return append(out, &pb.AgentMessage{Body: &pb.AgentMessage_Heartbeat{Heartbeat: &pb.Heartbeat{
-		Digest: wire.Digest(slices.Collect(maps.Values(t.told))), DockerOk: d.OK, DockerError: d.Error, Disk: t.disk(),
+		Digest: wire.Digest(slices.Collect(maps.Values(t.told))), DockerOk: d.OK, DockerError: d.Error, Disk: t.disk(), Engine: d.Turns,
 		Answer: len(t.node.Set.Singletons()) > 0,
 	}}})
 }

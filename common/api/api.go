@@ -450,6 +450,8 @@ type Nodes struct {
 	Epoch   int64    `json:"epoch"`
 
 	Survival *Survival `json:"survival,omitempty"` // nil when no server leads
+	// SafeMode is why the leader changes nothing; "": it works.
+	SafeMode string `json:"safe_mode,omitempty"`
 }
 
 // Survival is the standing answer: does the cluster survive the loss of any one node?

@@ -122,6 +122,7 @@ func sampleNodes() Nodes {
 		Misfits: []api.Misfit{{App: "blog", Slot: 2, Code: "D140", Message: "0 of 2 nodes fit " + hostile}}, Notes: []string{"the breaker would hold"},
 	}, Nodes: api.Nodes{
 		Survival: &api.Survival{Text: "survives the loss of any one node: no", Because: []string{"losing node-1: 3 of 6 instances would find no room"}, Complete: true, At: at(1)},
+		SafeMode: "node node-1 has orders of today, but the database ends yesterday " + hostile,
 		Leader:   "server-1", Epoch: 1_790_000_000_000,
 		Items: []api.Node{
 			{ID: "n1", Name: "node-1", Address: "10.0.0.5", Zone: "a", Status: "ready", Availability: "active", MemoryMiB: 8192, MemoryReservedMiB: 3072, CPUMilli: 4000, CPUReservedMilli: 1500, Instances: 6, HeardAt: at(0), Docker: "29.1"},

@@ -26,6 +26,7 @@ type Synced struct {
 	DockerOK    bool
 	DockerError string
 	Disk        string // what is short of room on the node's disk; "" nothing
+	Engine      uint32 // grows whenever the engine may have been restarted
 }
 
 // Reported carries what changed at an agent.
@@ -41,6 +42,7 @@ type Beat struct {
 	DockerOK    bool
 	DockerError string
 	Disk        string // as in Synced
+	Engine      uint32 // as in Synced
 }
 
 // MonitorOpened says that a health monitor came and wants its targets.

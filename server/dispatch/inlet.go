@@ -33,11 +33,11 @@ func (i *Inlet) Admit(m *pb.AgentMessage) (take, resync bool) {
 func EventOf(s Session, m *pb.AgentMessage) Event {
 	switch b := m.GetBody().(type) {
 	case *pb.AgentMessage_Sync:
-		return Synced{s, observed(b.Sync.GetInstances()), b.Sync.GetDockerOk(), b.Sync.GetDockerError(), b.Sync.GetDisk()}
+		return Synced{s, observed(b.Sync.GetInstances()), b.Sync.GetDockerOk(), b.Sync.GetDockerError(), b.Sync.GetDisk(), b.Sync.GetEngine()}
 	case *pb.AgentMessage_Report:
 		return Reported{s, observed(b.Report.GetInstances())}
 	case *pb.AgentMessage_Heartbeat:
-		return Beat{s, b.Heartbeat.GetDigest(), b.Heartbeat.GetDockerOk(), b.Heartbeat.GetDockerError(), b.Heartbeat.GetDisk()}
+		return Beat{s, b.Heartbeat.GetDigest(), b.Heartbeat.GetDockerOk(), b.Heartbeat.GetDockerError(), b.Heartbeat.GetDisk(), b.Heartbeat.GetEngine()}
 	}
 	return nil
 }

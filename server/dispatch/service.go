@@ -23,6 +23,7 @@ type Term struct {
 	LeaderID  string
 	Heartbeat time.Duration
 	Lost      time.Duration // a node that is not heard for so long may be taken for lost
+	Written   func() int64  // how far the term had come at the last write that was acknowledged, in ms; nil: not known
 
 	ctx   context.Context // ends with the term: the one struct that is a lifetime
 	inbox chan<- Event

@@ -78,6 +78,9 @@ func (s *session) send(m *pb.ServerMessage) {
 	defer s.mu.Unlock()
 	s.seq++
 	m.Epoch, m.LeaderId, m.Session, m.Seq, m.Heard = s.term.Epoch, s.term.LeaderID, s.id, s.seq, s.took
+	if s.term.Written != nil {
+		m.WrittenMs = s.term.Written()
+	}
 	if !s.out.put(m) {
 		s.cancel(fmt.Errorf("outbox full: %d messages wait", outboxSize))
 	}

@@ -53,6 +53,10 @@ func (c *Case) failed(d model.Deployment) Step {
 
 // leader says when the leader itself cannot carry its decisions out.
 func (c *Case) leader() []Step {
+	if m := c.Safe; m != nil {
+		s := not(Placed, SafeMode, "nothing is started, stopped or routed anew: the database is older than what runs")
+		return []Step{s.since(m.Since).shows(m.Reason).next("dinp safe-mode")}
+	}
 	if c.Trouble.IsZero() {
 		return nil
 	}

@@ -12,6 +12,7 @@ const (
 	Hidden     Reason = "maintenance"
 	Failed     Reason = "deployment-failed"
 	Trouble    Reason = "leader-trouble" // the leader cannot write what it decides
+	SafeMode   Reason = "safe-mode"      // the database is older than what runs: nothing is changed
 )
 
 // The reasons of a slot without an instance.
@@ -56,7 +57,7 @@ const (
 // Reasons lists them all.
 func Reasons() []Reason {
 	return []Reason{
-		Deleted, Undeployed, ScaledDown, Paused, Hidden, Failed, Trouble, NoRoom, BackOff, Crashing, Planned, Alone,
+		Deleted, Undeployed, ScaledDown, Paused, Hidden, Failed, Trouble, SafeMode, NoRoom, BackOff, Crashing, Planned, Alone,
 		NodeUnknown, NodeLost, EngineDown, AgentAway, AgentReturns, NotSent, NotTaken, Queued, Pulling, PullFails, Starting, Ended,
 		NoMonitor, NotProbed, NotListening, Unhealthy, MassSick, NotInTable, RoutersBehind, NoRouter, Leaving, Proving, Surplus,
 		Unrouting, Draining, StopPending,

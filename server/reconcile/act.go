@@ -174,6 +174,9 @@ func (c *Core) stopOrphans(ctx context.Context, now time.Time) error {
 			delete(c.orphans, id)
 			continue
 		}
+		if c.guests[id] != nil {
+			continue
+		}
 		if now.Sub(o.since) < c.cfg.OrphanAfter || c.reload || c.swept.Before(o.since) {
 			continue
 		}

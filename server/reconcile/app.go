@@ -27,6 +27,7 @@ type app struct {
 	pending     []plan.Pending
 	tail        *tail
 	keys        map[string]string // route keys as last Set
+	guests      []string          // IDs of instances without a row that serve it, see leaveSafe
 }
 
 // tail is the output of an instance, asked for to explain why a release fails.

@@ -30,6 +30,7 @@ type Config struct {
 	Debounce    time.Duration // events that come together are planned together
 	OrphanAfter time.Duration // an instance without a row is left alone so long
 	RouteGrace  time.Duration // nodes that stay silent hold an app's routes up so long after a takeover
+	SafeAfter   time.Duration // a database that lacks so much of history is not believed; 0: any is
 }
 
 // Core is one term's reconciler: Begin, then Handle and Round in any order, by
@@ -61,6 +62,12 @@ type Core struct {
 	awaiting  map[string]bool // apps whose next step waits for routers
 	unrouted  map[string]bool // apps whose routes are not known yet in this term
 
+	safe     *model.SafeMode   // nothing is changed while it is set
+	unsaved  bool              // and the database does not know of it yet
+	believed bool              // people have ended one in this term
+	strays   map[string]string // endpoints in force that have no row, and the host they serve; nil: not looked yet
+	guests   map[string]*app   // strays that serve an app until its own instances do, by ID
+
 	view0   place.View // reused
 	survey  survey
 	packed  map[string]bool   // pools that are packed, by name
@@ -84,7 +91,7 @@ func New(cfg Config, lease store.Lease, deps Deps) *Core {
 		cfg: cfg, deps: deps, lease: lease, began: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
 		nodes: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
 		releases: map[string]model.Release{}, orphans: map[string]orphan{}, owners: map[string]*app{}, looks: newAlarms(), wakes: newAlarms(),
-		forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
+		guests: map[string]*app{}, forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
 		reload: true,
 	}
 }
@@ -131,6 +138,9 @@ func (c *Core) round(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	c.watchNodes(now)
+	if c.safe != nil {
+		return c.hold(ctx)
+	}
 	for id, ok := c.wakes.pop(now); ok; id, ok = c.wakes.pop(now) {
 		c.dirty[id] = true
 	}
@@ -157,8 +167,15 @@ func (c *Core) nextWake(now time.Time) time.Duration {
 	}
 	sooner(c.wakes.next())
 	sooner(c.looks.next())
-	for _, o := range c.orphans {
-		sooner(o.since.Add(c.cfg.OrphanAfter))
+	for id, o := range c.orphans {
+		if c.guests[id] == nil {
+			sooner(o.since.Add(c.cfg.OrphanAfter))
+		}
+	}
+	for id := range c.bad {
+		if n := c.nodes[id]; n != nil {
+			sooner(n.badAt.Add(badFor))
+		}
 	}
 	if !c.open {
 		sooner(now.Add(500 * time.Millisecond))

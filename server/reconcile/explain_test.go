@@ -82,6 +82,11 @@ var reasons = []struct {
 		r.pass(3 * time.Second)
 		return r
 	}, "for 3s", "database", ""},
+	{explain.SafeMode, explain.Placed, func(t *testing.T) *rig {
+		r, _ := restored(t)
+		r.settle()
+		return r
+	}, "older than what runs", "dinp safe-mode", "1h0m0s of it are missing"},
 	{explain.NoRoom, explain.Placed, func(t *testing.T) *rig {
 		r := serving(t)
 		r.want("n2", model.Cordoned)

@@ -75,6 +75,7 @@ func (c *Core) opened(s dispatch.Session, h *pb.Hello, now time.Time) {
 	c.reindex(n)
 	c.looks.set(n.ID, now)
 	c.log().Info("agent connected", "node", n.Name, "session", s.ID())
+	c.compareHistory(n, h, now)
 }
 
 func (c *Core) closed(s dispatch.Session) {
@@ -129,6 +130,7 @@ func (c *Core) synced(e dispatch.Synced, now time.Time) {
 	if n == nil {
 		return
 	}
+	c.turned(n, e.DockerOK, e.Engine)
 	c.engine(n, e.DockerOK, e.DockerError, now)
 	c.disk(n, e.Disk)
 	if e.DockerOK {
@@ -193,6 +195,7 @@ func (c *Core) beat(e dispatch.Beat, now time.Time) {
 	if n == nil {
 		return
 	}
+	c.turned(n, e.DockerOK, e.Engine)
 	c.engine(n, e.DockerOK, e.DockerError, now)
 	c.disk(n, e.Disk)
 	if n.Synced && !n.Same(e.Digest) || !n.Synced && e.DockerOK {

@@ -29,6 +29,9 @@ func (c *Core) sweep(ctx context.Context, now time.Time) error {
 		c.takeWorld(world)
 	}
 	c.takeWish(wish)
+	if err := c.takeSafe(ctx, wish.Safe); err != nil {
+		return err
+	}
 	if err := c.fetchReleases(ctx, maps.Values(c.apps)); err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ type node struct {
 	wanted  model.Availability // by people; "" is active
 	rows    []*row
 	blamed  map[string]time.Time // apps whose instances ended by themselves here of late, by ID
+	badAt   time.Time            // when there were enough of them; with bad[ID]
+	turns   uint32               // of its engine, as last told
 }
 
 // node returns a node, made when it is new.

@@ -36,7 +36,7 @@ func (c *Core) planDirty(ctx context.Context, now time.Time) error {
 		}
 		ids = ids[n:]
 	}
-	if err := c.cordonBad(ctx); err != nil {
+	if err := c.cordonBad(ctx, now); err != nil {
 		return err
 	}
 	return c.dropForgotten(ctx)

@@ -42,6 +42,7 @@ type rig struct {
 
 	// The routes.
 	table       map[string]string
+	inForce     map[string]string // as the term found it
 	rev, served uint64
 	lazy        bool // routers take nothing
 	routers     []route.RouterLine
@@ -74,11 +75,13 @@ func newRig(t tester) *rig {
 }
 
 // lead begins a term.
-func (r *rig) lead() {
+func (r *rig) lead() { r.leadAfter(store.Lease{Name: "leader", Owner: "s", Epoch: 7}) }
+
+func (r *rig) leadAfter(l store.Lease) {
 	r.core = New(Config{
 		Plan: plan.Default(), Limits: actual.Limits{UnknownAfter: 15 * time.Second, LostAfter: time.Minute}, Domain: "apps.test",
-		Sweep: 30 * time.Second, OrphanAfter: time.Minute, RouteGrace: 20 * time.Second,
-	}, store.Lease{Name: "leader", Owner: "s", Epoch: 7}, Deps{
+		Sweep: 30 * time.Second, OrphanAfter: time.Minute, RouteGrace: 20 * time.Second, SafeAfter: time.Minute,
+	}, l, Deps{
 		Store: r, Routes: r, Now: func() time.Time { return r.now }, NewID: func() string { r.ids++; return fmt.Sprintf("i%03d", r.ids) },
 		Log: slog.New(slog.DiscardHandler), Tail: func(_ dispatch.Session, _ string, done func([]string)) { done([]string{"last words"}) },
 	})
@@ -301,13 +304,18 @@ func (r *rig) Apply(_ context.Context, _ store.Lease, c store.Control) error {
 	for _, id := range c.Forget {
 		delete(r.nodes, id)
 	}
+	if c.Safe != nil {
+		r.wish.Safe = c.Safe
+	}
 	r.events = append(r.events, c.Events...)
 	return nil
 }
 
 // The rig is the reconciler's Routes.
 
-func (r *rig) Current(context.Context) (map[string]string, bool, error) { return nil, true, nil }
+func (r *rig) Current(context.Context) (map[string]string, bool, error) {
+	return maps.Clone(r.inForce), true, nil
+}
 
 func (r *rig) Set(changes []route.Change) uint64 {
 	before := maps.Clone(r.table)
@@ -333,6 +341,7 @@ type fakeAgent struct {
 	session int
 	away    bool
 	engine  string // what is wrong with it
+	turns   uint32 // of it
 	hold    bool   // do nothing that was told
 	todo    []any
 	has     map[string]model.Observed
@@ -360,7 +369,7 @@ func (a *fakeAgent) connect() {
 }
 
 func (a *fakeAgent) sync() {
-	a.r.core.Handle(a.r.t.Context(), dispatch.Synced{Session: a, Instances: slices.Collect(maps.Values(a.has)), DockerOK: a.engine == "", DockerError: a.engine})
+	a.r.core.Handle(a.r.t.Context(), dispatch.Synced{Session: a, Instances: slices.Collect(maps.Values(a.has)), DockerOK: a.engine == "", DockerError: a.engine, Engine: a.turns})
 }
 
 // leave ends the agent's stream: its host falls silent.
@@ -371,7 +380,7 @@ func (a *fakeAgent) leave() {
 
 func (a *fakeAgent) beat() {
 	if !a.away {
-		a.r.core.Handle(a.r.t.Context(), dispatch.Beat{Session: a, Digest: wire.Digest(slices.Collect(maps.Values(a.has))), DockerOK: a.engine == "", DockerError: a.engine})
+		a.r.core.Handle(a.r.t.Context(), dispatch.Beat{Session: a, Digest: wire.Digest(slices.Collect(maps.Values(a.has))), DockerOK: a.engine == "", DockerError: a.engine, Engine: a.turns})
 	}
 }
 

@@ -20,6 +20,9 @@ func (c *Core) publish(a *app, now time.Time) {
 		c.unpublish(a)
 		return
 	}
+	if c.hosted(a, now) {
+		return
+	}
 	backend, ok := routes.Build(a.App, c.routeViews(a, now))
 	if !ok {
 		return

@@ -49,7 +49,7 @@ func (c *Core) instanceState(r *row) *pb.InstanceState {
 		Id: r.ID, Slot: int32(r.Slot), Role: string(r.Role), NodeId: r.NodeID, NodeName: n.Name, ReleaseId: r.ReleaseID, Release: int32(rel.Number),
 		Phase: phase, Stopping: r.Stopping, Reason: string(r.Reason), Addr: o.Addr, Container: o.Container,
 		Ready: ready, Verdict: v.Evidence, Code: string(o.Code), Message: o.Message,
-		CreatedMs: wire.Millis(r.CreatedAt), StartedMs: wire.Millis(o.StartedAt), Routed: r.inRoutes && c.deps.Routes.Served() >= r.routeRev,
+		CreatedMs: wire.Millis(r.CreatedAt), StartedMs: wire.Millis(o.StartedAt), Routed: c.inForceNow(r) && c.deps.Routes.Served() >= r.routeRev,
 	}
 }
 
@@ -60,7 +60,7 @@ func (c *Core) AppsReply() *pb.AppsReply {
 	for id, a := range c.apps {
 		counts := &pb.AppCounts{AppId: id, State: c.sentence(a, now)}
 		for _, r := range a.rows {
-			if r.inRoutes {
+			if c.inForceNow(r) {
 				counts.Ready++
 			}
 			if r.seen.Phase == model.PhaseRunning {
@@ -76,6 +76,9 @@ func (c *Core) AppsReply() *pb.AppsReply {
 func (c *Core) NodesReply() *pb.NodesReply {
 	now := c.deps.Now()
 	out := &pb.NodesReply{LeaderId: c.lease.Owner, Epoch: c.lease.Epoch, Survival: c.survival()}
+	if c.safe != nil {
+		out.SafeMode = c.safe.Reason
+	}
 	for id, n := range c.nodes {
 		avail := cmp.Or(n.wanted, model.Active)
 		free, freeCPU := c.index.Free(n.number)
@@ -113,6 +116,9 @@ func (c *Core) SessionOf(instanceID, nodeID string) *LogSource {
 
 // sentence says in one line how an app is.
 func (c *Core) sentence(a *app, now time.Time) string {
+	if c.safe != nil {
+		return "left as it is, because the database is older than what runs; " + c.serves(a)
+	}
 	if !a.DeletedAt.IsZero() {
 		return fmt.Sprintf("deleted; %d instances are being stopped", len(a.rows))
 	}
@@ -152,11 +158,17 @@ func (c *Core) rolling(a *app, d model.Deployment, now time.Time) string {
 	return s
 }
 
+// inForceNow reports whether routes lead to an instance. In safe mode none has
+// been set: they are those of the terms before.
+func (c *Core) inForceNow(r *row) bool {
+	return r.inRoutes || c.safe != nil && c.inForce[r.ID] != ""
+}
+
 // serves says which release serves on how many instances.
 func (c *Core) serves(a *app) string {
 	count := map[string]int{}
 	for _, r := range a.rows {
-		if r.inRoutes {
+		if c.inForceNow(r) {
 			count[r.ReleaseID]++
 		}
 	}

@@ -17,6 +17,10 @@ import (
 const (
 	badApps   = 5
 	badWithin = 5 * time.Minute
+	// badFor is how long it stays accused before it is closed. All its instances end
+	// with its engine, too, and that is no fault of the node's: within this time its
+	// agent has told of it (two pings, one heartbeat).
+	badFor = 20 * time.Second
 )
 
 // suspect notes that an instance ended by itself on its node. An app whose
@@ -38,9 +42,20 @@ func (c *Core) suspect(r *row, now time.Time) {
 		n.blamed = map[string]time.Time{}
 	}
 	n.blamed[r.AppID] = now
-	if len(n.blamed) >= badApps {
-		c.bad[n.ID] = true
+	if len(n.blamed) >= badApps && !c.bad[n.ID] {
+		c.bad[n.ID], n.badAt = true, now
 	}
+}
+
+// turned acquits a node whose engine is away, or may have been restarted: it
+// takes all containers along.
+func (c *Core) turned(n *node, ok bool, turns uint32) {
+	if ok && turns == n.turns {
+		return
+	}
+	n.turns = turns
+	clear(n.blamed)
+	delete(c.bad, n.ID)
 }
 
 // failsElsewhere lists the other nodes on which instances of the app have ended by
@@ -63,10 +78,14 @@ func (a *app) failsElsewhere(r *row) (nodes []string) {
 
 // cordonBad closes nodes that are at fault to new placements. People take them
 // back; the last node that takes instances stays open.
-func (c *Core) cordonBad(ctx context.Context) error {
+func (c *Core) cordonBad(ctx context.Context, now time.Time) error {
 	var batch store.Control
 	for _, id := range slices.Sorted(maps.Keys(c.bad)) {
 		n := c.nodes[id]
+		if n != nil && now.Sub(n.badAt) < badFor {
+			continue
+		}
+		delete(c.bad, id)
 		if n == nil || len(n.blamed) < badApps || n.wanted != "" && n.wanted != model.Active || !c.othersTake(n, batch.Cordon) {
 			continue
 		}
@@ -75,7 +94,6 @@ func (c *Core) cordonBad(ctx context.Context) error {
 			Actor: "server", Verb: "node.cordoned", Subject: id, Outcome: string(model.CodeBadNode), Message: c.accusation(n),
 		})
 	}
-	clear(c.bad)
 	if batch.Empty() {
 		return nil
 	}

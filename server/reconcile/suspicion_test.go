@@ -53,6 +53,11 @@ func TestSuspicion_NodeThatFailsFiveAppsIsCordoned(t *testing.T) { // R13
 		t.Fatal("cordoned after four apps")
 	}
 	r.crash("a4")
+	if len(r.cordoned()) != 0 {
+		t.Fatal("cordoned before its agent can have told of its engine")
+	}
+	r.pass(badFor)
+	r.round()
 	got := r.cordoned()
 	if len(got) != 1 || !strings.Contains(got[0], "(a0, a1, a2, a3, a4)") || !strings.Contains(got[0], "dinp node n1 uncordon") {
 		t.Fatalf("events %q", got)
@@ -71,6 +76,30 @@ func TestSuspicion_NodeThatFailsFiveAppsIsCordoned(t *testing.T) { // R13
 	r.settle()
 	if r.core.nodes["n1"].wanted == model.Cordoned || len(r.cordoned()) != 1 {
 		t.Error("a person's word did not take it back")
+	}
+}
+
+// A restarted engine takes all its containers with it: that is no fault of the node's.
+func TestSuspicion_EngineThatRestartsOrIsAwayAcquits(t *testing.T) {
+	t.Parallel()
+	for what, trouble := range map[string]func(*fakeAgent){
+		"away":      func(a *fakeAgent) { a.engine = "no answer" },
+		"restarted": func(a *fakeAgent) { a.turns++ },
+	} {
+		r := failing(t, 3)
+		for i := range 6 {
+			r.crash(fmt.Sprint("a", i))
+		}
+		trouble(r.agents["n1"])
+		r.pass(5 * time.Second)
+		r.agents["n1"].engine = ""
+		for range 6 {
+			r.pass(5 * time.Second)
+			r.round()
+		}
+		if got := r.cordoned(); len(got) != 0 {
+			t.Errorf("%s: %q", what, got)
+		}
 	}
 }
 

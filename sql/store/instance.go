@@ -57,6 +57,7 @@ type Wish struct {
 	Domains        []model.Domain
 	Availabilities map[string]model.Availability // by node ID
 	Pools          []Pool                        // that have a policy of their own
+	Safe           *model.SafeMode               // that people have not ended; nil: none
 }
 
 // Wish reads the desired state of all apps. Releases are read apart, by ID:
@@ -72,6 +73,9 @@ func (s *Store) Wish(ctx context.Context) (Wish, error) {
 			return err
 		}
 		if w.Pools, err = pools(ctx, t); err != nil {
+			return err
+		}
+		if w.Safe, err = safeMode(ctx, t); err != nil {
 			return err
 		}
 		_, err = list(ctx, t, func(r scanner) (struct{}, error) {

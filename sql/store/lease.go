@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/dinp/dinp/common/model"
 )
@@ -16,12 +17,17 @@ type Lease struct {
 	Address string // where the owner serves gRPC
 	Epoch   int64
 	Beat    int64 // grows while the owner lives
+	Age     int64 // milliseconds from the beginning of its term to its last write
+
+	// Before is the end of history as the owner found it when it took the lease; the
+	// zero Moment when it was the first. It is known to the owner only.
+	Before model.Moment
 }
 
 // Lease reads the lease; a zero Epoch says that there has never been one.
 func (s *Store) Lease(ctx context.Context, name string) (Lease, error) {
 	l := Lease{Name: name}
-	err := s.db.QueryRowContext(ctx, `SELECT owner, address, epoch, beat FROM lease WHERE name = ?`, name).Scan(&l.Owner, &l.Address, &l.Epoch, &l.Beat)
+	err := s.db.QueryRowContext(ctx, `SELECT owner, address, epoch, beat, age_ms FROM lease WHERE name = ?`, name).Scan(&l.Owner, &l.Address, &l.Epoch, &l.Beat, &l.Age)
 	if errors.Is(err, sql.ErrNoRows) {
 		return l, nil
 	}
@@ -33,28 +39,36 @@ func (s *Store) Lease(ctx context.Context, name string) (Lease, error) {
 // so that a database restored from an old backup does not hand out epochs that
 // agents have obeyed already.
 func (s *Store) TakeLease(ctx context.Context, seen Lease, owner, address string, floor int64) (Lease, error) {
-	next := Lease{Name: seen.Name, Owner: owner, Address: address, Epoch: max(seen.Epoch+1, floor), Beat: seen.Beat + 1}
+	began := time.Now() // before the write: an age is never told too young
+	next := Lease{
+		Name: seen.Name, Owner: owner, Address: address, Epoch: max(seen.Epoch+1, floor), Beat: seen.Beat + 1,
+		Before: model.Moment{Epoch: seen.Epoch, Age: seen.Age},
+	}
 	if seen.Epoch == 0 {
 		_, err := s.db.ExecContext(ctx, `INSERT INTO lease (name, owner, address, epoch, beat) VALUES (?,?,?,?,?)`, next.Name, next.Owner, next.Address, next.Epoch, next.Beat)
 		if isDuplicate(err) {
 			return Lease{}, ErrLost
 		}
-		return s.taken(next, err)
+		return s.taken(next, began, err)
 	}
-	n, err := exec(ctx, s.db, `UPDATE lease SET owner = ?, address = ?, epoch = ?, beat = ? WHERE name = ? AND epoch = ? AND beat = ? AND owner = ?`,
+	n, err := exec(ctx, s.db, `UPDATE lease SET owner = ?, address = ?, epoch = ?, beat = ?, age_ms = 0 WHERE name = ? AND epoch = ? AND beat = ? AND owner = ?`,
 		next.Owner, next.Address, next.Epoch, next.Beat, next.Name, seen.Epoch, seen.Beat, seen.Owner)
 	if err == nil && n != 1 {
 		return Lease{}, ErrLost
 	}
-	return s.taken(next, err)
+	return s.taken(next, began, err)
 }
 
-func (s *Store) taken(l Lease, err error) (Lease, error) {
+func (s *Store) taken(l Lease, began time.Time, err error) (Lease, error) {
 	if err == nil {
-		s.beats.told(l.Epoch, l.Beat)
+		s.beats.begin(l.Epoch, l.Beat, began)
 	}
 	return l, err
 }
+
+// Written is how far the term of an epoch had come, in milliseconds, at its last
+// write that the database has acknowledged; 0 when this process knows of none.
+func (s *Store) Written(epoch int64) int64 { return s.beats.written(epoch) }
 
 // RenewLease shows that the holder lives. ErrLost when it is not the holder, or
 // the database has lost something that the holder has written.
@@ -95,14 +109,15 @@ type Control struct {
 	Deployments []model.Deployment
 	Slots       []Slot // Failures 0 deletes
 	Nodes       []model.Node
-	Forget      []string // node IDs; their instances go with Delete
-	Cordon      []string // node IDs; those that people have said nothing else of
+	Forget      []string        // node IDs; their instances go with Delete
+	Cordon      []string        // node IDs; those that people have said nothing else of
+	Safe        *model.SafeMode // begins; written once for each epoch
 	Events      []model.Event
 }
 
 // Empty reports whether there is nothing to write.
 func (c Control) Empty() bool {
-	return len(c.Stop)+len(c.Role)+len(c.Insert)+len(c.Delete)+len(c.Deployments)+len(c.Slots)+len(c.Nodes)+len(c.Forget)+len(c.Cordon)+len(c.Events) == 0
+	return len(c.Stop)+len(c.Role)+len(c.Insert)+len(c.Delete)+len(c.Deployments)+len(c.Slots)+len(c.Nodes)+len(c.Forget)+len(c.Cordon)+len(c.Events) == 0 && c.Safe == nil
 }
 
 // Apply writes a batch, or nothing: its first statement is the lease, so that a
@@ -141,6 +156,11 @@ func (t *tx) control(ctx context.Context, c Control) error {
 	}
 	for _, n := range c.Nodes {
 		if err := t.putNode(ctx, n); err != nil {
+			return err
+		}
+	}
+	if c.Safe != nil {
+		if err := t.beginSafeMode(ctx, *c.Safe); err != nil {
 			return err
 		}
 	}

@@ -175,8 +175,9 @@ type Hello struct {
 	LeaderId      string                 `protobuf:"bytes,9,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`  // whose epoch that was
 	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`                   // of the agent's program
 	DockerVersion string                 `protobuf:"bytes,11,opt,name=docker_version,json=dockerVersion,proto3" json:"docker_version,omitempty"`
-	Pool          string                 `protobuf:"bytes,12,opt,name=pool,proto3" json:"pool,omitempty"`     // nodes that are filled together; "" is the default one
-	Labels        []string               `protobuf:"bytes,13,rep,name=labels,proto3" json:"labels,omitempty"` // such as "ssd" or "disk=ssd"
+	Pool          string                 `protobuf:"bytes,12,opt,name=pool,proto3" json:"pool,omitempty"`                             // nodes that are filled together; "" is the default one
+	Labels        []string               `protobuf:"bytes,13,rep,name=labels,proto3" json:"labels,omitempty"`                         // such as "ssd" or "disk=ssd"
+	WrittenMs     int64                  `protobuf:"varint,14,opt,name=written_ms,json=writtenMs,proto3" json:"written_ms,omitempty"` // the highest written_ms of max_epoch that it was told
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -302,6 +303,13 @@ func (x *Hello) GetLabels() []string {
 	return nil
 }
 
+func (x *Hello) GetWrittenMs() int64 {
+	if x != nil {
+		return x.WrittenMs
+	}
+	return 0
+}
+
 // Sync is all an agent knows: instances in every phase, gone ones included
 // until the server forgets them.
 type Sync struct {
@@ -309,7 +317,8 @@ type Sync struct {
 	Instances     []*InstanceStatus      `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
 	DockerOk      bool                   `protobuf:"varint,2,opt,name=docker_ok,json=dockerOk,proto3" json:"docker_ok,omitempty"`
 	DockerError   string                 `protobuf:"bytes,3,opt,name=docker_error,json=dockerError,proto3" json:"docker_error,omitempty"`
-	Disk          string                 `protobuf:"bytes,4,opt,name=disk,proto3" json:"disk,omitempty"` // as in Heartbeat
+	Disk          string                 `protobuf:"bytes,4,opt,name=disk,proto3" json:"disk,omitempty"`      // as in Heartbeat
+	Engine        uint32                 `protobuf:"varint,5,opt,name=engine,proto3" json:"engine,omitempty"` // as in Heartbeat
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +381,13 @@ func (x *Sync) GetDisk() string {
 	return ""
 }
 
+func (x *Sync) GetEngine() uint32 {
+	if x != nil {
+		return x.Engine
+	}
+	return 0
+}
+
 // Report is what changed since the last Sync or Report.
 type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -424,6 +440,7 @@ type Heartbeat struct {
 	DockerError   string                 `protobuf:"bytes,3,opt,name=docker_error,json=dockerError,proto3" json:"docker_error,omitempty"`
 	Answer        bool                   `protobuf:"varint,4,opt,name=answer,proto3" json:"answer,omitempty"` // Heard is wanted at once: instances here may run only while the leader hears of the node
 	Disk          string                 `protobuf:"bytes,5,opt,name=disk,proto3" json:"disk,omitempty"`      // what is short of room on the node's disk; "": nothing
+	Engine        uint32                 `protobuf:"varint,6,opt,name=engine,proto3" json:"engine,omitempty"` // grows whenever the engine may have been restarted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -491,6 +508,13 @@ func (x *Heartbeat) GetDisk() string {
 		return x.Disk
 	}
 	return ""
+}
+
+func (x *Heartbeat) GetEngine() uint32 {
+	if x != nil {
+		return x.Engine
+	}
+	return 0
 }
 
 type InstanceStatus struct {
@@ -635,7 +659,8 @@ type ServerMessage struct {
 	//	*ServerMessage_LogCancel
 	//	*ServerMessage_HeardNow
 	Body          isServerMessage_Body `protobuf_oneof:"body"`
-	Heard         uint64               `protobuf:"varint,14,opt,name=heard,proto3" json:"heard,omitempty"` // the seq of the agent's last message that was taken in before this was sent
+	Heard         uint64               `protobuf:"varint,14,opt,name=heard,proto3" json:"heard,omitempty"`                          // the seq of the agent's last message that was taken in before this was sent
+	WrittenMs     int64                `protobuf:"varint,15,opt,name=written_ms,json=writtenMs,proto3" json:"written_ms,omitempty"` // so long into the epoch's term was the last write that the database had acknowledged
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -789,6 +814,13 @@ func (x *ServerMessage) GetHeardNow() *Heard {
 func (x *ServerMessage) GetHeard() uint64 {
 	if x != nil {
 		return x.Heard
+	}
+	return 0
+}
+
+func (x *ServerMessage) GetWrittenMs() int64 {
+	if x != nil {
+		return x.WrittenMs
 	}
 	return 0
 }
@@ -1549,7 +1581,7 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\x06report\x18\x04 \x01(\v2\x0f.dinp.v1.ReportH\x00R\x06report\x122\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x12.dinp.v1.HeartbeatH\x00R\theartbeat\x120\n" +
 	"\tlog_chunk\x18\x06 \x01(\v2\x11.dinp.v1.LogChunkH\x00R\blogChunkB\x06\n" +
-	"\x04body\"\xde\x02\n" +
+	"\x04body\"\xfd\x02\n" +
 	"\x05Hello\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x12\n" +
@@ -1565,20 +1597,24 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	" \x01(\tR\aversion\x12%\n" +
 	"\x0edocker_version\x18\v \x01(\tR\rdockerVersion\x12\x12\n" +
 	"\x04pool\x18\f \x01(\tR\x04pool\x12\x16\n" +
-	"\x06labels\x18\r \x03(\tR\x06labels\"\x91\x01\n" +
+	"\x06labels\x18\r \x03(\tR\x06labels\x12\x1d\n" +
+	"\n" +
+	"written_ms\x18\x0e \x01(\x03R\twrittenMs\"\xa9\x01\n" +
 	"\x04Sync\x125\n" +
 	"\tinstances\x18\x01 \x03(\v2\x17.dinp.v1.InstanceStatusR\tinstances\x12\x1b\n" +
 	"\tdocker_ok\x18\x02 \x01(\bR\bdockerOk\x12!\n" +
 	"\fdocker_error\x18\x03 \x01(\tR\vdockerError\x12\x12\n" +
-	"\x04disk\x18\x04 \x01(\tR\x04disk\"?\n" +
+	"\x04disk\x18\x04 \x01(\tR\x04disk\x12\x16\n" +
+	"\x06engine\x18\x05 \x01(\rR\x06engine\"?\n" +
 	"\x06Report\x125\n" +
-	"\tinstances\x18\x01 \x03(\v2\x17.dinp.v1.InstanceStatusR\tinstances\"\x8f\x01\n" +
+	"\tinstances\x18\x01 \x03(\v2\x17.dinp.v1.InstanceStatusR\tinstances\"\xa7\x01\n" +
 	"\tHeartbeat\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x1b\n" +
 	"\tdocker_ok\x18\x02 \x01(\bR\bdockerOk\x12!\n" +
 	"\fdocker_error\x18\x03 \x01(\tR\vdockerError\x12\x16\n" +
 	"\x06answer\x18\x04 \x01(\bR\x06answer\x12\x12\n" +
-	"\x04disk\x18\x05 \x01(\tR\x04disk\"\x98\x02\n" +
+	"\x04disk\x18\x05 \x01(\tR\x04disk\x12\x16\n" +
+	"\x06engine\x18\x06 \x01(\rR\x06engine\"\x98\x02\n" +
 	"\x0eInstanceStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\x05R\x05phase\x12\x12\n" +
@@ -1592,7 +1628,7 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"started_ms\x18\n" +
 	" \x01(\x03R\tstartedMs\x12\x1c\n" +
-	"\tsingleton\x18\v \x01(\bR\tsingleton\"\xae\x04\n" +
+	"\tsingleton\x18\v \x01(\bR\tsingleton\"\xcd\x04\n" +
 	"\rServerMessage\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x1b\n" +
 	"\tleader_id\x18\x02 \x01(\tR\bleaderId\x12\x18\n" +
@@ -1611,7 +1647,9 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"log_cancel\x18\f \x01(\v2\x12.dinp.v1.LogCancelH\x00R\tlogCancel\x12-\n" +
 	"\theard_now\x18\r \x01(\v2\x0e.dinp.v1.HeardH\x00R\bheardNow\x12\x14\n" +
-	"\x05heard\x18\x0e \x01(\x04R\x05heardB\x06\n" +
+	"\x05heard\x18\x0e \x01(\x04R\x05heard\x12\x1d\n" +
+	"\n" +
+	"written_ms\x18\x0f \x01(\x03R\twrittenMsB\x06\n" +
 	"\x04body\"\a\n" +
 	"\x05Heard\"E\n" +
 	"\aWelcome\x12!\n" +

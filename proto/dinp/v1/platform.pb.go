@@ -672,6 +672,7 @@ type NodesReply struct {
 	LeaderId      string                 `protobuf:"bytes,3,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
 	Epoch         int64                  `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Survival      *Survival              `protobuf:"bytes,5,opt,name=survival,proto3" json:"survival,omitempty"`
+	SafeMode      string                 `protobuf:"bytes,6,opt,name=safe_mode,json=safeMode,proto3" json:"safe_mode,omitempty"` // why the leader changes nothing; "": it works
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -741,6 +742,202 @@ func (x *NodesReply) GetSurvival() *Survival {
 	return nil
 }
 
+func (x *NodesReply) GetSafeMode() string {
+	if x != nil {
+		return x.SafeMode
+	}
+	return ""
+}
+
+type SafeModeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SafeModeRequest) Reset() {
+	*x = SafeModeRequest{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SafeModeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SafeModeRequest) ProtoMessage() {}
+
+func (x *SafeModeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SafeModeRequest.ProtoReflect.Descriptor instead.
+func (*SafeModeRequest) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{11}
+}
+
+type SafeModeReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	On            bool                   `protobuf:"varint,1,opt,name=on,proto3" json:"on,omitempty"`
+	SinceMs       int64                  `protobuf:"varint,2,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Apps          []*SafeModeApp         `protobuf:"bytes,4,rep,name=apps,proto3" json:"apps,omitempty"`   // those of which something would change
+	Notes         []string               `protobuf:"bytes,5,rep,name=notes,proto3" json:"notes,omitempty"` // what else would, and what is not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SafeModeReply) Reset() {
+	*x = SafeModeReply{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SafeModeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SafeModeReply) ProtoMessage() {}
+
+func (x *SafeModeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SafeModeReply.ProtoReflect.Descriptor instead.
+func (*SafeModeReply) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SafeModeReply) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *SafeModeReply) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *SafeModeReply) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SafeModeReply) GetApps() []*SafeModeApp {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+func (x *SafeModeReply) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+// SafeModeApp is what would be done for one app once the database is believed.
+type SafeModeApp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`        // its host, when the database does not know the app
+	Start         int32                  `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`     // instances to be started
+	Stop          int32                  `protobuf:"varint,3,opt,name=stop,proto3" json:"stop,omitempty"`       // instances that the database knows, to be stopped
+	Unknown       int32                  `protobuf:"varint,4,opt,name=unknown,proto3" json:"unknown,omitempty"` // instances that the database does not know, to be stopped once others serve
+	Lost          bool                   `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`       // the database does not know the app: it stops answering
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SafeModeApp) Reset() {
+	*x = SafeModeApp{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SafeModeApp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SafeModeApp) ProtoMessage() {}
+
+func (x *SafeModeApp) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SafeModeApp.ProtoReflect.Descriptor instead.
+func (*SafeModeApp) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SafeModeApp) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SafeModeApp) GetStart() int32 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *SafeModeApp) GetStop() int32 {
+	if x != nil {
+		return x.Stop
+	}
+	return 0
+}
+
+func (x *SafeModeApp) GetUnknown() int32 {
+	if x != nil {
+		return x.Unknown
+	}
+	return 0
+}
+
+func (x *SafeModeApp) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
 // Survival says whether the cluster survives the loss of any one node.
 type Survival struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -759,7 +956,7 @@ type Survival struct {
 
 func (x *Survival) Reset() {
 	*x = Survival{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[11]
+	mi := &file_dinp_v1_platform_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +968,7 @@ func (x *Survival) String() string {
 func (*Survival) ProtoMessage() {}
 
 func (x *Survival) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[11]
+	mi := &file_dinp_v1_platform_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +981,7 @@ func (x *Survival) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Survival.ProtoReflect.Descriptor instead.
 func (*Survival) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{11}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Survival) GetSurvives() bool {
@@ -859,7 +1056,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[12]
+	mi := &file_dinp_v1_platform_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1068,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[12]
+	mi := &file_dinp_v1_platform_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1081,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{12}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ExplainRequest) GetAppId() string {
@@ -905,7 +1102,7 @@ type ExplainReply struct {
 
 func (x *ExplainReply) Reset() {
 	*x = ExplainReply{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[13]
+	mi := &file_dinp_v1_platform_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1114,7 @@ func (x *ExplainReply) String() string {
 func (*ExplainReply) ProtoMessage() {}
 
 func (x *ExplainReply) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[13]
+	mi := &file_dinp_v1_platform_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1127,7 @@ func (x *ExplainReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainReply.ProtoReflect.Descriptor instead.
 func (*ExplainReply) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{13}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ExplainReply) GetState() string {
@@ -976,7 +1173,7 @@ type ExplainStep struct {
 
 func (x *ExplainStep) Reset() {
 	*x = ExplainStep{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[14]
+	mi := &file_dinp_v1_platform_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1185,7 @@ func (x *ExplainStep) String() string {
 func (*ExplainStep) ProtoMessage() {}
 
 func (x *ExplainStep) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[14]
+	mi := &file_dinp_v1_platform_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1198,7 @@ func (x *ExplainStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainStep.ProtoReflect.Descriptor instead.
 func (*ExplainStep) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{14}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExplainStep) GetInstance() string {
@@ -1099,7 +1296,7 @@ type Constraint struct {
 
 func (x *Constraint) Reset() {
 	*x = Constraint{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[15]
+	mi := &file_dinp_v1_platform_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1308,7 @@ func (x *Constraint) String() string {
 func (*Constraint) ProtoMessage() {}
 
 func (x *Constraint) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[15]
+	mi := &file_dinp_v1_platform_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1321,7 @@ func (x *Constraint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Constraint.ProtoReflect.Descriptor instead.
 func (*Constraint) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{15}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Constraint) GetWhy() string {
@@ -1158,7 +1355,7 @@ type Miss struct {
 
 func (x *Miss) Reset() {
 	*x = Miss{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[16]
+	mi := &file_dinp_v1_platform_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1367,7 @@ func (x *Miss) String() string {
 func (*Miss) ProtoMessage() {}
 
 func (x *Miss) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[16]
+	mi := &file_dinp_v1_platform_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1380,7 @@ func (x *Miss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Miss.ProtoReflect.Descriptor instead.
 func (*Miss) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{16}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Miss) GetNode() string {
@@ -1216,7 +1413,7 @@ type WhatIfRequest struct {
 
 func (x *WhatIfRequest) Reset() {
 	*x = WhatIfRequest{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[17]
+	mi := &file_dinp_v1_platform_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1425,7 @@ func (x *WhatIfRequest) String() string {
 func (*WhatIfRequest) ProtoMessage() {}
 
 func (x *WhatIfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[17]
+	mi := &file_dinp_v1_platform_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1438,7 @@ func (x *WhatIfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfRequest.ProtoReflect.Descriptor instead.
 func (*WhatIfRequest) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{17}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WhatIfRequest) GetDrain() string {
@@ -1318,7 +1515,7 @@ type WhatIfReply struct {
 
 func (x *WhatIfReply) Reset() {
 	*x = WhatIfReply{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[18]
+	mi := &file_dinp_v1_platform_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1330,7 +1527,7 @@ func (x *WhatIfReply) String() string {
 func (*WhatIfReply) ProtoMessage() {}
 
 func (x *WhatIfReply) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[18]
+	mi := &file_dinp_v1_platform_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1343,7 +1540,7 @@ func (x *WhatIfReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfReply.ProtoReflect.Descriptor instead.
 func (*WhatIfReply) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{18}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WhatIfReply) GetFits() bool {
@@ -1429,7 +1626,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[19]
+	mi := &file_dinp_v1_platform_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1638,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[19]
+	mi := &file_dinp_v1_platform_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1651,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{19}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Move) GetApp() string {
@@ -1506,7 +1703,7 @@ type Misfit struct {
 
 func (x *Misfit) Reset() {
 	*x = Misfit{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[20]
+	mi := &file_dinp_v1_platform_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1715,7 @@ func (x *Misfit) String() string {
 func (*Misfit) ProtoMessage() {}
 
 func (x *Misfit) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[20]
+	mi := &file_dinp_v1_platform_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1728,7 @@ func (x *Misfit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Misfit.ProtoReflect.Descriptor instead.
 func (*Misfit) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{20}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Misfit) GetApp() string {
@@ -1591,7 +1788,7 @@ type Headroom struct {
 
 func (x *Headroom) Reset() {
 	*x = Headroom{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[21]
+	mi := &file_dinp_v1_platform_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1800,7 @@ func (x *Headroom) String() string {
 func (*Headroom) ProtoMessage() {}
 
 func (x *Headroom) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[21]
+	mi := &file_dinp_v1_platform_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1813,7 @@ func (x *Headroom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Headroom.ProtoReflect.Descriptor instead.
 func (*Headroom) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{21}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Headroom) GetNodes() int32 {
@@ -1687,7 +1884,7 @@ type NodeState struct {
 
 func (x *NodeState) Reset() {
 	*x = NodeState{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[22]
+	mi := &file_dinp_v1_platform_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1896,7 @@ func (x *NodeState) String() string {
 func (*NodeState) ProtoMessage() {}
 
 func (x *NodeState) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[22]
+	mi := &file_dinp_v1_platform_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1909,7 @@ func (x *NodeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeState.ProtoReflect.Descriptor instead.
 func (*NodeState) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{22}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *NodeState) GetId() string {
@@ -1856,7 +2053,7 @@ type RouterState struct {
 
 func (x *RouterState) Reset() {
 	*x = RouterState{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[23]
+	mi := &file_dinp_v1_platform_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +2065,7 @@ func (x *RouterState) String() string {
 func (*RouterState) ProtoMessage() {}
 
 func (x *RouterState) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[23]
+	mi := &file_dinp_v1_platform_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +2078,7 @@ func (x *RouterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouterState.ProtoReflect.Descriptor instead.
 func (*RouterState) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{23}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RouterState) GetId() string {
@@ -1946,7 +2143,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[24]
+	mi := &file_dinp_v1_platform_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2155,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[24]
+	mi := &file_dinp_v1_platform_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2168,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{24}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LogsRequest) GetInstanceId() string {
@@ -2018,7 +2215,7 @@ type TrafficRequest struct {
 
 func (x *TrafficRequest) Reset() {
 	*x = TrafficRequest{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[25]
+	mi := &file_dinp_v1_platform_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +2227,7 @@ func (x *TrafficRequest) String() string {
 func (*TrafficRequest) ProtoMessage() {}
 
 func (x *TrafficRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[25]
+	mi := &file_dinp_v1_platform_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +2240,7 @@ func (x *TrafficRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrafficRequest.ProtoReflect.Descriptor instead.
 func (*TrafficRequest) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{25}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TrafficRequest) GetApp() string {
@@ -2063,7 +2260,7 @@ type TrafficReply struct {
 
 func (x *TrafficReply) Reset() {
 	*x = TrafficReply{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[26]
+	mi := &file_dinp_v1_platform_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2272,7 @@ func (x *TrafficReply) String() string {
 func (*TrafficReply) ProtoMessage() {}
 
 func (x *TrafficReply) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[26]
+	mi := &file_dinp_v1_platform_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2285,7 @@ func (x *TrafficReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrafficReply.ProtoReflect.Descriptor instead.
 func (*TrafficReply) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{26}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TrafficReply) GetApps() []*AppTraffic {
@@ -2117,7 +2314,7 @@ type AppTraffic struct {
 
 func (x *AppTraffic) Reset() {
 	*x = AppTraffic{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[27]
+	mi := &file_dinp_v1_platform_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2326,7 @@ func (x *AppTraffic) String() string {
 func (*AppTraffic) ProtoMessage() {}
 
 func (x *AppTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[27]
+	mi := &file_dinp_v1_platform_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2339,7 @@ func (x *AppTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppTraffic.ProtoReflect.Descriptor instead.
 func (*AppTraffic) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{27}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AppTraffic) GetApp() string {
@@ -2179,7 +2376,7 @@ type ReleaseTraffic struct {
 
 func (x *ReleaseTraffic) Reset() {
 	*x = ReleaseTraffic{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[28]
+	mi := &file_dinp_v1_platform_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2388,7 @@ func (x *ReleaseTraffic) String() string {
 func (*ReleaseTraffic) ProtoMessage() {}
 
 func (x *ReleaseTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[28]
+	mi := &file_dinp_v1_platform_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2401,7 @@ func (x *ReleaseTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTraffic.ProtoReflect.Descriptor instead.
 func (*ReleaseTraffic) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{28}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReleaseTraffic) GetRelease() int32 {
@@ -2256,7 +2453,7 @@ type MinuteTraffic struct {
 
 func (x *MinuteTraffic) Reset() {
 	*x = MinuteTraffic{}
-	mi := &file_dinp_v1_platform_proto_msgTypes[29]
+	mi := &file_dinp_v1_platform_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2465,7 @@ func (x *MinuteTraffic) String() string {
 func (*MinuteTraffic) ProtoMessage() {}
 
 func (x *MinuteTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_platform_proto_msgTypes[29]
+	mi := &file_dinp_v1_platform_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2478,7 @@ func (x *MinuteTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinuteTraffic.ProtoReflect.Descriptor instead.
 func (*MinuteTraffic) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{29}
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MinuteTraffic) GetAtMs() int64 {
@@ -2381,14 +2578,28 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\x05ready\x18\x02 \x01(\x05R\x05ready\x12\x18\n" +
 	"\arunning\x18\x03 \x01(\x05R\arunning\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\"\x0e\n" +
-	"\fNodesRequest\"\xc8\x01\n" +
+	"\fNodesRequest\"\xe5\x01\n" +
 	"\n" +
 	"NodesReply\x12(\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x12.dinp.v1.NodeStateR\x05nodes\x12.\n" +
 	"\arouters\x18\x02 \x03(\v2\x14.dinp.v1.RouterStateR\arouters\x12\x1b\n" +
 	"\tleader_id\x18\x03 \x01(\tR\bleaderId\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\x12-\n" +
-	"\bsurvival\x18\x05 \x01(\v2\x11.dinp.v1.SurvivalR\bsurvival\"\x80\x02\n" +
+	"\bsurvival\x18\x05 \x01(\v2\x11.dinp.v1.SurvivalR\bsurvival\x12\x1b\n" +
+	"\tsafe_mode\x18\x06 \x01(\tR\bsafeMode\"\x11\n" +
+	"\x0fSafeModeRequest\"\x92\x01\n" +
+	"\rSafeModeReply\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\bR\x02on\x12\x19\n" +
+	"\bsince_ms\x18\x02 \x01(\x03R\asinceMs\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12(\n" +
+	"\x04apps\x18\x04 \x03(\v2\x14.dinp.v1.SafeModeAppR\x04apps\x12\x14\n" +
+	"\x05notes\x18\x05 \x03(\tR\x05notes\"y\n" +
+	"\vSafeModeApp\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\x05R\x05start\x12\x12\n" +
+	"\x04stop\x18\x03 \x01(\x05R\x04stop\x12\x18\n" +
+	"\aunknown\x18\x04 \x01(\x05R\aunknown\x12\x12\n" +
+	"\x04lost\x18\x05 \x01(\bR\x04lost\"\x80\x02\n" +
 	"\bSurvival\x12\x1a\n" +
 	"\bsurvives\x18\x01 \x01(\bR\bsurvives\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x16\n" +
@@ -2529,7 +2740,7 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\x06failed\x18\x03 \x01(\x04R\x06failed\x12\x15\n" +
 	"\x06p50_us\x18\x04 \x01(\x03R\x05p50Us\x12\x15\n" +
 	"\x06p95_us\x18\x05 \x01(\x03R\x05p95Us\x12\x15\n" +
-	"\x06p99_us\x18\x06 \x01(\x03R\x05p99Us2\xb6\x03\n" +
+	"\x06p99_us\x18\x06 \x01(\x03R\x05p99Us2\xf4\x03\n" +
 	"\bPlatform\x123\n" +
 	"\x05Nudge\x12\x15.dinp.v1.NudgeRequest\x1a\x13.dinp.v1.NudgeReply\x12-\n" +
 	"\x03App\x12\x13.dinp.v1.AppRequest\x1a\x11.dinp.v1.AppReply\x120\n" +
@@ -2537,7 +2748,8 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\x05Nodes\x12\x15.dinp.v1.NodesRequest\x1a\x13.dinp.v1.NodesReply\x129\n" +
 	"\aExplain\x12\x17.dinp.v1.ExplainRequest\x1a\x15.dinp.v1.ExplainReply\x126\n" +
 	"\x06WhatIf\x12\x16.dinp.v1.WhatIfRequest\x1a\x14.dinp.v1.WhatIfReply\x129\n" +
-	"\aTraffic\x12\x17.dinp.v1.TrafficRequest\x1a\x15.dinp.v1.TrafficReply\x121\n" +
+	"\aTraffic\x12\x17.dinp.v1.TrafficRequest\x1a\x15.dinp.v1.TrafficReply\x12<\n" +
+	"\bSafeMode\x12\x18.dinp.v1.SafeModeRequest\x1a\x16.dinp.v1.SafeModeReply\x121\n" +
 	"\x04Logs\x12\x14.dinp.v1.LogsRequest\x1a\x11.dinp.v1.LogChunk0\x01B+Z)github.com/dinp/dinp/proto/dinp/v1;dinpv1b\x06proto3"
 
 var (
@@ -2552,78 +2764,84 @@ func file_dinp_v1_platform_proto_rawDescGZIP() []byte {
 	return file_dinp_v1_platform_proto_rawDescData
 }
 
-var file_dinp_v1_platform_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_dinp_v1_platform_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_dinp_v1_platform_proto_goTypes = []any{
-	(*NudgeRequest)(nil),   // 0: dinp.v1.NudgeRequest
-	(*NudgeReply)(nil),     // 1: dinp.v1.NudgeReply
-	(*AppRequest)(nil),     // 2: dinp.v1.AppRequest
-	(*AppReply)(nil),       // 3: dinp.v1.AppReply
-	(*InstanceState)(nil),  // 4: dinp.v1.InstanceState
-	(*PendingSlot)(nil),    // 5: dinp.v1.PendingSlot
-	(*AppsRequest)(nil),    // 6: dinp.v1.AppsRequest
-	(*AppsReply)(nil),      // 7: dinp.v1.AppsReply
-	(*AppCounts)(nil),      // 8: dinp.v1.AppCounts
-	(*NodesRequest)(nil),   // 9: dinp.v1.NodesRequest
-	(*NodesReply)(nil),     // 10: dinp.v1.NodesReply
-	(*Survival)(nil),       // 11: dinp.v1.Survival
-	(*ExplainRequest)(nil), // 12: dinp.v1.ExplainRequest
-	(*ExplainReply)(nil),   // 13: dinp.v1.ExplainReply
-	(*ExplainStep)(nil),    // 14: dinp.v1.ExplainStep
-	(*Constraint)(nil),     // 15: dinp.v1.Constraint
-	(*Miss)(nil),           // 16: dinp.v1.Miss
-	(*WhatIfRequest)(nil),  // 17: dinp.v1.WhatIfRequest
-	(*WhatIfReply)(nil),    // 18: dinp.v1.WhatIfReply
-	(*Move)(nil),           // 19: dinp.v1.Move
-	(*Misfit)(nil),         // 20: dinp.v1.Misfit
-	(*Headroom)(nil),       // 21: dinp.v1.Headroom
-	(*NodeState)(nil),      // 22: dinp.v1.NodeState
-	(*RouterState)(nil),    // 23: dinp.v1.RouterState
-	(*LogsRequest)(nil),    // 24: dinp.v1.LogsRequest
-	(*TrafficRequest)(nil), // 25: dinp.v1.TrafficRequest
-	(*TrafficReply)(nil),   // 26: dinp.v1.TrafficReply
-	(*AppTraffic)(nil),     // 27: dinp.v1.AppTraffic
-	(*ReleaseTraffic)(nil), // 28: dinp.v1.ReleaseTraffic
-	(*MinuteTraffic)(nil),  // 29: dinp.v1.MinuteTraffic
-	(*LogChunk)(nil),       // 30: dinp.v1.LogChunk
+	(*NudgeRequest)(nil),    // 0: dinp.v1.NudgeRequest
+	(*NudgeReply)(nil),      // 1: dinp.v1.NudgeReply
+	(*AppRequest)(nil),      // 2: dinp.v1.AppRequest
+	(*AppReply)(nil),        // 3: dinp.v1.AppReply
+	(*InstanceState)(nil),   // 4: dinp.v1.InstanceState
+	(*PendingSlot)(nil),     // 5: dinp.v1.PendingSlot
+	(*AppsRequest)(nil),     // 6: dinp.v1.AppsRequest
+	(*AppsReply)(nil),       // 7: dinp.v1.AppsReply
+	(*AppCounts)(nil),       // 8: dinp.v1.AppCounts
+	(*NodesRequest)(nil),    // 9: dinp.v1.NodesRequest
+	(*NodesReply)(nil),      // 10: dinp.v1.NodesReply
+	(*SafeModeRequest)(nil), // 11: dinp.v1.SafeModeRequest
+	(*SafeModeReply)(nil),   // 12: dinp.v1.SafeModeReply
+	(*SafeModeApp)(nil),     // 13: dinp.v1.SafeModeApp
+	(*Survival)(nil),        // 14: dinp.v1.Survival
+	(*ExplainRequest)(nil),  // 15: dinp.v1.ExplainRequest
+	(*ExplainReply)(nil),    // 16: dinp.v1.ExplainReply
+	(*ExplainStep)(nil),     // 17: dinp.v1.ExplainStep
+	(*Constraint)(nil),      // 18: dinp.v1.Constraint
+	(*Miss)(nil),            // 19: dinp.v1.Miss
+	(*WhatIfRequest)(nil),   // 20: dinp.v1.WhatIfRequest
+	(*WhatIfReply)(nil),     // 21: dinp.v1.WhatIfReply
+	(*Move)(nil),            // 22: dinp.v1.Move
+	(*Misfit)(nil),          // 23: dinp.v1.Misfit
+	(*Headroom)(nil),        // 24: dinp.v1.Headroom
+	(*NodeState)(nil),       // 25: dinp.v1.NodeState
+	(*RouterState)(nil),     // 26: dinp.v1.RouterState
+	(*LogsRequest)(nil),     // 27: dinp.v1.LogsRequest
+	(*TrafficRequest)(nil),  // 28: dinp.v1.TrafficRequest
+	(*TrafficReply)(nil),    // 29: dinp.v1.TrafficReply
+	(*AppTraffic)(nil),      // 30: dinp.v1.AppTraffic
+	(*ReleaseTraffic)(nil),  // 31: dinp.v1.ReleaseTraffic
+	(*MinuteTraffic)(nil),   // 32: dinp.v1.MinuteTraffic
+	(*LogChunk)(nil),        // 33: dinp.v1.LogChunk
 }
 var file_dinp_v1_platform_proto_depIdxs = []int32{
 	4,  // 0: dinp.v1.AppReply.instances:type_name -> dinp.v1.InstanceState
 	5,  // 1: dinp.v1.AppReply.pending:type_name -> dinp.v1.PendingSlot
 	8,  // 2: dinp.v1.AppsReply.apps:type_name -> dinp.v1.AppCounts
-	22, // 3: dinp.v1.NodesReply.nodes:type_name -> dinp.v1.NodeState
-	23, // 4: dinp.v1.NodesReply.routers:type_name -> dinp.v1.RouterState
-	11, // 5: dinp.v1.NodesReply.survival:type_name -> dinp.v1.Survival
-	14, // 6: dinp.v1.ExplainReply.steps:type_name -> dinp.v1.ExplainStep
-	15, // 7: dinp.v1.ExplainStep.constraints:type_name -> dinp.v1.Constraint
-	16, // 8: dinp.v1.ExplainStep.misses:type_name -> dinp.v1.Miss
-	19, // 9: dinp.v1.WhatIfReply.moves:type_name -> dinp.v1.Move
-	20, // 10: dinp.v1.WhatIfReply.misfits:type_name -> dinp.v1.Misfit
-	21, // 11: dinp.v1.WhatIfReply.before:type_name -> dinp.v1.Headroom
-	21, // 12: dinp.v1.WhatIfReply.after:type_name -> dinp.v1.Headroom
-	27, // 13: dinp.v1.TrafficReply.apps:type_name -> dinp.v1.AppTraffic
-	28, // 14: dinp.v1.AppTraffic.releases:type_name -> dinp.v1.ReleaseTraffic
-	29, // 15: dinp.v1.AppTraffic.minutes:type_name -> dinp.v1.MinuteTraffic
-	0,  // 16: dinp.v1.Platform.Nudge:input_type -> dinp.v1.NudgeRequest
-	2,  // 17: dinp.v1.Platform.App:input_type -> dinp.v1.AppRequest
-	6,  // 18: dinp.v1.Platform.Apps:input_type -> dinp.v1.AppsRequest
-	9,  // 19: dinp.v1.Platform.Nodes:input_type -> dinp.v1.NodesRequest
-	12, // 20: dinp.v1.Platform.Explain:input_type -> dinp.v1.ExplainRequest
-	17, // 21: dinp.v1.Platform.WhatIf:input_type -> dinp.v1.WhatIfRequest
-	25, // 22: dinp.v1.Platform.Traffic:input_type -> dinp.v1.TrafficRequest
-	24, // 23: dinp.v1.Platform.Logs:input_type -> dinp.v1.LogsRequest
-	1,  // 24: dinp.v1.Platform.Nudge:output_type -> dinp.v1.NudgeReply
-	3,  // 25: dinp.v1.Platform.App:output_type -> dinp.v1.AppReply
-	7,  // 26: dinp.v1.Platform.Apps:output_type -> dinp.v1.AppsReply
-	10, // 27: dinp.v1.Platform.Nodes:output_type -> dinp.v1.NodesReply
-	13, // 28: dinp.v1.Platform.Explain:output_type -> dinp.v1.ExplainReply
-	18, // 29: dinp.v1.Platform.WhatIf:output_type -> dinp.v1.WhatIfReply
-	26, // 30: dinp.v1.Platform.Traffic:output_type -> dinp.v1.TrafficReply
-	30, // 31: dinp.v1.Platform.Logs:output_type -> dinp.v1.LogChunk
-	24, // [24:32] is the sub-list for method output_type
-	16, // [16:24] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	25, // 3: dinp.v1.NodesReply.nodes:type_name -> dinp.v1.NodeState
+	26, // 4: dinp.v1.NodesReply.routers:type_name -> dinp.v1.RouterState
+	14, // 5: dinp.v1.NodesReply.survival:type_name -> dinp.v1.Survival
+	13, // 6: dinp.v1.SafeModeReply.apps:type_name -> dinp.v1.SafeModeApp
+	17, // 7: dinp.v1.ExplainReply.steps:type_name -> dinp.v1.ExplainStep
+	18, // 8: dinp.v1.ExplainStep.constraints:type_name -> dinp.v1.Constraint
+	19, // 9: dinp.v1.ExplainStep.misses:type_name -> dinp.v1.Miss
+	22, // 10: dinp.v1.WhatIfReply.moves:type_name -> dinp.v1.Move
+	23, // 11: dinp.v1.WhatIfReply.misfits:type_name -> dinp.v1.Misfit
+	24, // 12: dinp.v1.WhatIfReply.before:type_name -> dinp.v1.Headroom
+	24, // 13: dinp.v1.WhatIfReply.after:type_name -> dinp.v1.Headroom
+	30, // 14: dinp.v1.TrafficReply.apps:type_name -> dinp.v1.AppTraffic
+	31, // 15: dinp.v1.AppTraffic.releases:type_name -> dinp.v1.ReleaseTraffic
+	32, // 16: dinp.v1.AppTraffic.minutes:type_name -> dinp.v1.MinuteTraffic
+	0,  // 17: dinp.v1.Platform.Nudge:input_type -> dinp.v1.NudgeRequest
+	2,  // 18: dinp.v1.Platform.App:input_type -> dinp.v1.AppRequest
+	6,  // 19: dinp.v1.Platform.Apps:input_type -> dinp.v1.AppsRequest
+	9,  // 20: dinp.v1.Platform.Nodes:input_type -> dinp.v1.NodesRequest
+	15, // 21: dinp.v1.Platform.Explain:input_type -> dinp.v1.ExplainRequest
+	20, // 22: dinp.v1.Platform.WhatIf:input_type -> dinp.v1.WhatIfRequest
+	28, // 23: dinp.v1.Platform.Traffic:input_type -> dinp.v1.TrafficRequest
+	11, // 24: dinp.v1.Platform.SafeMode:input_type -> dinp.v1.SafeModeRequest
+	27, // 25: dinp.v1.Platform.Logs:input_type -> dinp.v1.LogsRequest
+	1,  // 26: dinp.v1.Platform.Nudge:output_type -> dinp.v1.NudgeReply
+	3,  // 27: dinp.v1.Platform.App:output_type -> dinp.v1.AppReply
+	7,  // 28: dinp.v1.Platform.Apps:output_type -> dinp.v1.AppsReply
+	10, // 29: dinp.v1.Platform.Nodes:output_type -> dinp.v1.NodesReply
+	16, // 30: dinp.v1.Platform.Explain:output_type -> dinp.v1.ExplainReply
+	21, // 31: dinp.v1.Platform.WhatIf:output_type -> dinp.v1.WhatIfReply
+	29, // 32: dinp.v1.Platform.Traffic:output_type -> dinp.v1.TrafficReply
+	12, // 33: dinp.v1.Platform.SafeMode:output_type -> dinp.v1.SafeModeReply
+	33, // 34: dinp.v1.Platform.Logs:output_type -> dinp.v1.LogChunk
+	26, // [26:35] is the sub-list for method output_type
+	17, // [17:26] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_dinp_v1_platform_proto_init() }
@@ -2638,7 +2856,7 @@ func file_dinp_v1_platform_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dinp_v1_platform_proto_rawDesc), len(file_dinp_v1_platform_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,14 +22,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Platform_Nudge_FullMethodName   = "/dinp.v1.Platform/Nudge"
-	Platform_App_FullMethodName     = "/dinp.v1.Platform/App"
-	Platform_Apps_FullMethodName    = "/dinp.v1.Platform/Apps"
-	Platform_Nodes_FullMethodName   = "/dinp.v1.Platform/Nodes"
-	Platform_Explain_FullMethodName = "/dinp.v1.Platform/Explain"
-	Platform_WhatIf_FullMethodName  = "/dinp.v1.Platform/WhatIf"
-	Platform_Traffic_FullMethodName = "/dinp.v1.Platform/Traffic"
-	Platform_Logs_FullMethodName    = "/dinp.v1.Platform/Logs"
+	Platform_Nudge_FullMethodName    = "/dinp.v1.Platform/Nudge"
+	Platform_App_FullMethodName      = "/dinp.v1.Platform/App"
+	Platform_Apps_FullMethodName     = "/dinp.v1.Platform/Apps"
+	Platform_Nodes_FullMethodName    = "/dinp.v1.Platform/Nodes"
+	Platform_Explain_FullMethodName  = "/dinp.v1.Platform/Explain"
+	Platform_WhatIf_FullMethodName   = "/dinp.v1.Platform/WhatIf"
+	Platform_Traffic_FullMethodName  = "/dinp.v1.Platform/Traffic"
+	Platform_SafeMode_FullMethodName = "/dinp.v1.Platform/SafeMode"
+	Platform_Logs_FullMethodName     = "/dinp.v1.Platform/Logs"
 )
 
 // PlatformClient is the client API for Platform service.
@@ -53,6 +54,9 @@ type PlatformClient interface {
 	WhatIf(ctx context.Context, in *WhatIfRequest, opts ...grpc.CallOption) (*WhatIfReply, error)
 	// Traffic tells what the routers counted, of one app or of all.
 	Traffic(ctx context.Context, in *TrafficRequest, opts ...grpc.CallOption) (*TrafficReply, error)
+	// SafeMode tells whether the leader changes nothing because the database is older
+	// than what runs, and what it would do if it believed the database.
+	SafeMode(ctx context.Context, in *SafeModeRequest, opts ...grpc.CallOption) (*SafeModeReply, error)
 	// Logs reads an instance's output from its agent.
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
 }
@@ -135,6 +139,16 @@ func (c *platformClient) Traffic(ctx context.Context, in *TrafficRequest, opts .
 	return out, nil
 }
 
+func (c *platformClient) SafeMode(ctx context.Context, in *SafeModeRequest, opts ...grpc.CallOption) (*SafeModeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SafeModeReply)
+	err := c.cc.Invoke(ctx, Platform_SafeMode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *platformClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Platform_ServiceDesc.Streams[0], Platform_Logs_FullMethodName, cOpts...)
@@ -175,6 +189,9 @@ type PlatformServer interface {
 	WhatIf(context.Context, *WhatIfRequest) (*WhatIfReply, error)
 	// Traffic tells what the routers counted, of one app or of all.
 	Traffic(context.Context, *TrafficRequest) (*TrafficReply, error)
+	// SafeMode tells whether the leader changes nothing because the database is older
+	// than what runs, and what it would do if it believed the database.
+	SafeMode(context.Context, *SafeModeRequest) (*SafeModeReply, error)
 	// Logs reads an instance's output from its agent.
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
 	mustEmbedUnimplementedPlatformServer()
@@ -207,6 +224,9 @@ func (UnimplementedPlatformServer) WhatIf(context.Context, *WhatIfRequest) (*Wha
 }
 func (UnimplementedPlatformServer) Traffic(context.Context, *TrafficRequest) (*TrafficReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Traffic not implemented")
+}
+func (UnimplementedPlatformServer) SafeMode(context.Context, *SafeModeRequest) (*SafeModeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method SafeMode not implemented")
 }
 func (UnimplementedPlatformServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error {
 	return status.Error(codes.Unimplemented, "method Logs not implemented")
@@ -358,6 +378,24 @@ func _Platform_Traffic_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Platform_SafeMode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SafeModeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PlatformServer).SafeMode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Platform_SafeMode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PlatformServer).SafeMode(ctx, req.(*SafeModeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Platform_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(LogsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -403,6 +441,10 @@ var Platform_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Traffic",
 			Handler:    _Platform_Traffic_Handler,
+		},
+		{
+			MethodName: "SafeMode",
+			Handler:    _Platform_SafeMode_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
