@@ -26,6 +26,16 @@ func serving(t tester) *rig {
 	return r
 }
 
+// edited is a serving app that people have changed, once that has come to rest.
+func edited(change func(*model.App)) func(*testing.T) *rig {
+	return func(t *testing.T) *rig {
+		r := serving(t)
+		r.edit("shop", change)
+		r.settle()
+		return r
+	}
+}
+
 // each reason is produced by the real reconciler, planner and placement.
 var reasons = []struct {
 	why  explain.Reason
@@ -47,24 +57,9 @@ var reasons = []struct {
 		r.round()
 		return r
 	}, "nothing was deployed", "dinp deploy shop", ""},
-	{explain.ScaledDown, explain.Desired, func(t *testing.T) *rig {
-		r := serving(t)
-		r.edit("shop", func(a *model.App) { a.Instances = 0 })
-		r.settle()
-		return r
-	}, "scaled to 0", "dinp scale shop 1", ""},
-	{explain.Paused, explain.Desired, func(t *testing.T) *rig {
-		r := serving(t)
-		r.edit("shop", func(a *model.App) { a.Paused = true })
-		r.settle()
-		return r
-	}, "paused", "dinp pause shop off", ""},
-	{explain.Hidden, explain.Desired, func(t *testing.T) *rig {
-		r := serving(t)
-		r.edit("shop", func(a *model.App) { a.Maintenance = true })
-		r.settle()
-		return r
-	}, "maintenance page", "dinp maintenance shop off", ""},
+	{explain.ScaledDown, explain.Desired, edited(func(a *model.App) { a.Instances = 0 }), "scaled to 0", "dinp scale shop 1", ""},
+	{explain.Paused, explain.Desired, edited(func(a *model.App) { a.Paused = true }), "paused", "dinp pause shop off", ""},
+	{explain.Hidden, explain.Desired, edited(func(a *model.App) { a.Maintenance = true }), "maintenance page", "dinp maintenance shop off", ""},
 	{explain.Failed, explain.Desired, func(t *testing.T) *rig {
 		r := serving(t)
 		for _, a := range r.agents {
