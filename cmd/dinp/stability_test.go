@@ -78,6 +78,12 @@ func TestStability_WhateverDies_AppsAreServed(t *testing.T) {
 	c.whole()
 	c.dinp("env", "hello", "set", "GREETING=two")
 	c.answers("hello.apps.test", "/", "two")
+	testenv.Eventually(t, 60*time.Second, func() error {
+		if out := c.dinp("router", "top", "hello", "--json"); !strings.Contains(out, `"release": `) {
+			return fmt.Errorf("what the routers count is not told: %s", out)
+		}
+		return nil
+	})
 	asked.End(t)
 }
 
