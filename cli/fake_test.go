@@ -121,6 +121,10 @@ func (f *fakeDash) routes() {
 		w.WriteHeader(204)
 	}))
 	f.mux.HandleFunc("GET /apps/{app}/instances", f.withApp(f.instances))
+	f.mux.HandleFunc("GET /traffic", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, api.Page[api.Traffic]{Items: []api.Traffic{trafficOf("blog"), {App: "", Rates: api.Rates{Requests: 6, PerSecond: .1}}}})
+	})
+	f.mux.HandleFunc("GET /apps/{app}/metrics", f.withApp(func(w http.ResponseWriter, _ *http.Request, a *api.App) { answer(w, 200, trafficOf(a.Name)) }))
 	f.mux.HandleFunc("POST /apps/{app}/scale", f.withApp(f.scale))
 	f.mux.HandleFunc("GET /apps/{app}/env", f.withApp(func(w http.ResponseWriter, _ *http.Request, a *api.App) { answer(w, 200, api.Env{Env: f.env[a.Name]}) }))
 	f.mux.HandleFunc("PATCH /apps/{app}/env", f.withApp(f.editEnv))
@@ -273,4 +277,12 @@ func runIn(ctx context.Context, f *fakeDash, env map[string]string, stdin string
 	root.SetIn(strings.NewReader(stdin))
 	code := Execute(ctx, root)
 	return result{out.String(), err.String(), code}
+}
+
+// trafficOf is that of an app with two releases.
+func trafficOf(app string) api.Traffic {
+	old := api.Rates{Requests: 540, PerSecond: 9, AtOnce: .25, P50: 12.5, P95: 30, P99: 90}
+	fresh := api.Rates{Requests: 60, Failed: 3, PerSecond: 1, P50: 20, P95: 40, P99: 41}
+	return api.Traffic{App: app, OverSeconds: 60, Rates: api.Rates{Requests: 600, Failed: 3, PerSecond: 10, AtOnce: .3, P50: 13, P95: 31, P99: 89},
+		Releases: []api.ReleaseTraffic{{Release: 2, Rates: fresh}, {Release: 1, Rates: old}}}
 }

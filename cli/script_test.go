@@ -14,6 +14,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"dinp": func() {
 		root := &cobra.Command{Use: "dinp", Version: "0.0.0-test"}
 		root.AddCommand(Commands()...)
+		router := &cobra.Command{Use: "router"}
+		router.AddCommand(RouterCommands()...)
+		root.AddCommand(router)
 		os.Exit(Execute(context.Background(), root))
 	}})
 }
