@@ -186,7 +186,7 @@ func TestRun_RemovesWhatAKilledRunLeft(t *testing.T) {
 	left := filepath.Join(r.cfg.WorkDir, "builds", "old", "tree")
 	must(t, os.MkdirAll(left, 0o700))
 	_, stop := r.start()
-	testenv.Eventually(t, 10*time.Second, func() error {
+	testenv.Eventually(t, 2*time.Minute, func() error {
 		_, err := os.Stat(left)
 		if err == nil {
 			return os.ErrExist
@@ -210,7 +210,7 @@ func TestAdmin(t *testing.T) {
 	b, _ := r.start()
 	r.wait(r.queue("a.zip", zipped(t, "index.html", "x"), "").ID)
 	for path, part := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": `dinp_builder_builds_total{runtime="static",status="succeeded"} 1`} {
-		testenv.Eventually(t, 10*time.Second, func() error { return answers("http://"+b.AdminAddr()+path, part) })
+		testenv.Eventually(t, 2*time.Minute, func() error { return answers("http://"+b.AdminAddr()+path, part) })
 	}
 }
 

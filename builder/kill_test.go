@@ -50,7 +50,7 @@ func TestWork_AKilledBuilderLeavesNothing(t *testing.T) {
 	must(t, victim.Start())
 	select {
 	case <-stopped:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Error("the builder asked for no artifact")
 	}
 	left, err := os.ReadDir(filepath.Join(r.cfg.WorkDir, "builds"))
@@ -66,7 +66,7 @@ func TestWork_AKilledBuilderLeavesNothing(t *testing.T) {
 	if got := r.wait(b.ID); got.Status != model.BuildSucceeded || got.Attempts < 2 {
 		t.Errorf("build %+v, error %+v", got, got.Error)
 	}
-	testenv.Eventually(t, time.Minute, func() error {
+	testenv.Eventually(t, 5*time.Minute, func() error {
 		entries, err := os.ReadDir(filepath.Join(r.cfg.WorkDir, "builds"))
 		if err == nil && len(entries) > 0 {
 			err = errors.New(fmt.Sprint("left in the work folder: ", entries))

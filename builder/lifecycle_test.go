@@ -197,7 +197,7 @@ func (r *rig) steal(b model.Build) {
 // wantLost waits until the rig's builder has left the build to the thief, and said so.
 func (r *rig) wantLost(b model.Build) {
 	r.t.Helper()
-	testenv.Eventually(r.t, time.Minute, func() error {
+	testenv.Eventually(r.t, 5*time.Minute, func() error {
 		entries, err := os.ReadDir(filepath.Join(r.cfg.WorkDir, "builds"))
 		if err == nil && len(entries) > 0 {
 			err = errors.New("still working")

@@ -55,7 +55,7 @@ func (c *container) get(path string) (string, http.Header) {
 	c.t.Helper()
 	var body string
 	var header http.Header
-	testenv.Eventually(c.t, time.Minute, func() error {
+	testenv.Eventually(c.t, 5*time.Minute, func() error {
 		req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, "http://"+c.addr+path, nil)
 		if err != nil {
 			return err

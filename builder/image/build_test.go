@@ -179,7 +179,7 @@ func TestBuild_CancelStopsTheStep(t *testing.T) {
 		_, err := k.cook(ctx, t, "FROM dinp/base/binary\nRUN echo endless; while :; do sleep 1; done\nCMD [\"x\"]\n")
 		done <- err
 	}()
-	testenv.Eventually(t, time.Minute, func() error { return k.heard("endless") })
+	testenv.Eventually(t, 5*time.Minute, func() error { return k.heard("endless") })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
@@ -229,7 +229,7 @@ func TestCleanAll_AfterACrash(t *testing.T) {
 		_, err := k.Engine.build(ctx, tr, d, text, k.say)
 		done <- err
 	}()
-	testenv.Eventually(t, time.Minute, func() error { return k.heard("endless") })
+	testenv.Eventually(t, 5*time.Minute, func() error { return k.heard("endless") })
 	cancel()
 	<-done
 	must(t, k.CleanAll(context.Background()))

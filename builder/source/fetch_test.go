@@ -211,10 +211,13 @@ func TestFetch_WhatNeverEndsIsEnded(t *testing.T) {
 			}
 		}
 	})
-	f := fetcher(t, func(c *Config) { c.MaxMiB, c.Timeout, c.Stall = 1, 3*time.Second, time.Second })
-	refusal(t, f, u+"/flood", "", model.CodeTooLarge, "1 MiB")
-	refusal(t, f, u+"/drip", "", model.CodeSourceFailed, "in 3s, the limit")
-	refusal(t, f, u+"/silent", "", model.CodeSourceFailed, "sent nothing for 1s")
+	const long = 10 * time.Minute // one limit at a time: on a machine that stalls any of them may be the first
+	limits := func(timeout, stall time.Duration) *Fetcher {
+		return fetcher(t, func(c *Config) { c.MaxMiB, c.Timeout, c.Stall = 1, timeout, stall })
+	}
+	refusal(t, limits(long, long), u+"/flood", "", model.CodeTooLarge, "1 MiB")
+	refusal(t, limits(3*time.Second, long), u+"/drip", "", model.CodeSourceFailed, "in 3s, the limit")
+	refusal(t, limits(long, 3*time.Second), u+"/silent", "", model.CodeSourceFailed, "sent nothing for 3s")
 }
 
 // What changes between requests cannot be checked as one thing and kept as another: there is one request.
