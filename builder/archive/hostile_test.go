@@ -68,6 +68,30 @@ func TestExtract_HostileTar(t *testing.T) {
 	}
 }
 
+// A PAX record says anew what a header says: name, link, size. It meets the same rules.
+func TestExtract_PAXRecordsAreNoWayRound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		records []string
+		code    model.Code
+		part    string
+	}{
+		"a path that leaves":        {[]string{"path", "../evil"}, model.CodeHostile, "tries to leave"},
+		"an absolute path":          {[]string{"path", "/etc/passwd"}, model.CodeHostile, "is absolute"},
+		"a long path":               {[]string{"path", strings.Repeat("n", 10_000)}, model.CodeTooLarge, "(10000 bytes)"},
+		"a path that is not UTF-8":  {[]string{"path", "caf\xe9"}, model.CodeHostile, "not UTF-8"},
+		"more bytes than there are": {[]string{"size", "9999999999"}, model.CodeBadArtifact, "cut off"},
+		"fewer bytes than none":     {[]string{"size", "-1"}, model.CodeBadArtifact, "damaged"},
+		"the name of another":       {[]string{"path", "x/../../y"}, model.CodeHostile, "tries to leave"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := unpack(t, gz(t, paxTar(t, c.records...)), "a.tar.gz", DefaultLimits())
+			wantRefusal(t, err, c.code, c.part)
+		})
+	}
+}
+
 // paxTar writes records that archive/tar refuses to write.
 func paxTar(t testing.TB, kv ...string) []byte {
 	t.Helper()
