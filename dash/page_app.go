@@ -15,7 +15,7 @@ import (
 	"github.com/dinp/dinp/dash/view"
 )
 
-// runtimes are offered in the deploy form; the builder knows them.
+// runtimes are offered in the deploy form, where any other can be typed: the builders know which an operator has added.
 var runtimes = []string{"static", "binary", "java", "tomcat", "node", "python", "php", "dockerfile"}
 
 func (d *Dash) appsPage(c *gin.Context) { d.showApps(c, nil) }
