@@ -25,22 +25,22 @@ func noise(seed string, n int) string {
 // layered are artifacts of the runtimes that lay libraries and application in layers of their own: name, content around a
 // change, and the group that must stay.
 var layered = []struct {
-	file, stays string
-	files       func(change string) []string
+	file, stays, moves string
+	files              func(change string) []string
 }{
-	{"shop.war", "libraries", func(change string) []string {
+	{"shop.war", "libraries", "classes", func(change string) []string {
 		return []string{"WEB-INF/web.xml", `<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee"/>`, "WEB-INF/lib/big.jar", noise("lib", 256<<10), "WEB-INF/classes/shop/Cart.class", "\xca\xfe\xba\xbe\x00\x00\x00\x3d" + change}
 	}},
-	{"shop.jar", "libraries", func(change string) []string {
+	{"shop.jar", "libraries", "application", func(change string) []string {
 		return []string{"META-INF/MANIFEST.MF", "Main-Class: org.springframework.boot.loader.JarLauncher\nStart-Class: shop.Main\n", "BOOT-INF/lib/big.jar", noise("lib", 256<<10), "BOOT-INF/classes/shop/Main.class", "\xca\xfe\xba\xbe\x00\x00\x00\x3d" + change, "org/springframework/boot/loader/JarLauncher.class", "\xca\xfe\xba\xbe\x00\x00\x00\x34"}
 	}},
-	{"node.zip", "node_modules", func(change string) []string {
+	{"node.zip", "node_modules", "application", func(change string) []string {
 		return []string{"package.json", `{"scripts": {"start": "node server.js"}}`, "server.js", "// " + change, "node_modules/big/index.js", noise("lib", 256<<10)}
 	}},
-	{"python.zip", "libraries", func(change string) []string {
+	{"python.zip", "libraries", "application", func(change string) []string {
 		return []string{"app.py", "app = None # " + change, "vendor/big/__init__.py", noise("lib", 256<<10)}
 	}},
-	{"php.zip", "vendor", func(change string) []string {
+	{"php.zip", "vendor", "application", func(change string) []string {
 		return []string{"public/index.php", "<?php // " + change, "vendor/big/big.php", noise("lib", 256<<10)}
 	}},
 }
@@ -79,7 +79,7 @@ func TestBuild_AChangeOfOneFileMovesKilobytes(t *testing.T) {
 		if was.BytesPushed < 256<<10 || is.BytesPushed > 16<<10 || is.LayersReused == 0 || is.Layers <= is.LayersReused {
 			t.Errorf("%s: pushed %d bytes, then %d, with %d of %d layers reused", c.file, was.BytesPushed, is.BytesPushed, is.LayersReused, is.Layers)
 		}
-		r.wantLog(second.ID, "layer "+c.stays+": ", "KiB, unchanged", "layer application:", "packed", "pushed ", "times: fetch ")
+		r.wantLog(second.ID, "layer "+c.stays+": ", "KiB, unchanged", "layer "+c.moves+":", "packed", "pushed ", "times: fetch ")
 	}
 }
 

@@ -60,8 +60,8 @@ func (c *check) program(f recipe.File, module bool) {
 	}
 }
 
-// inLibraries reports whether a path is of a layer group, where other people's code is.
-func (c *check) inLibraries(p string) bool { return c.Choice.InGroup(p) }
+// inLibraries reports whether a path is where other people's code is.
+func (c *check) inLibraries(p string) bool { return c.Choice.InLibraries(p) }
 
 // scripts finds scripts written on Windows: the system would look for an interpreter whose name ends in a carriage return.
 func (c *check) scripts() {

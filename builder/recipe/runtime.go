@@ -66,7 +66,7 @@ type Runtime struct {
 	Workdir     string            `yaml:"workdir"`  // "": the base's own
 	User        string            `yaml:"user"`     // "": the base's own
 	Files       []RuntimeFile     `yaml:"files"`    // of the runtime's folder, laid below the artifact
-	Layers      []LayerGroup      `yaml:"layers"`   // parts of the artifact that change less often than the rest, the rarest first
+	Layers      []LayerGroup      `yaml:"layers"`   // parts of the artifact that change apart from the rest, the rarest first
 	Whole       *Whole            `yaml:"whole"`    // the artifact goes into the image as it is, not unpacked
 	Convert     *Convert          `yaml:"convert"`
 	Start       []string          `yaml:"start"`   // ways to find the command, in this order; none: Command
@@ -97,6 +97,7 @@ type RuntimeFile struct {
 type LayerGroup struct {
 	Name  string   `yaml:"name"`
 	Files []string `yaml:"files"` // globs
+	Own   bool     `yaml:"own"`   // the application's own code; false: other people's, such as libraries
 }
 
 // Whole says that the uploaded file itself is what runs, as a plain jar is.

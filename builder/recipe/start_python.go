@@ -20,7 +20,7 @@ func (c Choice) pythonSources() []string {
 	var out []string
 	for _, glob := range pythonNames {
 		for _, f := range c.Files {
-			if !f.Dir && f.Link == "" && globMatches(glob, f.Path) && !c.InGroup(f.Path) && len(out) < maxPythonSources {
+			if !f.Dir && f.Link == "" && globMatches(glob, f.Path) && !c.InLibraries(f.Path) && len(out) < maxPythonSources {
 				out = append(out, f.Path)
 			}
 		}
@@ -28,10 +28,10 @@ func (c Choice) pythonSources() []string {
 	return out
 }
 
-// InGroup reports whether a path is of a layer group: libraries, not the application.
-func (c Choice) InGroup(p string) bool {
+// InLibraries reports whether a path is of a layer group with other people's code.
+func (c Choice) InLibraries(p string) bool {
 	return slices.ContainsFunc(c.Runtime.Layers, func(g LayerGroup) bool {
-		return slices.ContainsFunc(g.Files, func(glob string) bool { return globMatches(glob, p) })
+		return !g.Own && slices.ContainsFunc(g.Files, func(glob string) bool { return globMatches(glob, p) })
 	})
 }
 

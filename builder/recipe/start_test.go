@@ -137,7 +137,7 @@ func TestGroups_LibrariesApartFromTheApplication(t *testing.T) {
 		c    Choice
 		want string
 	}{
-		{choice(t, "tomcat", "WEB-INF/", "WEB-INF/lib/", "WEB-INF/lib/a.jar", "WEB-INF/web.xml"), "libraries: WEB-INF/lib/a.jar; application: WEB-INF WEB-INF/lib WEB-INF/web.xml"},
+		{choice(t, "tomcat", "WEB-INF/", "WEB-INF/lib/", "WEB-INF/lib/a.jar", "WEB-INF/classes/A.class", "WEB-INF/web.xml"), "libraries: WEB-INF/lib/a.jar; classes: WEB-INF/classes/A.class; application: WEB-INF WEB-INF/lib WEB-INF/web.xml"},
 		{choice(t, "node", "package.json", "node_modules/a/b.js"), "node_modules: node_modules/a/b.js; application: package.json"},
 		{choice(t, "static", "index.html"), "application: index.html"},
 		{choice(t, "java", "BOOT-INF/lib/a.jar", "org/springframework/boot/loader/L.class", "BOOT-INF/classes/A.class"), "libraries: BOOT-INF/lib/a.jar org/springframework/boot/loader/L.class; application: BOOT-INF/classes/A.class"},
