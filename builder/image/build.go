@@ -58,8 +58,11 @@ func (e *Engine) Build(ctx context.Context, t Tree, d Docked, bases map[string]s
 		return "", err
 	}
 	defer func() {
-		ctx := context.WithoutCancel(ctx)
-		err = errors.Join(err, e.untag(ctx, e.target(d.App, d.Tag)), e.Clean(ctx, d.Build))
+		last, target := context.WithoutCancel(ctx), e.target(d.App, d.Tag)
+		err = errors.Join(err, e.untag(last, target), e.Clean(ctx, d.Build))
+		if ctx.Err() != nil { // it may have come to its end, and its name, after all
+			err = errors.Join(err, e.untag(last, target))
+		}
 	}()
 	unwatch := e.limitProcesses(ctx, d.Build)
 	id, err := e.build(ctx, t, d, rewritten.Text, say)

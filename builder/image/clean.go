@@ -18,9 +18,18 @@ const (
 	labelOwner = "dinp.builder"
 )
 
-// Clean removes every container and image that the build left in the engine.
+// cutQuiet is how long nothing more must appear after a build that was cut off. The engine hears of that at its next step:
+// the one under way may yet leave an image, behind a sweep that has found nothing.
+const cutQuiet = 3 * time.Second
+
+// Clean removes every container and image that the build left in the engine, also when ctx is over already: then the
+// build was cut off.
 func (e *Engine) Clean(ctx context.Context, build string) error {
-	return e.clean(ctx, labelBuild+"="+build)
+	quiet := time.Duration(0)
+	if ctx.Err() != nil {
+		quiet = cutQuiet
+	}
+	return e.clean(context.WithoutCancel(ctx), labelBuild+"="+build, quiet)
 }
 
 // CleanAll removes what builds of this builder left, for the start after a crash. An engine that is away has nothing.
@@ -28,19 +37,21 @@ func (e *Engine) CleanAll(ctx context.Context) error {
 	if _, err := e.client.Ping(ctx); err != nil {
 		return nil
 	}
-	return e.clean(ctx, labelOwner+"="+e.owner)
+	return e.clean(ctx, labelOwner+"="+e.owner, 0)
 }
 
-// clean goes on until it finds nothing: after a cancel the engine is still stopping the step, and images go from the
-// youngest to the oldest.
-func (e *Engine) clean(ctx context.Context, label string) error {
+// clean goes on until it has found nothing for a while: after a cancel the engine is still stopping the step, and images go
+// from the youngest to the oldest.
+func (e *Engine) clean(ctx context.Context, label string, quiet time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanupTime)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for since := time.Now(); ; {
 		left, err := e.sweep(ctx, label)
-		if left == 0 && err == nil {
+		if left != 0 || err != nil {
+			since = time.Now()
+		} else if time.Since(since) >= quiet {
 			return nil
 		}
 		select {

@@ -43,7 +43,7 @@ const maxConvertPids = 512
 // Convert runs the converter on the tree, without a network and under the limits of RUN lines, and returns a tar of the
 // folder that it has filled. Every line it writes goes to say. The container is gone when the stream is closed.
 func (e *Engine) Convert(ctx context.Context, t Tree, v Conversion, say func(string)) (_ io.ReadCloser, err error) {
-	clean := func() error { return e.Clean(context.WithoutCancel(ctx), v.Build) }
+	clean := func() error { return e.Clean(ctx, v.Build) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, clean())
