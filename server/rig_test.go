@@ -49,7 +49,7 @@ func newRig(t *testing.T, url string) *rig {
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	t.Cleanup(func() { rdb.Close(); st.Close() })
-	authority, err := enrol.Open(t.Context(), st, "rig", time.Hour)
+	authority, err := enrol.Open(t.Context(), st, rigSecret, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +62,8 @@ func eachDatabase(t *testing.T, f func(t *testing.T, r *rig)) {
 	t.Run("mariadb", func(t *testing.T) { f(t, newRig(t, "mysql:"+testenv.MariaDB(t))) })
 }
 
+const rigSecret = "the secret of the rig's cluster"
+
 type testServer struct {
 	*Server
 	stop func()
@@ -73,7 +75,7 @@ func (r *rig) server(id string, change ...func(*Config)) *testServer {
 	cfg := Default()
 	cfg.ID, cfg.Listen, cfg.Admin, cfg.Domain = id, "127.0.0.1:0", "127.0.0.1:0", "test"
 	cfg.Heartbeat, cfg.LostAfter, cfg.MinReady, cfg.LeaseTTL, cfg.Sweep = 200*time.Millisecond, time.Second, 50*time.Millisecond, 2*time.Second, time.Second
-	cfg.Orphans, cfg.Authority, cfg.Secret = time.Second, r.authority, "rig"
+	cfg.Orphans, cfg.Authority, cfg.Secret = time.Second, r.authority, rigSecret
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,7 +25,7 @@ import (
 )
 
 // benchSecret is the secret of the benchmark's own cluster.
-const benchSecret = "bench"
+const benchSecret = "the secret of the benchmark's cluster"
 
 // runServer is the process of a server, as it runs in a cluster.
 func runServer(ctx context.Context, o order) error {
@@ -40,7 +41,10 @@ func runServer(ctx context.Context, o order) error {
 	rdb := redis.NewClient(&redis.Options{Addr: o.Redis})
 	defer rdb.Close()
 	cfg := server.Default()
-	cfg.ID, cfg.Listen, cfg.Admin, cfg.Authority = o.ID, o.Listen, "127.0.0.1:0", authority
+	cfg.ID, cfg.Listen, cfg.Admin, cfg.Authority, cfg.Secret = o.ID, o.Listen, "127.0.0.1:0", authority, benchSecret
+	if o.Sweep > 0 {
+		cfg.Sweep = o.Sweep
+	}
 	if o.Hasty {
 		cfg.Heartbeat, cfg.LostAfter, cfg.LeaseTTL, cfg.MinReady = 200*time.Millisecond, 5*time.Second, time.Second, 10*time.Millisecond
 	}
@@ -52,12 +56,16 @@ func runServer(ctx context.Context, o order) error {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	err = serveOrders(ctx, func(word string, _ int) (any, error) {
+	err = serveOrders(ctx, func(word string, n int) (any, error) {
 		switch word {
 		case "leads":
 			return s.Leads(), nil
 		case "memory":
 			return memoryInUse(), nil
+		case "profile":
+			return true, profile(fmt.Sprintf("%s-%d", o.Profile, n))
+		case "profiled":
+			return true, profiled(fmt.Sprintf("%s-%d", o.Profile, n))
 		}
 		return nil, fmt.Errorf("no such order: %q", word)
 	})
@@ -66,12 +74,37 @@ func runServer(ctx context.Context, o order) error {
 	return err
 }
 
-// memoryInUse is the heap and the stacks after a collection, in bytes.
-func memoryInUse() uint64 {
+// profile begins to write a CPU profile; profiled ends it, with one of the heap.
+func profile(file string) error {
+	f, err := os.Create(file + ".cpu")
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f)
+}
+
+func profiled(file string) error {
+	pprof.StopCPUProfile()
+	runtime.GC()
+	f, err := os.Create(file + ".heap")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return pprof.WriteHeapProfile(f)
+}
+
+// held is what a process holds, in bytes.
+type held struct{ Heap, Stacks uint64 }
+
+func (m held) all() uint64 { return m.Heap + m.Stacks }
+
+// memoryInUse is what this process holds after a collection.
+func memoryInUse() held {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
+	return held{m.HeapAlloc, m.StackInuse}
 }
 
 // serveOrders answers lines of "WORD NUMBER" on the standard input with lines of

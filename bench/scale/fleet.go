@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -31,12 +32,15 @@ type fleetRun struct {
 	store   *store.Store
 	dash    *pki.Keeper
 	servers [2]*child
+	conns   [2]*grpc.ClientConn // as a dash's
+	leads   int                 // which of the servers
 	herd    *child
 	hasty   bool
+	steps   int // so far
 }
 
 // patience bounds each wait: what takes longer has failed.
-const patience = 10 * time.Minute
+const patience = 30 * time.Minute
 
 // cluster measures what needs the whole: what an agent costs, a start with
 // everything to be done, the steady state, the loss of nodes and of the leader.
@@ -44,14 +48,33 @@ func cluster(hasty bool) func(ctx context.Context, t *trial, n int) error {
 	return func(ctx context.Context, t *trial, n int) error {
 		return withServers(func(b *bench) error {
 			f := &fleetRun{b: b, t: t, nodes: n, hasty: hasty}
-			for _, step := range []func(context.Context) error{f.open, f.costOfAgents, f.want, f.fill, f.rest, f.lose, f.change} {
-				if err := step(ctx); err != nil {
+			for _, step := range []func(context.Context) error{f.open, f.costOfAgents, f.want, f.fill, f.hand, f.rest, f.lose, f.change} {
+				if err := f.step(ctx, step); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}
+}
+
+// step does a step, with profiles of the server that leads at its end.
+func (f *fleetRun) step(ctx context.Context, do func(context.Context) error) error {
+	f.steps++
+	if f.t.profiles == "" {
+		return do(ctx)
+	}
+	for _, s := range f.servers {
+		if s != nil {
+			if err := s.ask(new(bool), "profile %d", f.steps); err != nil {
+				return err
+			}
+		}
+	}
+	if err := do(ctx); err != nil || f.servers[f.leads] == nil {
+		return err
+	}
+	return f.servers[f.leads].ask(new(bool), "profiled %d", f.steps)
 }
 
 func (f *fleetRun) open(ctx context.Context) (err error) {
@@ -82,39 +105,53 @@ func freeAddr() string {
 	return ln.Addr().String()
 }
 
-func (f *fleetRun) serve(i int) (err error) {
-	f.servers[i], err = startChild(f.b, order{
-		Part: "server", ID: fmt.Sprintf("server-%d", i), Listen: f.addrs[i], Database: f.db, Redis: f.redis, Hasty: f.hasty,
-	})
+func (f *fleetRun) serve(i int, sweep time.Duration) (err error) {
+	o := order{Part: "server", ID: fmt.Sprintf("server-%d", i), Listen: f.addrs[i], Database: f.db, Redis: f.redis, Hasty: f.hasty, Sweep: sweep}
+	if f.t.profiles != "" {
+		o.Profile = filepath.Join(f.t.profiles, fmt.Sprintf("%s-%d", o.ID, f.nodes))
+	}
+	f.conns[i] = nil // one of before would wait its time before it tries again
+	f.servers[i], err = startChild(f.b, o)
 	return err
 }
 
+// unswept is a sweep that never comes: what is written down while the leader
+// runs is to be noticed when it is told.
+const unswept = time.Hour
+
 // costOfAgents is what the leader keeps for an agent that has no instances.
 func (f *fleetRun) costOfAgents(ctx context.Context) (err error) {
-	if err := f.serve(0); err != nil {
+	if err := f.serve(0, unswept); err != nil {
 		return err
 	}
 	if err := f.until(ctx, "the first server leads", func() (ok bool, err error) { return ok, f.servers[0].ask(&ok, "leads") }); err != nil {
 		return err
 	}
-	var before, after uint64
+	var before, after held
 	if err := f.servers[0].ask(&before, "memory"); err != nil {
 		return err
 	}
 	if f.herd, err = startChild(f.b, order{Part: "herd", Database: f.db, Servers: f.addrs, Nodes: f.nodes}); err != nil {
 		return err
 	}
-	if err := f.allIn(ctx, 0); err != nil {
+	began, err := f.servers[0].cpu()
+	if err != nil {
+		return err
+	}
+	if err := f.allIn(ctx, f.nodes); err != nil {
 		return err
 	}
 	if err := f.servers[0].ask(&after, "memory"); err != nil {
 		return err
 	}
-	f.t.report(float64(after-before)/float64(f.nodes)/1000, "KB/agent")
-	return f.servers[0].leave()
+	f.t.report(float64(after.all()-before.all())/float64(f.nodes)/1000, "KB/agent")
+	f.t.report(float64(after.Stacks-before.Stacks)/float64(f.nodes)/1000, "KB-of-stacks/agent")
+	ended, err := f.servers[0].cpu()
+	f.t.report((ended-began).Seconds()/float64(f.nodes)*1000, "CPU-ms/connect")
+	return err
 }
 
-// want writes down 100 instances a node, while no server runs.
+// want writes down 100 instances a node, without telling the leader.
 func (f *fleetRun) want(ctx context.Context) error {
 	apps := f.nodes * perNode / perApp
 	instances, by := perApp, model.Actor{Name: "bench"}
@@ -142,10 +179,16 @@ func (f *fleetRun) want(ctx context.Context) error {
 	return <-errs
 }
 
-// fill starts the server on all that: each instance is placed, committed,
+// fill tells the leader of all that: each instance is placed, committed,
 // ordered over its node's stream, and acknowledged.
 func (f *fleetRun) fill(ctx context.Context) error {
-	if err := f.serve(0); err != nil {
+	began, err := f.servers[f.leads].cpu()
+	if err != nil {
+		return err
+	}
+	if _, err := ask(f, func(c pb.PlatformClient) (*pb.NudgeReply, error) {
+		return c.Nudge(ctx, &pb.NudgeRequest{Nodes: true})
+	}); err != nil {
 		return err
 	}
 	var c tally
@@ -153,20 +196,31 @@ func (f *fleetRun) fill(ctx context.Context) error {
 		err := f.herd.ask(&c, "counts")
 		return c.Instances == int64(f.nodes*perNode), err
 	}); err != nil {
+		return fmt.Errorf("%w: %+v", err, c)
+	}
+	ended, err := f.servers[f.leads].cpu()
+	if err != nil {
 		return err
 	}
 	if c.Starts != int64(f.nodes*perNode) {
 		return fmt.Errorf("%d starts for %d instances", c.Starts, f.nodes*perNode)
 	}
 	took := time.Duration(c.LastAck - c.FirstStart)
-	f.t.report(float64(c.Starts)/took.Seconds(), "commands/s")
+	f.t.report(float64(c.Starts)/took.Seconds(), "instances/s")
+	f.t.report(float64(c.Starts)/(ended-began).Seconds(), "instances/CPU-s")
 	return f.until(ctx, "all apps are as wished", func() (bool, error) {
-		r, err := ask(ctx, f, 0, func(c pb.PlatformClient) (*pb.AppsReply, error) { return c.Apps(ctx, &pb.AppsRequest{}) })
+		r, err := ask(f, func(c pb.PlatformClient) (*pb.AppsReply, error) { return c.Apps(ctx, &pb.AppsRequest{}) })
 		if err != nil {
 			return false, nil // the leader is busy; until's end says so
 		}
 		return !slices.ContainsFunc(r.GetApps(), func(a *pb.AppCounts) bool { return a.GetReady() != perApp }), nil
 	})
+}
+
+// hand stops the leader as for an upgrade: the other server, which has the
+// defaults, goes on.
+func (f *fleetRun) hand(ctx context.Context) error {
+	return f.pass(ctx, "handover", func(s *child) error { return s.leave() })
 }
 
 // rest is what the leader needs while nothing happens.
@@ -178,7 +232,7 @@ func (f *fleetRun) rest(ctx context.Context) error {
 	if err := wait(ctx, window/2); err != nil { // what is left of the start
 		return err
 	}
-	before, err := f.servers[0].cpu()
+	before, err := f.servers[f.leads].cpu()
 	if err != nil {
 		return err
 	}
@@ -186,16 +240,16 @@ func (f *fleetRun) rest(ctx context.Context) error {
 	if err := wait(ctx, window); err != nil {
 		return err
 	}
-	after, err := f.servers[0].cpu()
+	after, err := f.servers[f.leads].cpu()
 	if err != nil {
 		return err
 	}
 	f.t.report(100*(after-before).Seconds()/time.Since(began).Seconds(), "%core-at-rest")
-	var bytes uint64
-	if err := f.servers[0].ask(&bytes, "memory"); err != nil {
+	var m held
+	if err := f.servers[f.leads].ask(&m, "memory"); err != nil {
 		return err
 	}
-	f.t.report(float64(bytes)/float64(f.nodes*perNode), "B/instance-in-all")
+	f.t.report(float64(m.all())/float64(f.nodes*perNode), "B/instance-in-all")
 	return nil
 }
 
@@ -217,7 +271,7 @@ func (f *fleetRun) lose(ctx context.Context) error {
 	began := time.Now()
 	var took []float64
 	err := f.until(ctx, "the dead nodes are noticed", func() (bool, error) {
-		r, err := f.look(ctx, 0)
+		r, err := f.look(ctx)
 		if err != nil {
 			return false, nil
 		}
@@ -236,13 +290,15 @@ func (f *fleetRun) lose(ctx context.Context) error {
 	return nil
 }
 
-// change kills the leader: the other server takes over, and all agents are with
-// it and synced so long after.
+// change kills the leader.
 func (f *fleetRun) change(ctx context.Context) error {
-	if err := f.serve(1); err != nil {
-		return err
-	}
-	r, err := f.look(ctx, 0)
+	return f.pass(ctx, "leader-change", func(s *child) error { s.kill(); return nil })
+}
+
+// pass ends the leader; the other server takes over, and all agents are with it
+// and synced so long after.
+func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error) error {
+	r, err := f.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -256,25 +312,30 @@ func (f *fleetRun) change(ctx context.Context) error {
 	if err := f.herd.ask(&before, "counts"); err != nil {
 		return err
 	}
-	f.servers[0].kill()
-	killed := time.Now()
-	if err := f.allSynced(ctx, 1, living); err != nil {
+	next := 1 - f.leads
+	if err := f.serve(next, 0); err != nil {
 		return err
 	}
-	f.t.report(time.Since(killed).Seconds(), "s-leader-change")
+	began := time.Now()
+	if err := end(f.servers[f.leads]); err != nil {
+		return err
+	}
+	f.servers[f.leads], f.leads = nil, next
+	if err := f.allIn(ctx, living); err != nil {
+		return err
+	}
+	f.t.report(time.Since(began).Seconds(), "s-"+word)
 	if err := f.herd.ask(&after, "counts"); err != nil {
 		return err
 	}
-	f.t.report(float64(after.Starts-before.Starts+after.Stops-before.Stops), "commands-at-change")
+	f.t.report(float64(after.Starts-before.Starts+after.Stops-before.Stops), "commands-at-"+word)
 	return nil
 }
 
-// allIn waits until the herd has all its sessions and server i knows all nodes.
-func (f *fleetRun) allIn(ctx context.Context, i int) error { return f.allSynced(ctx, i, f.nodes) }
-
-func (f *fleetRun) allSynced(ctx context.Context, i, nodes int) error {
+// allIn waits until the leader has so many nodes connected and synced.
+func (f *fleetRun) allIn(ctx context.Context, nodes int) error {
 	return f.until(ctx, fmt.Sprintf("%d nodes are synced", nodes), func() (bool, error) {
-		r, err := f.look(ctx, i)
+		r, err := f.look(ctx)
 		if err != nil {
 			return false, nil // it does not lead yet
 		}
@@ -288,23 +349,28 @@ func (f *fleetRun) allSynced(ctx context.Context, i, nodes int) error {
 	})
 }
 
-func (f *fleetRun) look(ctx context.Context, i int) (*pb.NodesReply, error) {
-	return ask(ctx, f, i, func(c pb.PlatformClient) (*pb.NodesReply, error) { return c.Nodes(ctx, &pb.NodesRequest{}) })
+func (f *fleetRun) look(ctx context.Context) (*pb.NodesReply, error) {
+	return ask(f, func(c pb.PlatformClient) (*pb.NodesReply, error) { return c.Nodes(ctx, &pb.NodesRequest{}) })
 }
 
-// ask calls server i as a dash does.
-func ask[T any](_ context.Context, f *fleetRun, i int, call func(pb.PlatformClient) (T, error)) (none T, err error) {
-	conn, err := grpc.NewClient(f.addrs[i], grpc.WithTransportCredentials(f.dash.Client()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
-	if err != nil {
-		return none, err
+// ask calls the leader as a dash does.
+func ask[T any](f *fleetRun, call func(pb.PlatformClient) (T, error)) (none T, err error) {
+	if f.conns[f.leads] == nil {
+		conn, err := grpc.NewClient(f.addrs[f.leads], grpc.WithTransportCredentials(f.dash.Client()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
+		if err != nil {
+			return none, err
+		}
+		f.conns[f.leads] = conn
+		f.b.Cleanup(func() { conn.Close() })
 	}
-	defer conn.Close()
-	return call(pb.NewPlatformClient(conn))
+	return call(pb.NewPlatformClient(f.conns[f.leads]))
 }
 
-// until asks again and again, for as long as patience lasts.
+// until asks again and again, for as long as patience lasts; so seldom that
+// asking is a small part of the work.
 func (f *fleetRun) until(ctx context.Context, what string, so func() (bool, error)) error {
 	for end := time.Now().Add(patience); ; {
+		began := time.Now()
 		ok, err := so()
 		if ok || err != nil {
 			return err
@@ -312,7 +378,7 @@ func (f *fleetRun) until(ctx context.Context, what string, so func() (bool, erro
 		if time.Now().After(end) {
 			return fmt.Errorf("not so after %v: %s", patience, what)
 		}
-		if err := wait(ctx, 100*time.Millisecond); err != nil {
+		if err := wait(ctx, max(100*time.Millisecond, 10*time.Since(began))); err != nil {
 			return err
 		}
 	}

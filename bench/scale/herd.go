@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -405,7 +406,9 @@ type order struct {
 	Redis    string
 	Servers  []string
 	Nodes    int
-	Hasty    bool // short times, for the test of the benchmark
+	Hasty    bool          // short times, for the test of the benchmark
+	Sweep    time.Duration // of a server; 0 for the default
+	Profile  string        // files of profiles begin so
 }
 
 const orderVariable = "DINP_BENCH_SCALE_ORDER"
@@ -415,6 +418,9 @@ func runOrder(ctx context.Context, text string) error {
 	var o order
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return err
+	}
+	if o.Profile != "" {
+		runtime.MemProfileRate = 4 << 10
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if o.Part == "herd" {

@@ -33,6 +33,7 @@ func main() {
 	only := flag.String("only", "", "measure the rows whose name this regular expression matches")
 	sizes := flag.String("nodes", "100,1000,10000", "measure at these numbers of nodes")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the measuring to this file")
+	profiles := flag.String("profiles", "", "write profiles of the servers of the cluster's row, one for each step, to this folder")
 	out := flag.String("o", "", "write the figures to this file as well, to be compared later")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -46,7 +47,7 @@ func main() {
 			exit(err)
 		}
 	}
-	err := measure(ctx, *only, *sizes, *out)
+	err := measure(ctx, *only, *sizes, *out, *profiles)
 	pprof.StopCPUProfile()
 	exit(err)
 }
@@ -59,7 +60,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func measure(ctx context.Context, only, sizes, out string) error {
+func measure(ctx context.Context, only, sizes, out, profiles string) error {
 	match, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -73,6 +74,7 @@ func measure(ctx context.Context, only, sizes, out string) error {
 		nodes = append(nodes, n)
 	}
 	r := newReport(os.Stdout)
+	r.profiles = profiles
 	r.head()
 	for _, row := range rows(false) {
 		if !match.MatchString(row.name) {

@@ -14,16 +14,18 @@ import (
 
 // report prints figures as they come and keeps them as lines.
 type report struct {
-	out   io.Writer
-	lines []string
+	out      io.Writer
+	lines    []string
+	profiles string // folder for those of child processes; "" for none
 }
 
 // trial is one row at one number of nodes.
 type trial struct {
-	r     *report
-	row   row
-	nodes int
-	began time.Duration // CPU time of the process
+	r        *report
+	row      row
+	nodes    int
+	profiles string
+	began    time.Duration // CPU time of the process
 }
 
 func newReport(out io.Writer) *report { return &report{out: out} }
@@ -41,7 +43,7 @@ func (r *report) head() {
 
 func (r *report) measure(ctx context.Context, row row, nodes int) error {
 	runtime.GC() // what the row before left is not this one's
-	t := &trial{r: r, row: row, nodes: nodes}
+	t := &trial{r: r, row: row, nodes: nodes, profiles: r.profiles}
 	t.start()
 	return row.run(ctx, t, nodes)
 }
