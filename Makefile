@@ -55,7 +55,10 @@ bench-route-change: ## change one route of 100,000 under load, and time it
 bench-scale: ## measure the server with 10,000 nodes and 1,000,000 instances
 	scripts/bench-scale.sh
 
+bench-swarm: ## time 20 instances, and a lost one, beside Docker Swarm
+	scripts/bench-swarm.sh
+
 bench-router: ## measure the router beside nginx, HAProxy and Caddy; see router/BENCH.md
 	scripts/bench-router.sh
 
-.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale bench-router fuzz soak-router
+.PHONY: help build test check race sim sim-mutants base-images proto demo demo-stop demo-clean bench-deploy bench-build bench-route-change bench-scale bench-swarm bench-router fuzz soak-router

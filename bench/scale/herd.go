@@ -31,6 +31,7 @@ import (
 type herd struct {
 	servers []string
 	members []*member
+	hands   chan struct{}
 	counts  counters
 }
 
@@ -70,7 +71,7 @@ func runHerd(ctx context.Context, o order) error {
 	if err != nil {
 		return err
 	}
-	h := &herd{servers: o.Servers}
+	h := &herd{servers: o.Servers, hands: make(chan struct{}, hands)}
 	if err := h.enrol(ctx, authority, o.Nodes); err != nil {
 		return err
 	}
@@ -167,30 +168,44 @@ func (m *member) session(ctx context.Context, addr string) (established bool, mo
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s, moved, err := m.open(ctx, conn)
+	if err != nil {
+		return false, moved, err
+	}
+	m.herd.counts.sessions.Add(1)
+	go s.talk(ctx, cancel)
+	return true, "", s.obey()
+}
+
+// hands is how many of the herd's agents shake hands at once. Each would have a
+// processor of its own; ten thousand that share one, all of them halfway, are
+// none of them done before the server gives up on them.
+const hands = 64
+
+// open says hello and tells everything.
+func (m *member) open(ctx context.Context, conn *grpc.ClientConn) (s *memberStream, moved string, err error) {
+	m.herd.hands <- struct{}{}
+	defer func() { <-m.herd.hands }()
 	grpcStream, err := pb.NewAgentsClient(conn).Session(ctx)
 	if err != nil {
-		return false, "", err
+		return nil, "", err
 	}
-	s := &memberStream{member: m, stream: grpcStream, fresh: make(chan *pb.InstanceStatus, 4096)}
+	s = &memberStream{member: m, stream: grpcStream, fresh: make(chan *pb.InstanceStatus, 4*perNode)}
 	if err := s.send(m.hello()); err != nil {
-		return false, "", err
+		return nil, "", err
 	}
 	first, err := grpcStream.Recv()
 	if err != nil {
-		return false, "", err
+		return nil, "", err
 	}
 	if first.GetNotLeader() != nil {
-		return false, first.GetNotLeader().GetAddress(), errors.New("not the leader")
+		return nil, first.GetNotLeader().GetAddress(), errors.New("not the leader")
 	}
 	m.mu.Lock()
 	m.epoch = first.GetEpoch()
 	m.mu.Unlock()
-	m.herd.counts.sessions.Add(1)
-	if err := s.sync(); err != nil {
-		return true, "", err
-	}
-	go s.talk(ctx, cancel, time.Duration(first.GetWelcome().GetHeartbeatMs())*time.Millisecond)
-	return true, "", s.obey()
+	s.period = time.Duration(first.GetWelcome().GetHeartbeatMs()) * time.Millisecond
+	return s, "", s.sync()
 }
 
 func (m *member) hello() *pb.AgentMessage {
@@ -207,6 +222,7 @@ type memberStream struct {
 	*member
 	stream pb.Agents_SessionClient
 	fresh  chan *pb.InstanceStatus
+	period time.Duration // of heartbeats
 
 	sending sync.Mutex // guards seq and the stream's sending side
 	seq     uint64
@@ -234,8 +250,9 @@ func (s *memberStream) sync() error {
 }
 
 // talk sends heartbeats, and what is new a tenth of a second after it was.
-func (s *memberStream) talk(ctx context.Context, cancel context.CancelFunc, period time.Duration) {
+func (s *memberStream) talk(ctx context.Context, cancel context.CancelFunc) {
 	defer cancel()
+	period := s.period
 	beat := time.NewTimer(time.Duration(rand.Int64N(int64(period))))
 	defer beat.Stop()
 	for {
