@@ -46,7 +46,7 @@ func runServer(ctx context.Context, o order) error {
 		cfg.Sweep = o.Sweep
 	}
 	if o.Hasty {
-		cfg.Heartbeat, cfg.LostAfter, cfg.LeaseTTL, cfg.MinReady = 200*time.Millisecond, 5*time.Second, time.Second, 10*time.Millisecond
+		cfg.Heartbeat, cfg.LostAfter, cfg.LeaseTTL, cfg.MinReady = 200*time.Millisecond, 5*time.Second, 5*time.Second, 10*time.Millisecond
 	}
 	s := server.New(cfg, st, rdb, slog.Default())
 	if err := s.Listen(); err != nil {

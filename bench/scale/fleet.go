@@ -186,8 +186,11 @@ func (f *fleetRun) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := ask(f, func(c pb.PlatformClient) (*pb.NudgeReply, error) {
-		return c.Nudge(ctx, &pb.NudgeRequest{Nodes: true})
+	if err := f.until(ctx, "the leader is told", func() (bool, error) {
+		_, err := ask(f, func(c pb.PlatformClient) (*pb.NudgeReply, error) {
+			return c.Nudge(ctx, &pb.NudgeRequest{Nodes: true})
+		})
+		return err == nil, nil // on a busy machine it may have to take its lease again
 	}); err != nil {
 		return err
 	}
@@ -202,12 +205,10 @@ func (f *fleetRun) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Starts != int64(f.nodes*perNode) {
-		return fmt.Errorf("%d starts for %d instances", c.Starts, f.nodes*perNode)
-	}
 	took := time.Duration(c.LastAck - c.FirstStart)
-	f.t.report(float64(c.Starts)/took.Seconds(), "instances/s")
-	f.t.report(float64(c.Starts)/(ended-began).Seconds(), "instances/CPU-s")
+	f.t.report(float64(c.Instances)/took.Seconds(), "instances/s")
+	f.t.report(float64(c.Instances)/(ended-began).Seconds(), "instances/CPU-s")
+	f.t.report(float64(c.Starts)/float64(c.Instances), "commands/instance")
 	return f.until(ctx, "all apps are as wished", func() (bool, error) {
 		r, err := ask(f, func(c pb.PlatformClient) (*pb.AppsReply, error) { return c.Apps(ctx, &pb.AppsRequest{}) })
 		if err != nil {
@@ -298,8 +299,11 @@ func (f *fleetRun) change(ctx context.Context) error {
 // pass ends the leader; the other server takes over, and all agents are with it
 // and synced so long after.
 func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error) error {
-	r, err := f.look(ctx)
-	if err != nil {
+	var r *pb.NodesReply
+	if err := f.until(ctx, "the leader tells of its nodes", func() (ok bool, err error) {
+		r, err = f.look(ctx)
+		return err == nil, nil
+	}); err != nil {
 		return err
 	}
 	living := 0
