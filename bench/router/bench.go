@@ -112,7 +112,8 @@ func (b *bench) measure(ctx context.Context, res *result, here []*running) error
 			if err != nil {
 				return err
 			}
-			s.cpu, s.memory = r.cpu()-before, r.memory()
+			s.cpu = r.cpu() - before
+			s.memory, s.program = r.memory()
 			res.samples[r.name] = append(res.samples[r.name], s)
 			fmt.Fprintf(os.Stderr, "%-8s %-10s %6.1f µs a request  %8.0f/s  p50 %v  p99 %v  %s\n",
 				res.name, r.name, s.micros(), float64(s.requests)/s.seconds, s.p50, s.p99, s.errors)

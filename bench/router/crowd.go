@@ -34,7 +34,7 @@ func (b *bench) crowdOf(ctx context.Context, p peer) error {
 	if _, err := b.wrk(ctx, workload{name: "warm", conns: 64, path: "/"}, r.addr, time.Second); err != nil {
 		return err
 	}
-	before := r.memory()
+	before, _ := r.memory()
 	conns := make([]net.Conn, 0, b.idle)
 	defer func() {
 		for _, c := range conns {
@@ -56,8 +56,9 @@ func (b *bench) crowdOf(ctx context.Context, p peer) error {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
 	}
-	bytes := (r.memory() - before) / int64(b.idle)
-	fmt.Fprintf(b.out, "  %-10s %6d bytes each, %.1f MB in all", p.name, bytes, float64(r.memory())/(1<<20))
+	after, _ := r.memory()
+	bytes := (after - before) / int64(b.idle)
+	fmt.Fprintf(b.out, "  %-10s %6d bytes each, %.1f MB in all", p.name, bytes, float64(after)/(1<<20))
 	if p.name == "dinp" {
 		fmt.Fprintf(b.out, "; to reach: ≤ 4096 bytes: %s", verdict(bytes <= 4096))
 	}

@@ -90,7 +90,8 @@ func (b *bench) suffer(ctx context.Context, r *running, a attack, measure func()
 		time.Sleep(time.Second) // for all of its connections to stand
 	}
 	took, err := measure()
-	return took, r.memory(), err
+	memory, _ := r.memory()
+	return took, memory, err
 }
 
 // attackAs is the attacker's process.

@@ -85,20 +85,29 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 everywhere
 }
 
-// memory returns the process's own part of the memory it has mapped, in bytes.
-func (p *process) memory() (sum int64) {
+// memory returns the bytes that the process has made itself, and those of its
+// program and libraries that lie in memory, which the kernel may drop. What
+// several processes share is counted in parts.
+func (p *process) memory() (own, program int64) {
 	for _, pid := range p.family() {
 		f, err := os.Open("/proc/" + pid + "/smaps_rollup")
 		if err != nil {
 			continue
 		}
 		for s := bufio.NewScanner(f); s.Scan(); {
-			if v, ok := strings.CutPrefix(s.Text(), "Pss:"); ok {
+			name, v, _ := strings.Cut(s.Text(), ":")
+			kib := func() int64 {
 				n, _ := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
-				sum += n << 10
+				return n << 10
+			}
+			switch name {
+			case "Pss_Anon", "Pss_Shmem":
+				own += kib()
+			case "Pss_File":
+				program += kib()
 			}
 		}
 		f.Close()
 	}
-	return sum
+	return own, program
 }

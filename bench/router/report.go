@@ -33,8 +33,8 @@ func (b *bench) describe() {
 func (b *bench) report() {
 	for _, res := range b.results {
 		fmt.Fprintf(b.out, "\n%s: %s\n", res.name, res.text)
-		fmt.Fprintf(b.out, "  %-10s %14s %12s %10s %10s %10s %9s %8s\n",
-			"", "CPU s/100,000", "requests/s", "p50", "p99", "p99 half", "memory", "errors")
+		fmt.Fprintf(b.out, "  %-10s %14s %12s %10s %10s %10s %9s %9s %8s\n",
+			"", "CPU s/100,000", "requests/s", "p50", "p99", "p99 half", "memory", "program", "errors")
 		for _, p := range peers {
 			all := res.samples[p.name]
 			if len(all) == 0 {
@@ -45,8 +45,8 @@ func (b *bench) report() {
 			if t := res.tails[p.name]; len(t) > 0 {
 				tail = shorter(median(t)).String()
 			}
-			fmt.Fprintf(b.out, "  %-10s %14.2f %12.0f %10v %10v %10s %6.1f MB %8s\n",
-				p.name, s.micros()/10, float64(s.requests)/s.seconds, shorter(s.p50), shorter(s.p99), tail, float64(s.memory)/(1<<20), either(s.errors, "none"))
+			fmt.Fprintf(b.out, "  %-10s %14.2f %12.0f %10v %10v %10s %6.1f MB %6.1f MB %8s\n",
+				p.name, s.micros()/10, float64(s.requests)/s.seconds, shorter(s.p50), shorter(s.p99), tail, float64(s.memory)/(1<<20), float64(s.program)/(1<<20), either(s.errors, "none"))
 		}
 		b.judge(res)
 	}

@@ -18,7 +18,8 @@ type sample struct {
 	seconds  float64
 	cpu      time.Duration // of the peer, for all of them
 	p50, p99 time.Duration
-	memory   int64
+	memory   int64 // its own
+	program  int64 // of it in memory
 	errors   string
 }
 

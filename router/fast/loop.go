@@ -18,10 +18,11 @@ import (
 )
 
 const (
-	bufferSize = 64 << 10 // of a loop: one read, and the largest response head
-	maxHead    = 16 << 10 // of a request; the full path takes larger ones
-	maxAccepts = 64       // a turn
-	maxTurns   = 8        // that one exchange may take while others wait
+	bufferSize = 128 << 10 // of a loop: one read
+	maxHead    = 16 << 10  // of a request; the full path takes larger ones
+	maxAnswer  = 64 << 10  // of a response's head
+	maxAccepts = 64        // a turn
+	maxTurns   = 8         // that one exchange may take while others wait
 
 	// turnOfLoop is how long a loop runs before it lets other goroutines run. It
 	// is less than the 10 ms after which the runtime's monitor interrupts it, and
@@ -156,8 +157,10 @@ func (l *loop) post(f func()) bool {
 		return false
 	}
 	l.mail = append(l.mail, f)
-	one := [8]byte{1}
-	syscall.Write(l.wake, one[:]) // full means that it is awake already
+	if len(l.mail) == 1 { // else whoever put in the first has woken it
+		one := [8]byte{1}
+		syscall.Write(l.wake, one[:])
+	}
 	return true
 }
 
