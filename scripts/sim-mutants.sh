@@ -1,37 +1,67 @@
 #!/usr/bin/env bash
-# sim-mutants.sh shows that the simulator finds bugs: it applies each deliberate one of test/sim/mutants to a scratch copy of the
-# tree, simulates, and prints which invariant has found it in which run. It fails when one is not found. SEEDS are tried, then all
-# sweeps; ONLY is a part of the names of those to try.
+# sim-mutants.sh shows that the simulator finds bugs: it builds the simulator with each deliberate one of test/sim/mutants laid over
+# the tree, runs it until something does not hold, and prints which invariant that was in which run. It fails when one is not found.
+# ONLY is a part of the names of those to try, SEEDS how many seeds are tried besides the sweeps. With REPLAY a mutant is run as that
+# says: ONLY=ledger REPLAY='-seed 7 -v' scripts/sim-mutants.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-mkdir "$scratch/tree"
-git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- -cf - | tar -xf - -C "$scratch/tree"
+limit=300 # seconds for a mutant: one that goes round in circles ends by then
 
-# simulate prints what was found, in one line; nothing when all held.
-simulate() {
-    (cd "$scratch/tree" && go build -tags nomsgpack -ldflags='-s -w' -o "$scratch/sim" ./test/sim/cmd) || return 2
-    "$scratch/sim" -brief -seeds "${SEEDS:-300}" || [[ $? == 1 ]]
+scratch=$(mktemp -d)
+clean() { rm -rf "$scratch"; }
+trap clean EXIT
+trap 'exit 130' INT TERM
+
+# mutate lays a patch over the tree: the changed files alone are copied, so only what depends on them is compiled again.
+mutate() {
+    local file to="$scratch/tree" pairs=()
+    rm -rf "$to"
+    while read -r file; do
+        mkdir -p "$to/$(dirname "$file")"
+        cp "$file" "$to/$file"
+        pairs+=("\"$PWD/$file\":\"$to/$file\"")
+    done < <(sed -n 's|^--- a/||p' "$1" | sort -u)
+    GIT_CEILING_DIRECTORIES=$scratch git -C "$to" apply "$PWD/$1" || return 1
+    (
+        IFS=,
+        printf '{"Replace":{%s}}' "${pairs[*]}" >"$scratch/overlay"
+    )
+    go build -tags nomsgpack -ldflags='-s -w' -overlay "$scratch/overlay" -o "$scratch/sim" ./test/sim/cmd
 }
 
-row() { printf '%-36s  %-46s  %-48s  %s\n' "$@"; }
+# simulate prints what does not hold, in one line; nothing when all does.
+simulate() {
+    local code=0
+    timeout --foreground "$limit" "$scratch/sim" -brief -seeds "${SEEDS:-300}" || code=$?
+    case $code in
+    0 | 1) ;; # nothing found, or what is printed
+    124) printf 'any\ta run comes to its end\tnot within %s s\n' "$limit" ;;
+    *) return "$code" ;;
+    esac
+}
 
-missed=0
-row mutant run invariant bug
+row() { printf '%-38s  %-50s  %-52s  %6s  %s\n' "$@"; }
+
+tried=0 missed=0
+[[ -n ${REPLAY:-} ]] || row mutant run invariant seconds bug
 for patch in test/sim/mutants/*"${ONLY:-}"*.patch; do
-    name=$(basename "$patch" .patch)
-    git -C "$scratch/tree" apply "$PWD/$patch"
+    name=$(basename "$patch" .patch) began=$EPOCHREALTIME
+    mutate "$patch" || die "$name does not apply, or does not build"
+    if [[ -n ${REPLAY:-} ]]; then
+        read -ra args <<<"$REPLAY"
+        "$scratch/sim" "${args[@]}"
+        exit
+    fi
     found=$(simulate)
-    git -C "$scratch/tree" apply --reverse "$PWD/$patch"
     if [[ -z $found ]]; then
         found=$'NOT FOUND\t-\t'
         missed=$((missed + 1))
     fi
     IFS=$'\t' read -r run invariant _ <<<"$found"
-    row "$name" "$run" "$invariant" "$(head -n 1 "$patch")"
+    row "$name" "$run" "$invariant" "$(since "$began")" "$(head -n 1 "$patch")"
+    tried=$((tried + 1))
 done
-((missed == 0)) || die "$missed mutants were not found:" "strengthen an invariant of test/sim/check.go, or add what shows it to a scenario"
+((missed == 0)) || die "$missed of $tried mutants were not found:" "strengthen an invariant of test/sim, or add what shows it to a scenario"

@@ -88,42 +88,52 @@ func sweep(ctx context.Context, s sim.Sweep, verbose, logs bool) int {
 }
 
 // search tries what the numbers below n mean, side by side, until one fails; it
-// returns what that one came to, nil for nothing.
+// returns what the lowest that failed came to, nil for nothing.
 func search[T any](ctx context.Context, n uint64, jobs int, try func(i uint64) *T) *T {
 	var next atomic.Uint64
-	var found atomic.Pointer[T]
+	var lock sync.Mutex
+	lowest, found := n, (*T)(nil) // guarded by lock
+	tell := func(i uint64, failed *T) {
+		lock.Lock()
+		defer lock.Unlock()
+		if i < lowest {
+			lowest, found = i, failed
+		}
+		next.Store(n)
+	}
 	var all sync.WaitGroup
 	for range jobs {
 		all.Go(func() {
-			for found.Load() == nil && ctx.Err() == nil {
-				i := next.Add(1) - 1
-				if i >= n {
-					return
-				}
+			for i := next.Add(1) - 1; i < n && ctx.Err() == nil; i = next.Add(1) - 1 {
 				if failed := try(i); failed != nil {
-					found.CompareAndSwap(nil, failed)
+					tell(i, failed)
 				}
 			}
 		})
 	}
 	all.Wait()
-	return found.Load()
+	return found
 }
 
+// quick is how many seeds are tried before the sweeps: what is easy to find is
+// found in one of them.
+const quick = 30
+
 // briefly looks for any failure, in the way that is the fastest for a program
-// that has one: seeds, then sweeps.
+// that has one: some seeds, the sweeps, and the other seeds.
 func briefly(ctx context.Context, first, n uint64, jobs int) int {
 	sweeps := sim.Sweeps()
+	seed := func(i uint64) *string {
+		return oneLine(fmt.Sprintf("seed %d", first+i), sim.Run(ctx, first+i, sim.Options{}).Failure)
+	}
 	failed := search(ctx, n+uint64(len(sweeps)), jobs, func(i uint64) *string {
-		if i < n {
-			return oneLine(fmt.Sprintf("seed %d", first+i), sim.Run(ctx, first+i, sim.Options{}).Failure)
-		}
-		s := sweeps[i-n]
-		for s.K = 1; ; s.K++ {
-			failure, reached := sim.RunSweep(ctx, s, nil, false)
-			if failure != nil || !reached {
-				return oneLine(s.String(), failure)
-			}
+		switch head := min(n, quick); {
+		case i < head:
+			return seed(i)
+		case i >= head+uint64(len(sweeps)):
+			return seed(i - uint64(len(sweeps)))
+		default:
+			return sweepAll(ctx, sweeps[i-head])
 		}
 	})
 	if failed == nil {
@@ -131,6 +141,16 @@ func briefly(ctx context.Context, first, n uint64, jobs int) int {
 	}
 	fmt.Println(*failed)
 	return 1
+}
+
+// sweepAll runs a sweep at each of its effects, until one fails.
+func sweepAll(ctx context.Context, s sim.Sweep) *string {
+	for s.K = 1; ; s.K++ {
+		failure, reached := sim.RunSweep(ctx, s, nil, false)
+		if failure != nil || !reached {
+			return oneLine(s.String(), failure)
+		}
+	}
 }
 
 func oneLine(what string, f *sim.Failure) *string {

@@ -1,0 +1,89 @@
+package sim
+
+import (
+	"strings"
+
+	"github.com/dinp/dinp/agent/runtime"
+	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/table"
+)
+
+// written checks what a leader published.
+func (c *checker) written(before, after map[string]string, b route.Batch) {
+	c.w.touch()
+	c.w.did("routes")
+	for _, ch := range b.Changes {
+		if !strings.HasPrefix(ch.Key, route.BackendPrefix) {
+			continue
+		}
+		old, next := endpoints(before[ch.Key]), endpoints(after[ch.Key])
+		var ids []string
+		for _, e := range next {
+			ids = append(ids, label(e.Instance))
+			c.routed(old, e)
+		}
+		c.w.say("rds", "%s %s → %v", b.Version, strings.TrimPrefix(ch.Key, route.BackendPrefix), ids)
+		if len(old) > 0 && len(next) == 0 {
+			c.emptied(ch.Key, old)
+		}
+	}
+}
+
+func endpoints(text string) []route.Endpoint {
+	b, err := route.DecodeBackend(text)
+	if err != nil {
+		return nil
+	}
+	return b.Endpoints
+}
+
+// routed: an endpoint was ready when it was added.
+func (c *checker) routed(old []route.Endpoint, e route.Endpoint) {
+	for _, o := range old {
+		if o.Instance == e.Instance {
+			return
+		}
+	}
+	if _, well := c.wellAt[e.Instance]; !well {
+		c.fail("an endpoint was ready when it was added", "%s was never healthy", e.Instance)
+	}
+	if n, x, _, ok := c.w.container(e.Instance); ok && x.State == runtime.Running && x.Addr != e.Addr {
+		c.fail("an endpoint was ready when it was added", "%s is routed at %s and runs at %s on %s", e.Instance, e.Addr, x.Addr, n.name)
+	}
+}
+
+// emptied: an app with an instance that answers keeps a route.
+func (c *checker) emptied(key string, old []route.Endpoint) {
+	host := strings.TrimPrefix(key, route.BackendPrefix)
+	for _, e := range old {
+		row, has := c.w.db.instances[e.Instance]
+		a := c.w.db.apps[row.AppID]
+		if !has || row.Stopping || c.w.host(a) != host || !a.DeletedAt.IsZero() {
+			continue
+		}
+		if n, _, _, ok := c.w.container(e.Instance); ok && n.on() && c.serves(row) {
+			c.fail("who answers keeps a route", "%s has no endpoint any more, and %s on %s answers", host, e.Instance, n.name)
+		}
+	}
+}
+
+// served: a router never goes back, and never leaves an app that it sent to
+// without any instance while one of them answers.
+func (c *checker) served(r *simRouter, before, after *table.Table) {
+	w := c.w
+	if after.Version().Less(before.Version()) {
+		c.fail("a router never goes back", "%s served %s and serves %s", r.name, before.Version(), after.Version())
+	}
+	for _, a := range sorted(w.db.apps) {
+		old, now := before.Host(w.host(a)), after.Host(w.host(a))
+		if old == nil || now != nil && len(now.Endpoints()) > 0 || !a.DeletedAt.IsZero() {
+			continue
+		}
+		for _, e := range old.Endpoints() {
+			row, has := w.db.instances[e.Instance]
+			if n, _, _, ok := w.container(e.Instance); has && !row.Stopping && ok && n.on() && c.serves(row) {
+				c.fail("a router keeps who answers", "%s serves %s by nobody any more, and %s on %s answers", r.name, a.Name, e.Instance, n.name)
+			}
+		}
+	}
+}

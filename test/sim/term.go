@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/server/actual"
+	"github.com/dinp/dinp/server/dispatch"
+	"github.com/dinp/dinp/server/plan"
+	"github.com/dinp/dinp/server/publish"
+	"github.com/dinp/dinp/server/reconcile"
+	"github.com/dinp/dinp/sql/store"
+)
+
+// term is one leadership.
+type term struct {
+	s       *simServer
+	held    store.Lease
+	ctx     context.Context
+	end     context.CancelCauseFunc
+	core    *reconcile.Core
+	pub     *publish.Publisher
+	inbox   []dispatch.Event
+	news    signal // for the reconciler
+	dirty   signal // for the publisher
+	threads int
+	over    signal // the last thread has ended
+	conns   []*serverSession
+	ids     int
+	heard   map[string]time.Time // by node: when the core took in a word of it
+	began   time.Time
+	round   time.Time // when the last one began
+	right   time.Time // until when it may act, by its server's clock
+	frozen  time.Time // when last so many nodes were silent that no loss is believed
+	failed  time.Time // when its last round that failed began
+}
+
+// lead begins a term.
+func (s *simServer) lead(held store.Lease) *term {
+	m := &term{s: s, held: held, heard: map[string]time.Time{}, began: s.w.now}
+	m.ctx, m.end = context.WithCancelCause(s.w.ctx)
+	log := s.w.logger(s.name)
+	m.pub = publish.New(publish.DefaultConfig(), redisClient{s.w.redis, s.p}, held.Epoch, s.p.now, log, func() { m.post(reconcile.RoutesServed()) })
+	p := plan.Default()
+	p.MinReady = minReady
+	m.core = reconcile.New(reconcile.Config{
+		Plan: p, Limits: actual.Limits{UnknownAfter: 3 * heartbeat, LostAfter: lostAfter}, Domain: domain, Sweep: 30 * time.Second,
+		Debounce: debounce, OrphanAfter: orphanAfter, RouteGrace: 20 * time.Second,
+	}, held, reconcile.Deps{
+		Store: dbClient{s.w.db, s.p}, Routes: termRoutes{m.pub, m}, Now: s.p.now, NewID: s.w.newID, Log: log, Tail: m.tail,
+	})
+	s.term = m
+	m.threads = 2
+	s.p.spawn(m.reconcile)
+	s.p.spawn(m.publish)
+	return m
+}
+
+// stop ends the term: its sessions end, its threads soon.
+func (m *term) stop(why error) {
+	m.end(why)
+	for _, c := range m.conns {
+		c.Close(why)
+	}
+	m.news.raise()
+	m.dirty.raise()
+}
+
+func (m *term) ended() {
+	m.threads--
+	m.over.raise()
+}
+
+func (m *term) post(e dispatch.Event) {
+	if m.ctx.Err() == nil {
+		m.inbox = append(m.inbox, e)
+		m.news.raise()
+	}
+}
+
+// tail answers later, as an agent would.
+func (m *term) tail(_ dispatch.Session, id string, done func([]string)) {
+	m.s.p.after(m.s.w.between("tail", time.Millisecond, 3*time.Second), func() {
+		m.post(dispatch.Do(func() { done([]string{"output of " + label(id)}) }))
+	})
+}
+
+// reconcile is reconcile.Loop.Run around the real Core.
+func (m *term) reconcile(t *thread) {
+	defer m.ended()
+	_ = m.core.Begin(until{m.ctx, m.s.w.scheduler, m.s.w.now.Add(5 * time.Second)}) // without it routers serve from their own tables
+	for wait := time.Duration(0); ; {
+		if t.wait(&m.news, wait) {
+			m.takeIn()
+			if m.ctx.Err() == nil {
+				t.sleep(debounce)
+				m.takeIn()
+			}
+		}
+		if m.ctx.Err() != nil {
+			return
+		}
+		m.s.w.check.round(m)
+		var err error
+		wait, err = m.core.Round(m.ctx)
+		if errors.Is(err, store.ErrLost) {
+			return
+		}
+		if err != nil {
+			m.s.w.say(m.s.name, "round not finished: %v", err)
+			m.s.w.check.roundFailed(m, err)
+		}
+	}
+}
+
+func (m *term) takeIn() {
+	for len(m.inbox) > 0 && m.ctx.Err() == nil {
+		e := m.inbox[0]
+		m.inbox = m.inbox[1:]
+		m.hear(e)
+		m.core.Handle(m.ctx, e)
+	}
+	m.news.set = false
+}
+
+func (m *term) hear(e dispatch.Event) {
+	now := m.s.w.now
+	switch e := e.(type) {
+	case dispatch.SessionOpened:
+		m.heard[e.Session.NodeID()] = now
+	case dispatch.Synced:
+		m.heard[e.Session.NodeID()] = now
+		if x, ok := e.Session.(*serverSession); ok && e.DockerOK {
+			x.synced = true
+		}
+	case dispatch.Reported:
+		m.heard[e.Session.NodeID()] = now
+	case dispatch.Beat:
+		m.heard[e.Session.NodeID()] = now
+	}
+}
+
+// termRoutes wakes the publisher's thread when there is something to write.
+type termRoutes struct {
+	*publish.Publisher
+	m *term
+}
+
+// Set implements reconcile.Routes.
+func (r termRoutes) Set(changes []route.Change) uint64 {
+	rev := r.Publisher.Set(changes)
+	r.m.dirty.raise()
+	return rev
+}
+
+// Complete implements reconcile.Routes.
+func (r termRoutes) Complete() {
+	r.Publisher.Complete()
+	r.m.dirty.raise()
+}
+
+// publish is publish.Publisher.Run around the real Round.
+func (m *term) publish(t *thread) {
+	defer m.ended()
+	for mend := m.s.w.now.Add(30 * time.Second); m.ctx.Err() == nil; {
+		wait := m.pub.Round(m.ctx)
+		t.wait(&m.dirty, wait)
+		if !m.s.w.now.Before(mend) {
+			m.pub.Mend()
+			mend = m.s.w.now.Add(30 * time.Second)
+		}
+	}
+}
