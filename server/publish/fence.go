@@ -58,9 +58,35 @@ func (p *Publisher) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	lines = p.byOurClock(lines, p.now())
 	p.settle(lines, p.now())
 	return nil
 }
+
+// seenLine is a router's line as it was when it last changed.
+type seenLine struct{ written, seen time.Time }
+
+// byOurClock puts in each line the time at which we first saw it, for the time
+// that its router wrote: clocks need not agree. A line that we have not seen
+// before is taken for new, but for one that is older than any clock is wrong.
+func (p *Publisher) byOurClock(lines []route.RouterLine, now time.Time) []route.RouterLine {
+	seen := make(map[string]seenLine, len(lines))
+	for n, l := range lines {
+		was, known := p.lines[l.ID]
+		if !known || !was.written.Equal(l.At) {
+			was = seenLine{l.At, now}
+			if !known && now.Sub(l.At) > anyClock {
+				was.seen = l.At
+			}
+		}
+		seen[l.ID], lines[n].At = was, was.seen
+	}
+	p.lines = seen
+	return lines
+}
+
+// anyClock is by how much no clock in use is wrong.
+const anyClock = 24 * time.Hour
 
 // settle takes the writes off the list that every live router serves, or that
 // were waited for long enough: a router that hangs may not hold the others up.

@@ -54,9 +54,10 @@ type Publisher struct {
 
 	// Owned by Run.
 	seq      int64
-	inFlight []write       // written, not yet served by all live routers
-	synced   bool          // Redis is known to hold what we last wrote
-	written  route.Version // the last write that Redis has acknowledged
+	lines    map[string]seenLine // of routers, by ID
+	inFlight []write             // written, not yet served by all live routers
+	synced   bool                // Redis is known to hold what we last wrote
+	written  route.Version       // the last write that Redis has acknowledged
 }
 
 // write is a batch on its way to the routers.

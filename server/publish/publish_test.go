@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -167,7 +168,7 @@ func TestPublisher_ServedWaitsForEveryLiveRouterButNotForever(t *testing.T) {
 		rdb.HSet(t.Context(), route.RoutersKey, id, route.EncodeRouterLine(route.RouterLine{ID: id, Serves: v, At: at, Stopped: stopped}))
 	}
 	line("slow", route.Version{Epoch: 1, Seq: 0}, time.Now(), false)
-	line("dead", route.Version{}, time.Now().Add(-time.Hour), false)
+	line("dead", route.Version{}, time.Now().Add(-48*time.Hour), false)
 	line("gone", route.Version{}, time.Now(), true)
 	cfg := quick()
 	cfg.Patience = time.Hour
@@ -190,3 +191,39 @@ func TestPublisher_ServedWaitsForEveryLiveRouterButNotForever(t *testing.T) {
 		t.Error("a router that hangs holds the others up")
 	}
 }
+
+// A router whose clock is wrong lives as long as its line changes.
+func TestPublisher_WaitsForARouterWhoseClockIsWrong(t *testing.T) {
+	for _, off := range []time.Duration{-time.Hour, time.Hour} {
+		now := time.Date(2030, 3, 1, 8, 0, 0, 0, time.UTC)
+		table := &lines{}
+		p := New(quick(), table, 1, func() time.Time { return now }, slog.New(slog.DiscardHandler), func() {})
+		p.cfg.Patience = time.Hour
+		rev := p.Set([]route.Change{set("/rs/a.test", "1")})
+		p.Complete()
+		for range 10 {
+			now = now.Add(2 * time.Second)
+			table.all = []route.RouterLine{{ID: "r1", At: now.Add(off)}}
+			if p.Round(t.Context()); p.Served() >= rev {
+				t.Fatalf("%s: served before the router said so", off)
+			}
+		}
+		now = now.Add(route.RouterLive) // it says nothing any more
+		if p.Round(t.Context()); p.Served() < rev {
+			t.Errorf("%s: a router that has died is waited for", off)
+		}
+	}
+}
+
+// lines is a table of which the routers' lines alone matter.
+type lines struct {
+	Table
+	all []route.RouterLine
+}
+
+func (l *lines) Version(context.Context) (route.Version, bool, error) {
+	return route.Version{}, true, nil
+}
+func (l *lines) Read(context.Context) (map[string]string, error)          { return nil, nil }
+func (l *lines) Write(context.Context, route.Batch, *route.Version) error { return nil }
+func (l *lines) Routers(context.Context) ([]route.RouterLine, error)      { return slices.Clone(l.all), nil }
