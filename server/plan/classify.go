@@ -75,14 +75,17 @@ func (p *planner) ignore(*Instance) {}
 // reap removes the row. What ended without being asked to counts as a failure
 // of its slot, unless the container was taken away behind our back or refused
 // for lack of room: neither says anything about the app. An agent that cannot
-// write its journal refuses everything at once; that counts, or the slot would
-// go back to the same node without a pause.
+// write its journal refuses everything at once; that counts. Whoever refuses, the
+// slot waits: the leader believes that there is room, or it had not asked, so it
+// would go back to the same node without a pause.
 func (p *planner) reap(i *Instance) {
 	g := i.Observed.Gone
 	unable := g == model.GoneRejected && i.Observed.Code == model.CodeInternal
 	failed := !i.Stopping && i.Role != model.Suspect && (g == model.GoneExited || g == model.GoneFailed || g == model.GoneOOM || unable)
-	p.out.Reap = append(p.out.Reap, Reap{ID: i.ID, Slot: i.Slot, Failed: failed})
-	if failed {
+	refused := !i.Stopping && g == model.GoneRejected && !unable && i.Observed.Code != ""
+	r := Reap{ID: i.ID, Slot: i.Slot, Failed: failed, Refused: refused}
+	p.out.Reap = append(p.out.Reap, r)
+	if r.Waits() {
 		s := p.Slots[i.Slot]
 		p.Slots = with(p.Slots, i.Slot, Failed(p.cfg, s, i.Instance, p.now))
 	}

@@ -101,10 +101,14 @@ type Plan struct {
 
 // Reap removes the row of an instance that is gone.
 type Reap struct {
-	ID     string
-	Slot   int
-	Failed bool // it was not asked to go: counts against its slot
+	ID      string
+	Slot    int
+	Failed  bool // it was not asked to go: counts against its slot, its release and its node
+	Refused bool // its node had no room for it after all: the slot waits, and neither is at fault
 }
+
+// Waits reports whether the slot of what is removed waits before it is filled again.
+func (r Reap) Waits() bool { return r.Failed || r.Refused }
 
 // Stop ends an instance.
 type Stop struct {

@@ -340,14 +340,15 @@ func TestCompute_CrashLoopBacksOff(t *testing.T) { // DEFECTS 17, R13
 	}
 }
 
-// A node whose disk is full refuses every start at once: without a pause the slot
-// would be placed there again and again. One without room says so of itself.
-func TestCompute_NodeThatCannotWriteItsJournalCountsAgainstTheSlot(t *testing.T) {
-	for code, failed := range map[model.Code]bool{model.CodeInternal: true, model.CodeNoMemory: false, "": false} {
+// A node whose disk is full, or that has what was forgotten of it, refuses every
+// start at once: without a pause the slot would be placed there again and again.
+// One without room says so of itself, not of the app.
+func TestCompute_NodeThatRefusesLetsTheSlotWait(t *testing.T) {
+	for code, failed := range map[model.Code]bool{model.CodeInternal: true, model.CodeNoMemory: false, model.CodeCutOff: false, "": false} {
 		in := world(1, "r1")
 		in.succeeded("r1")
 		in.gone(in.starting("i1", "r1", 0, model.Primary), model.GoneRejected, code)
-		if p := compute(in); len(p.Reap) != 1 || p.Reap[0].Failed != failed {
+		if p := compute(in); len(p.Reap) != 1 || p.Reap[0].Failed != failed || p.Reap[0].Waits() != (code != "") {
 			t.Errorf("rejected with %q: %+v", code, p.Reap)
 		}
 	}

@@ -142,7 +142,7 @@ func (p *planner) waits(n int) bool {
 	p.wake(s.NextStart)
 	p.out.Pending = append(p.out.Pending, Pending{
 		Slot: n, Code: model.CodeCrashed, Until: s.NextStart,
-		Message: fmt.Sprintf("its instances ended by themselves %d times; the next start is in %s", s.Failures, s.NextStart.Sub(p.now).Round(time.Second)),
+		Message: fmt.Sprintf("its instances ended by themselves or were refused %d times; the next start is in %s", s.Failures, s.NextStart.Sub(p.now).Round(time.Second)),
 	})
 	return true
 }

@@ -50,10 +50,12 @@ func (c *Core) commitReap(a *app, reap plan.Reap, now time.Time) {
 	o := r.observed()
 	if reap.Failed {
 		c.suspect(r, now)
-		a.slots[reap.Slot] = plan.Failed(c.cfg.Plan, a.slots[reap.Slot], r.Instance, now)
 		if r.ReleaseID == a.ReleaseID {
 			c.noteFailure(a, r.NodeID, *o, now)
 		}
+	}
+	if reap.Waits() {
+		a.slots[reap.Slot] = plan.Failed(c.cfg.Plan, a.slots[reap.Slot], r.Instance, now)
 	}
 	c.removeRow(r)
 	if s := r.node.session; s != nil {

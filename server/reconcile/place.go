@@ -60,8 +60,13 @@ func (c *Core) lookFrom(d *decided, releaseID string) {
 			}
 		}
 	}
+	for _, s := range a.slots { // a node that refused is not in failedOn
+		if on := c.nodes[s.Node]; on != nil {
+			v.Fail(on.number, 1)
+		}
+	}
 	for _, reap := range d.plan.Reap { // not in failedOn before the plan is committed
-		if r := c.rows[reap.ID]; reap.Failed && r.ReleaseID == releaseID {
+		if r := c.rows[reap.ID]; reap.Waits() && r.ReleaseID == releaseID {
 			v.Fail(r.node.number, 1)
 		}
 	}

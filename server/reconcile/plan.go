@@ -167,7 +167,7 @@ func roles(p plan.Plan) func(yield func(string, model.Role) bool) {
 func (c *Core) enterReap(a *app, r plan.Reap, batch *store.Control, now time.Time) {
 	row := c.rows[r.ID]
 	c.free(row)
-	if r.Failed {
+	if r.Waits() {
 		s := plan.Failed(c.cfg.Plan, a.slots[r.Slot], row.Instance, now)
 		batch.Slots = append(batch.Slots, store.Slot{AppID: a.ID, Slot: r.Slot, Failures: s.Failures, NextStart: s.NextStart.UnixMilli(), Node: s.Node})
 	}

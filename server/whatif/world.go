@@ -103,11 +103,11 @@ func (w *World) reap(a *App, r plan.Reap) {
 			w.reserve(at, -spec.Spec.MemoryMiB, -spec.Spec.CPUMilli, 0)
 		}
 	}
-	if r.Failed {
+	if r.Waits() {
 		a.Input.Slots[r.Slot] = plan.Failed(w.Config, a.Input.Slots[r.Slot], i.Instance, w.Now)
-		if i.ReleaseID == a.Input.App.ReleaseID {
-			a.fail(i.NodeID)
-		}
+	}
+	if r.Failed && i.ReleaseID == a.Input.App.ReleaseID {
+		a.fail(i.NodeID)
 	}
 	a.Input.Instances = slices.Delete(a.Input.Instances, n, n+1)
 }
@@ -186,6 +186,11 @@ func (w *World) lookFrom(a *App, releaseID string) {
 		w.view.Add(w.Index, at, 1)
 		if i.ReleaseID == releaseID && i.Observed != nil && i.Observed.Phase >= model.PhaseCreated {
 			w.view.Image(at)
+		}
+	}
+	for _, s := range a.Input.Slots {
+		if at, known := w.Index.Number(s.Node); known {
+			w.view.Fail(at, 1)
 		}
 	}
 	if a.FailedOf != releaseID {
