@@ -108,6 +108,12 @@ func (c *Cluster) Advance(n *Node, now time.Time) (changed bool, next time.Time)
 	return true, next
 }
 
+// SilentUntil is when a node of which nothing more is heard would be lost, whatever
+// the breaker says. By then its agent has ended its singletons (R11).
+func (c *Cluster) SilentUntil(n *Node) time.Time {
+	return later(n.Heard, c.began).Add(c.limits.UnknownAfter + c.limits.LostAfter)
+}
+
 // Breaker brings the breaker up to now, after nodes were advanced. It returns
 // whether that changed it: then advance all nodes again, for their next look.
 func (c *Cluster) Breaker(now time.Time) (changed bool) { return c.breaker.update(now) }

@@ -19,7 +19,8 @@ var left = &model.Observed{Phase: model.PhaseGone, Gone: model.GoneLost, Message
 
 // given reports whether people have given a node up and nothing is heard of it.
 // As long as it speaks, or has just fallen silent, their word waits: what is
-// heard weighs more than what somebody believed.
+// heard weighs more than what somebody believed. For singletons it waits until
+// the node would be lost: they may run there, and it may only be cut off (R11).
 func (n *node) given() bool {
 	return n.wanted == model.Forgotten && n.session == nil && (n.Status == model.NodeUnknown || n.Status == model.NodeLost)
 }

@@ -16,6 +16,7 @@ type node struct {
 	session dispatch.Session   // nil while its agent is away
 	wanted  model.Availability // by people; "" is active
 	rows    []*row
+	quiet   bool                 // silent for so long that no singleton runs on it any more
 	blamed  map[string]time.Time // apps whose instances ended by themselves here of late, by ID
 	badAt   time.Time            // when there were enough of them; with bad[ID]
 	turns   uint32               // of its engine, as last told
@@ -68,6 +69,12 @@ func (c *Core) watchNodes(now time.Time) {
 func (c *Core) look(n *node, now time.Time) {
 	old := n.Status
 	changed, next := c.cluster.Advance(n.Node, now)
+	if c.listen(n, now) {
+		c.dirtyNode(n)
+	}
+	if until := c.cluster.SilentUntil(n.Node); !n.quiet && (next.IsZero() || until.Before(next)) {
+		next = until
+	}
 	c.looks.set(n.ID, next)
 	if !changed {
 		return
@@ -80,6 +87,14 @@ func (c *Core) look(n *node, now time.Time) {
 	c.reindex(n)
 	c.dirtyNode(n)
 	c.dirtyWaiting()
+}
+
+// listen notes whether a node has been silent for so long that its singletons have
+// ended themselves, and reports whether that is new.
+func (c *Core) listen(n *node, now time.Time) (changed bool) {
+	quiet := !now.Before(c.cluster.SilentUntil(n.Node))
+	changed, n.quiet = quiet != n.quiet, quiet
+	return changed
 }
 
 // dirtyNode plans the apps that have instances on a node.

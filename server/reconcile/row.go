@@ -124,7 +124,7 @@ var phantom = &model.Observed{Phase: model.PhaseGone, Gone: model.GoneLost, Mess
 // it.
 func (r *row) observed() *model.Observed {
 	switch {
-	case r.node.given():
+	case r.node.given() && (r.node.quiet || !r.app.Singleton):
 		return left
 	case r.seen.Known:
 		return &r.seen.Observed

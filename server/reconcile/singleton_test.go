@@ -93,3 +93,26 @@ func TestSingleton_OnALostNodeIsReplacedOnlyByAPersonsWord(t *testing.T) { // R1
 		t.Error("it was not replaced")
 	}
 }
+
+func TestSingleton_OnAForgottenNodeMayRunUntilItIsSilentForLong(t *testing.T) { // R11
+	t.Parallel()
+	r := singleton(t)
+	_, node := r.serves(t)
+	r.silence(node)
+	r.pass(20 * time.Second)
+	r.round()
+	r.want(node, model.Forgotten) // it is only cut off, and its agent ends singletons in its time
+	for range 10 {
+		r.pass(5 * time.Second)
+		r.round()
+	}
+	if len(r.inserted) != 1 {
+		t.Fatalf("a second instance was placed while the first may run: %s", told(r.explained("shop")))
+	}
+	delete(r.agents, node)
+	r.pass(10 * time.Second)
+	r.settle()
+	if _, now := r.serves(t); now == node {
+		t.Error("it was not replaced")
+	}
+}
