@@ -29,7 +29,7 @@ type Config struct {
 	Sweep       time.Duration // all desired state is read again so often
 	Debounce    time.Duration // events that come together are planned together
 	OrphanAfter time.Duration // an instance without a row is left alone so long
-	RouteGrace  time.Duration // nodes that stay silent hold an app's routes up so long after a takeover
+	RouteGrace  time.Duration // nodes that stay silent hold an app's routes up so long after a takeover, and until they would be lost where no routes were found
 	SafeAfter   time.Duration // a database that lacks so much of history is not believed; 0: any is
 }
 
@@ -68,14 +68,15 @@ type Core struct {
 	strays   map[string]string // endpoints in force that have no row, and the host they serve; nil: not looked yet
 	guests   map[string]*app   // strays that serve an app until its own instances do, by ID
 
-	view0   place.View // reused
-	survey  survey
-	packed  map[string]bool   // pools that are packed, by name
-	inForce map[string]string // address by instance, as routed when the term began; nil when that could not be read
-	reload  bool              // memory and database may differ: read it all again
-	swept   time.Time         // last successful sweep
-	trouble time.Time         // since when no round was finished; zero: the last one was
-	open    bool              // the whole route table was handed to the publisher
+	view0      place.View // reused
+	survey     survey
+	packed     map[string]bool   // pools that are packed, by name
+	inForce    map[string]string // address by instance, as routed when the term began; nil when that could not be read
+	routeGrace time.Duration     // how long after its begin silent nodes hold up the routes of their apps
+	reload     bool              // memory and database may differ: read it all again
+	swept      time.Time         // last successful sweep
+	trouble    time.Time         // since when no round was finished; zero: the last one was
+	open       bool              // the whole route table was handed to the publisher
 }
 
 // orphan is an instance that a node has and nobody wants.
@@ -102,11 +103,15 @@ func (c *Core) log() *slog.Logger { return c.deps.Log }
 // agents and monitors have spoken again. On an error the term goes on all the
 // same: routers serve from their own tables.
 func (c *Core) Begin(ctx context.Context) error {
-	table, _, err := c.deps.Routes.Current(ctx)
+	table, found, err := c.deps.Routes.Current(ctx)
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}
 	c.inForce = endpointsOf(table)
+	c.routeGrace = c.cfg.RouteGrace
+	if !found { // it may have been flushed: silent nodes may have what was in it
+		c.routeGrace += c.cfg.Limits.UnknownAfter + c.cfg.Limits.LostAfter
+	}
 	for id := range c.inForce {
 		c.cluster.Assume(id, c.deps.Now())
 	}

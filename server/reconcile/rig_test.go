@@ -24,10 +24,11 @@ import (
 // rig is a Core over a database, routes, agents and a monitor that are maps. Time
 // passes when a test says so.
 type rig struct {
-	t    tester
-	core *Core
-	now  time.Time
-	ids  int
+	flushed bool // Redis has no table
+	t       tester
+	core    *Core
+	now     time.Time
+	ids     int
 
 	// The database.
 	wish        store.Wish
@@ -314,7 +315,7 @@ func (r *rig) Apply(_ context.Context, _ store.Lease, c store.Control) error {
 // The rig is the reconciler's Routes.
 
 func (r *rig) Current(context.Context) (map[string]string, bool, error) {
-	return maps.Clone(r.inForce), true, nil
+	return maps.Clone(r.inForce), !r.flushed, nil
 }
 
 func (r *rig) Set(changes []route.Change) uint64 {

@@ -98,7 +98,7 @@ func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 		switch {
 		case !r.prior || r.Stopping || r.node.EverSynced && (!i.Running || r.verdict.Judged || r.verdict.Healthy):
 			i.Assured = true
-		case r.node.Status == model.NodeLost, c.inForce != nil && now.Sub(c.began) >= c.cfg.RouteGrace:
+		case r.node.Status == model.NodeLost, c.inForce != nil && now.Sub(c.began) >= c.routeGrace:
 			// Not without the routes in force: an instance that was routed would be
 			// withdrawn only because its node is silent.
 			i.Assured = true
