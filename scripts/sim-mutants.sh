@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
 
-limit=300 # seconds for a mutant: one that goes round in circles ends by then
+limit=${LIMIT:-600} # seconds for a mutant: one that goes round in circles is not found
 
 scratch=$(mktemp -d)
 clean() { rm -rf "$scratch"; }
@@ -37,8 +37,7 @@ simulate() {
     local code=0
     timeout --foreground "$limit" "$scratch/sim" -brief -seeds "${SEEDS:-300}" || code=$?
     case $code in
-    0 | 1) ;; # nothing found, or what is printed
-    124) printf 'any\ta run comes to its end\tnot within %s s\n' "$limit" ;;
+    0 | 1 | 124) ;; # what is printed was found, if anything
     *) return "$code" ;;
     esac
 }

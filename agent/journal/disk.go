@@ -47,6 +47,17 @@ func (d *Disk) PowerCut() {
 	d.now = maps.Clone(d.safe)
 }
 
+// Spoil makes an instance's record unreadable.
+func (d *Disk) Spoil(instanceID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, files := range []map[string]diskFile{d.now, d.safe} {
+		if f, ok := files[recordPath(instanceID)]; ok {
+			files[recordPath(instanceID)] = diskFile{b: f.b[:len(f.b)/2], at: f.at}
+		}
+	}
+}
+
 func (d *Disk) read(path string) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

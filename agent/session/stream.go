@@ -40,7 +40,7 @@ const defaultPeriod = 5 * time.Second
 
 // open says hello and hears whether this server leads.
 func (s *stream) open() error {
-	if err := s.send(s.Hello()); err != nil {
+	if err := s.send(s.Hello(time.Now())); err != nil {
 		return s.why(err)
 	}
 	m, err := s.grpc.Recv()
@@ -109,7 +109,7 @@ func (s *stream) jittered() time.Duration {
 // send writes messages. A leader that does not read ends the session.
 func (s *stream) send(all ...*pb.AgentMessage) error {
 	for _, m := range all {
-		if err := s.link.Send(func() error { return s.grpc.Send(s.Stamp(m)) }); err != nil {
+		if err := s.link.Send(func() error { return s.grpc.Send(s.Stamp(m, time.Now())) }); err != nil {
 			return err
 		}
 	}

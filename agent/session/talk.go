@@ -100,19 +100,19 @@ func (t *Talk) Obey(m *pb.ServerMessage, now time.Time) (resync bool) {
 	return false
 }
 
-// Stamp numbers a message; it is to be sent next.
-func (t *Talk) Stamp(m *pb.AgentMessage) *pb.AgentMessage {
+// Stamp numbers a message; it is to be sent next, at now.
+func (t *Talk) Stamp(m *pb.AgentMessage, now time.Time) *pb.AgentMessage {
 	t.seq++
 	m.Seq = t.seq
 	if p := t.node.Permit; p != nil && m.GetHeartbeat() != nil {
-		p.Ask(t.seq, time.Now())
+		p.Ask(t.seq, now)
 	}
 	return m
 }
 
-// Hello is the first message.
-func (t *Talk) Hello() *pb.AgentMessage {
-	t.hello = time.Now()
+// Hello is the first message, sent at now.
+func (t *Talk) Hello(now time.Time) *pb.AgentMessage {
+	t.hello = now
 	return &pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: t.node.Hello()}}
 }
 

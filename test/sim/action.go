@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dinp/dinp/agent/runtime"
@@ -100,6 +101,29 @@ var faults = []kind{
 	{"app sick", 1, 10 * time.Second, 2 * time.Minute, func(w *World, a Action) { w.sicken(a) }, nil},
 }
 
+// rarities came later than the faults above. They are drawn by themselves, so
+// that what a seed means stays the same.
+var rarities = []kind{
+	{"record spoilt", 1, time.Second, 20 * time.Second, func(w *World, a Action) {
+		w.harm(a, func(n *node, id string) {
+			n.agent.kill(false)
+			n.disk.Spoil(id)
+			delete(n.agent.phases, id)
+			n.ailed = w.now
+			w.after(nil, a.For, n.agent.start)
+		})
+	}, nil},
+	{"app crashes", 1, 20 * time.Second, time.Minute, func(w *World, a Action) { w.crash(a) }, nil},
+	{"clock is set", 2, 0, 0, func(w *World, a Action) { w.setClock(a) }, nil},
+	{"reads fail", 2, time.Second, 30 * time.Second, func(w *World, a Action) { w.db.failing = 5 + a.A%50 }, func(w *World, _ Action) { w.db.failing = 0 }},
+	{"slow router", 2, 5 * time.Second, time.Minute, func(w *World, a Action) {
+		w.net.slow[[2]string{"redis", w.rtr(a).name}] = time.Duration(100+a.B%4000) * time.Millisecond
+	}, func(w *World, a Action) { delete(w.net.slow, [2]string{"redis", w.rtr(a).name}) }},
+	{"node is bad", 1, 20 * time.Second, 2 * time.Minute, func(w *World, a Action) { w.spoil(w.nod(a), a.For) }, nil},
+	{"singleton", 3, 0, 0, func(w *World, _ Action) { w.people.single() }, nil},
+	{"node given up", 3, 30 * time.Second, 4 * time.Minute, func(w *World, a Action) { w.giveUp(w.nod(a), time.Duration(a.B%100)*time.Second) }, func(w *World, a Action) { w.takeBack(w.nod(a)) }},
+}
+
 var errDiskFull = errors.New("no space left on device")
 
 // begun is when every part has started.
@@ -129,7 +153,7 @@ func draw(r *rand.Rand, length time.Duration, n int, from []kind) []Action {
 }
 
 func kindOf(name string) kind {
-	for _, k := range append(slices.Clone(wishes), faults...) {
+	for _, k := range slices.Concat(wishes, faults, rarities) {
 		if k.name == name {
 			return k
 		}
@@ -137,19 +161,37 @@ func kindOf(name string) kind {
 	panic("no kind " + name)
 }
 
+// ailing is how long a fault of a node's agent or engine may be felt.
+const ailing = 5 * time.Minute
+
+// ails reports whether an action harms the agent or the engine of its node.
+func ails(name string) bool {
+	return slices.Contains([]string{"kill agent", "restart agent", "pause agent", "power cut", "restart docker", "disk full"}, name) || strings.HasPrefix(name, "docker ")
+}
+
+// isWish reports whether an action is what people want, and breaks nothing.
+func isWish(name string) bool {
+	return slices.ContainsFunc(wishes, func(k kind) bool { return k.name == name })
+}
+
 // do lets an action happen now, and end in its time.
 func (w *World) do(a Action) {
 	k := kindOf(a.Kind)
 	w.say("plan", "%s", a)
-	w.check.hurtAll()
-	w.touch()
-	k.do(w, a)
-	if k.undo == nil && a.For == 0 {
-		return
-	}
-	w.after(nil, a.For, func() {
-		w.check.hurtAll()
+	hurt := func(broken int) {
+		if !isWish(a.Kind) {
+			w.check.hurtAll()
+			w.check.broken += broken
+		}
+		if ails(a.Kind) {
+			w.nod(a).ailed = w.now
+		}
 		w.touch()
+	}
+	hurt(1)
+	k.do(w, a)
+	w.after(nil, a.For, func() {
+		hurt(-1)
 		if k.undo != nil {
 			w.say("plan", "ends: %s", a)
 			k.undo(w, a)
@@ -275,21 +317,84 @@ func (w *World) sicken(a Action) {
 	}
 }
 
+// crash makes all instances of an app end by themselves, again and again.
+func (w *World) crash(a Action) {
+	app, ok := w.people.app(a.A)
+	if !ok {
+		return
+	}
+	w.crashing[app.ID] = w.now.Add(a.For)
+	for _, i := range sorted(w.db.instances) {
+		if n, c, _, there := w.container(i.ID); there && i.AppID == app.ID && c.State == runtime.Running {
+			w.crashSoon(n, i.ID)
+		}
+	}
+}
+
+// setClock sets a host's wall clock: an hour at most forward or back, often less.
+func (w *World) setClock(a Action) {
+	d := time.Duration(a.B%3600-1800) * 2 * time.Second / time.Duration(1+a.C%20)
+	clocks := []*clock{&w.nod(a).clock, &w.srv(a).clock, &w.rtr(a).clock}
+	names := []string{w.nod(a).name, w.srv(a).name, w.rtr(a).name}
+	w.say("plan", "the clock of %s goes %s", names[a.C%3], d)
+	clocks[a.C%3].skew += d
+}
+
+// spoil makes a node bad for a while: whatever runs on it ends by itself.
+func (w *World) spoil(n *node, d time.Duration) {
+	n.badUntil = w.now.Add(d)
+	cs, specs := n.engine.All()
+	for i, c := range cs {
+		if c.State == runtime.Running && specs[i].InstanceID != "" {
+			w.crashSoon(n, c.InstanceID)
+		}
+	}
+}
+
+// crashSoon ends an instance in a moment.
+func (w *World) crashSoon(n *node, id string) {
+	w.after(nil, w.between("crash", 50*time.Millisecond, 4*time.Second), func() {
+		w.check.hurtAll()
+		n.engine.Exit(id, 3, false)
+	})
+}
+
+// giveUp takes a node off the net, its connections with it, and, after a while,
+// lets people say that it never returns.
+func (w *World) giveUp(n *node, after time.Duration) {
+	w.net.reset(n.name)
+	w.cutNode(n, 2, true)
+	w.after(nil, after, func() {
+		for _, s := range w.servers {
+			if w.net.reaches(n.name, s.name) || w.now.Sub(n.ailed) < ailing {
+				return // dash refuses that, and people do not give up a node of which more is wrong
+			}
+		}
+		w.people.availability(slices.Index(w.nodes, n), model.Forgotten)
+	})
+}
+
+func (w *World) takeBack(n *node) {
+	w.people.availability(slices.Index(w.nodes, n), model.Active)
+	w.cutNode(n, 2, false)
+}
+
 // heal ends all that is broken, and what people asked of nodes.
 func (w *World) heal() {
 	w.say("plan", "faults stop")
 	w.check.hurtAll()
 	w.touch()
-	w.garbling, w.db.unknown, w.redis.unknown = 0, 0, 0
+	w.garbling, w.db.unknown, w.db.failing, w.redis.unknown = 0, 0, 0, 0
 	w.db.stalledUntil, w.db.downUntil, w.redis.downUntil = time.Time{}, time.Time{}, time.Time{}
 	for _, key := range w.net.cutKeys() {
 		w.net.setCut(key[0], key[1], false)
 	}
 	clear(w.net.slow)
 	clear(w.sick)
+	clear(w.crashing)
 	for _, n := range w.nodes {
 		n.unsure, n.refusing, n.slow, n.disk.Fail = 0, 0, 0, nil
-		n.hungUntil = time.Time{}
+		n.hungUntil, n.badUntil = time.Time{}, time.Time{}
 		w.people.availability(slices.Index(w.nodes, n), model.Active)
 	}
 	w.startServers()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/agent/journal"
+	"github.com/dinp/dinp/agent/permit"
 	"github.com/dinp/dinp/agent/runtime"
 	"github.com/dinp/dinp/agent/session"
 	"github.com/dinp/dinp/common/model"
@@ -25,7 +26,9 @@ type agent struct {
 	set        *instance.Set
 	outbox     *follow.Outbox
 	search     *follow.Search
-	talk       *simTalk // nil without a session
+	permit     *permit.Permit
+	halted     map[string]bool // singletons that the permit has stopped
+	talk       *simTalk        // nil without a session
 	waiting    []waitingRunner
 	docker     session.Docker
 	misses     int
@@ -48,13 +51,15 @@ const (
 	refreshMax  = 5 * time.Second
 	welcomeMax  = 10 * time.Second
 	reportBatch = 100 * time.Millisecond
+	enforceMin  = 50 * time.Millisecond
+	enforceMax  = time.Second
 )
 
 func (a *agent) start() {
 	if a.p != nil && a.p.alive || !a.n.on() {
 		return
 	}
-	a.p = a.w.process(a.n.name, a.n.skew)
+	a.p = a.w.process(a.n.name, &a.n.clock)
 	j, err := journal.OpenOn(a.n.disk, a.n.name, a.w.logger(a.n.name))
 	if err != nil {
 		panic(err) // the model's disk is always readable
@@ -65,7 +70,8 @@ func (a *agent) start() {
 	if a.phases == nil {
 		a.phases = map[string]model.Phase{}
 	}
-	a.set = instance.New(instance.Config{MemoryMiB: a.n.memory, CPUMilli: a.n.cpu}, instance.NewDriver(a.n.rt), j, a.changed, a.w.logger(a.n.name))
+	a.permit, a.halted = permit.New(j, a.w.logger(a.n.name)), map[string]bool{}
+	a.set = instance.New(instance.Config{MemoryMiB: a.n.memory, CPUMilli: a.n.cpu, Permitted: a.permit.Refuses}, instance.NewDriver(a.n.rt), j, a.changed, a.w.logger(a.n.name))
 	if err := a.set.Load(); err != nil {
 		panic(err)
 	}
@@ -76,6 +82,17 @@ func (a *agent) start() {
 	a.p.after(pingEvery, a.pings)
 	a.p.after(relistEvery, a.relists)
 	a.p.after(time.Second, a.subscribe)
+	a.enforce()
+}
+
+// enforce is permit.Permit.Run.
+func (a *agent) enforce() {
+	left := a.permit.Enforce(a.set, a.halted, a.p.now())
+	for id := range a.halted {
+		a.n.halted[id] = true
+	}
+	a.pump()
+	a.p.after(min(max(left, enforceMin), enforceMax), a.enforce)
 }
 
 // kill ends the agent; silent when its kernel cannot tell anybody.

@@ -26,20 +26,27 @@ type checker struct {
 	w       *World
 	failure *Failure // the first
 
-	wellAt   map[string]time.Time // instance → when a monitor first told a server that it is healthy
-	hurtAt   map[string]time.Time // app → when last something happened to its instances that nobody ordered
-	desired  map[string][]wish    // app → instances wanted, with times
-	away     map[string]time.Time // node → since when it is not active
-	commits  int                  // of the leader
-	drains   map[string]time.Time // instance → it gets no stop signal before
-	foreign  map[string]string    // node → id of a container that is not ours
-	orphanAt map[string]time.Time // running container without a row → since when
+	wellAt   map[string]time.Time            // instance → when a monitor first told a server that it is healthy
+	broken   int                             // faults that last
+	hurtAt   map[string]time.Time            // app → when last something happened to its instances that nobody ordered
+	desired  map[string][]wish               // app → instances wanted, with times
+	away     map[string]time.Time            // node → since when it is not active
+	commits  int                             // of the leader
+	drains   map[string]time.Time            // instance → it gets no stop signal before
+	foreign  map[string]string               // node → id of a container that is not ours
+	orphanAt map[string]time.Time            // running container without a row → since when
+	starts   map[string][]time.Time          // app, slot and release → when instances of it were placed of late
+	ends     map[string]map[string]time.Time // node → app → when an instance of it last ended there by itself
+	was      map[string]model.Availability   // node → what people wanted of it before
+	drained  map[string]time.Time            // node → when it was last draining
+	givenUp  map[string]time.Time            // node → when people said that it never returns
 }
 
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, wellAt: map[string]time.Time{}, hurtAt: map[string]time.Time{}, desired: map[string][]wish{}, away: map[string]time.Time{},
 		drains: map[string]time.Time{}, foreign: map[string]string{}, orphanAt: map[string]time.Time{},
+		starts: map[string][]time.Time{}, ends: map[string]map[string]time.Time{}, was: map[string]model.Availability{}, drained: map[string]time.Time{}, givenUp: map[string]time.Time{},
 	}
 }
 
@@ -55,6 +62,11 @@ func (c *checker) hurtAll() {
 	for _, a := range sorted(c.w.db.apps) {
 		c.hurtAt[a.ID] = c.w.now
 	}
+}
+
+// hurt reports whether something that nobody ordered may still be felt by an app.
+func (c *checker) hurt(appID string) bool {
+	return c.broken > 0 || c.w.now.Sub(c.hurtAt[appID]) < slack
 }
 
 // judged takes a monitor's word that has reached a server.

@@ -1,6 +1,10 @@
 package sim
 
 import (
+	"fmt"
+	"slices"
+	"time"
+
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
 )
@@ -26,6 +30,7 @@ func (c *checker) committed(l store.Lease, ctl store.Control, before, after tabl
 	}
 	for _, i := range ctl.Stop {
 		w.say(m.s.name, "row %s stopping: %s", label(i.ID), i.Reason)
+		c.reasoned(i, before)
 		c.unwanted(i, before, after)
 		c.succeeded(i, before, after)
 	}
@@ -38,12 +43,17 @@ func (c *checker) committed(l store.Lease, ctl store.Control, before, after tabl
 			c.promoted(i, ctl, before)
 		}
 	}
+	c.ended(ctl, before)
 	for _, id := range ctl.Delete {
 		w.say(m.s.name, "row %s deleted", label(id))
 		c.deleted(id)
 	}
 	for _, d := range ctl.Deployments {
 		w.say(m.s.name, "deployment of v%d of %s: %s", w.db.releases[d.ReleaseID].Number, w.db.apps[d.AppID].Name, d.Status)
+	}
+	for _, id := range ctl.Cordon {
+		w.say(m.s.name, "node %s cordoned", id)
+		c.cordoned(id, before, after)
 	}
 	c.budget(after)
 	c.lasting(before, after)
@@ -65,6 +75,11 @@ func (c *checker) lasting(before, after tables) {
 	}
 }
 
+// maxStarts is how many instances a slot may be given within a minute: the first,
+// two quick restarts, those after 5, 15 and 35 seconds, and as many again because
+// a drain or a node's end may come in between.
+const maxStarts = 12
+
 func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after tables) {
 	if i.Epoch != l.Epoch {
 		c.fail("a row carries its leader's epoch", "%s has %d, its leader %d", i.ID, i.Epoch, l.Epoch)
@@ -85,6 +100,11 @@ func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after table
 		if n.name == i.NodeID && memory > n.memory {
 			c.fail("placements within capacity", "with %s, %d MiB are placed on %s, which has %d", i.ID, memory, n.name, n.memory)
 		}
+	}
+	key := fmt.Sprintf("%s/%d/%s", i.AppID, i.Slot, i.ReleaseID)
+	c.starts[key] = append(slices.DeleteFunc(c.starts[key], func(t time.Time) bool { return c.w.now.Sub(t) > time.Minute }), c.w.now)
+	if n := len(c.starts[key]); n > maxStarts {
+		c.fail("crash loops are braked", "%d instances of slot %d of %s were placed within a minute", n, i.Slot, c.w.db.apps[i.AppID].Name)
 	}
 	if i.Slot >= c.most(i.AppID) {
 		c.fail("no instance beyond the wanted", "%s has slot %d of %d", i.ID, i.Slot, c.most(i.AppID))

@@ -43,7 +43,8 @@ func (c *checker) stops(n *node, id string) {
 	w := c.w
 	row, has := w.db.instances[id]
 	switch {
-	case row.Stopping || w.db.everRows[id].Stopping: // a failover may have forgotten it since
+	case n.halted[id]: // a singleton of which no leader hears
+	case row.Stopping || w.db.everRows[id].Stopping:
 	case has:
 		c.fail("no stop without an order", "%s on %s is ended, and its row wants it", id, n.name)
 	case w.db.goneRows[id].IsZero():
@@ -57,10 +58,16 @@ func (c *checker) stops(n *node, id string) {
 	}
 }
 
-// phase: phases only move forward.
+// phase: phases only move forward, and who is told gone has left nothing behind,
+// unless the engine refuses to remove it.
 func (c *checker) phase(a *agent, o model.Observed) {
 	if was := a.phases[o.ID]; o.Phase < was {
 		c.fail("phases never go back", "%s on %s went from %s to %s", o.ID, a.n.name, was, o.Phase)
+	}
+	if o.Phase == model.PhaseGone && a.phases[o.ID] < o.Phase && a.n.refusing == 0 {
+		if x, err := a.n.rt.Inspect(c.w.ctx, o.ID); err == nil && x.State != runtime.Exited {
+			c.fail("who is gone has no container", "%s is gone from %s (%s), and its container is there", o.ID, a.n.name, o.Gone)
+		}
 	}
 	a.phases[o.ID] = o.Phase
 }
@@ -73,7 +80,7 @@ func (c *checker) serves(i model.Instance) bool {
 
 // deleted: a row goes after its container.
 func (c *checker) deleted(id string) {
-	if n, x, _, ok := c.w.container(id); ok && x.State == runtime.Running && c.w.db.lostRows[id].IsZero() {
+	if n, x, _, ok := c.w.container(id); ok && x.State == runtime.Running && c.w.db.lostRows[id].IsZero() && c.w.db.avail[n.name] != model.Forgotten {
 		c.fail("a row outlives its container", "the row of %s is deleted while it runs on %s", id, n.name)
 	}
 }
@@ -100,6 +107,7 @@ func (c *checker) step() {
 			}
 		}
 	}
+	c.alone()
 	for _, r := range w.routers {
 		r.watch()
 	}

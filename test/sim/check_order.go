@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 )
 
@@ -14,14 +15,30 @@ func (c *checker) signalled(n *node, id string) {
 		c.fail("drained before the stop signal", "%s on %s is told to end %s before its drain is over", id, n.name, due.Sub(c.w.now))
 	}
 	row, ok := c.w.db.everRows[id]
-	if !ok {
+	if !ok || n.halted[id] {
 		return
 	}
+	if r := c.sends(row); r != "" {
+		c.fail("un-route before stop", "%s on %s is told to end while %s sends it requests", id, n.name, r)
+	}
+}
+
+// sends names a router that sends requests to an instance and that the leader
+// could hear for long; "" for none.
+func (c *checker) sends(row model.Instance) string {
 	a := c.w.db.apps[row.AppID]
 	for _, r := range c.w.routers {
-		if r.available() && !r.since.IsZero() && c.w.now.Sub(r.since) > 15*time.Second && r.keep.Served() == r.keep.Wanted() && r.sends(c.w.host(a), id) {
-			c.fail("un-route before stop", "%s on %s is told to end while %s sends it requests", id, n.name, r.name)
+		if r.available() && !r.since.IsZero() && c.w.now.Sub(r.since) > 15*time.Second && r.keep.Served() == r.keep.Wanted() && r.sends(c.w.host(a), row.ID) {
+			return r.name
 		}
+	}
+	return ""
+}
+
+// unrouted: the order to stop leaves when no router sends any more.
+func (c *checker) unrouted(x *serverSession, id string) {
+	if r := c.sends(c.w.db.everRows[id]); r != "" {
+		c.fail("un-route before the order", "%s orders %s to stop %s while %s sends it requests", x.m.s.name, x.node, id, r)
 	}
 }
 

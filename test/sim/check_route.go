@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/dinp/dinp/agent/runtime"
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/router/table"
 )
@@ -58,13 +59,19 @@ func (c *checker) emptied(key string, old []route.Endpoint) {
 	for _, e := range old {
 		row, has := c.w.db.instances[e.Instance]
 		a := c.w.db.apps[row.AppID]
-		if !has || row.Stopping || c.w.host(a) != host || !a.DeletedAt.IsZero() {
+		if !has || c.stopping(row) || c.w.host(a) != host || !a.DeletedAt.IsZero() {
 			continue
 		}
-		if n, _, _, ok := c.w.container(e.Instance); ok && n.on() && c.serves(row) {
+		if n, _, _, ok := c.w.container(e.Instance); ok && n.on() && !n.halted[row.ID] && c.serves(row) {
 			c.fail("who answers keeps a route", "%s has no endpoint any more, and %s on %s answers", host, e.Instance, n.name)
 		}
 	}
+}
+
+// stopping reports whether a row is to go, or was once: a failover may have
+// forgotten it since.
+func (c *checker) stopping(i model.Instance) bool {
+	return i.Stopping || c.w.db.everRows[i.ID].Stopping
 }
 
 // served: a router never goes back, and never leaves an app that it sent to
@@ -81,7 +88,7 @@ func (c *checker) served(r *simRouter, before, after *table.Table) {
 		}
 		for _, e := range old.Endpoints() {
 			row, has := w.db.instances[e.Instance]
-			if n, _, _, ok := w.container(e.Instance); has && !row.Stopping && ok && n.on() && c.serves(row) {
+			if n, _, _, ok := w.container(e.Instance); has && !c.stopping(row) && ok && n.on() && !n.halted[row.ID] && c.serves(row) {
 				c.fail("a router keeps who answers", "%s serves %s by nobody any more, and %s on %s answers", r.name, a.Name, e.Instance, n.name)
 			}
 		}

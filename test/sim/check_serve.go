@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"time"
+
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
 )
@@ -20,7 +22,7 @@ func (c *checker) succeeded(i model.Instance, before, after tables) {
 	default:
 		return
 	}
-	if !c.serves(i) || !a.DeletedAt.IsZero() || was.Slot >= c.least(i.AppID) {
+	if !c.serves(i) || !a.DeletedAt.IsZero() || a.Singleton || was.Slot >= c.least(i.AppID) {
 		return
 	}
 	for _, j := range after.instances {
@@ -40,7 +42,7 @@ func (c *checker) promoted(i model.Instance, ctl store.Control, before tables) {
 	}
 	for _, old := range ctl.Stop {
 		was, wellOld := c.wellAt[old.ID]
-		if old.AppID != i.AppID || old.Slot != i.Slot || before.instances[old.ID].Role != model.Primary || !wellOld || w.now.Sub(was) < minReady || w.now.Sub(c.hurtAt[i.AppID]) < slack || !c.serves(old) {
+		if old.AppID != i.AppID || old.Slot != i.Slot || before.instances[old.ID].Role != model.Primary || !wellOld || w.now.Sub(was) < minReady || c.hurt(i.AppID) || !c.serves(old) {
 			continue
 		}
 		if d := w.now.Sub(at); d < minReady {
@@ -49,14 +51,24 @@ func (c *checker) promoted(i model.Instance, ctl store.Control, before tables) {
 	}
 }
 
+// heardWithin is how long a word may be on its way to the leader when nothing is
+// broken.
+const heardWithin = 5 * time.Second
+
 // unwanted: an instance that answers is let go only while as many others answer
 // as are wanted, or nobody wants it, or something that nobody ordered has just
 // happened to the others.
 func (c *checker) unwanted(i model.Instance, before, after tables) {
 	w := c.w
 	a := w.db.apps[i.AppID]
-	if !c.serves(i) || !a.DeletedAt.IsZero() || before.instances[i.ID].Slot >= c.least(i.AppID) || w.now.Sub(c.hurtAt[i.AppID]) < slack || w.now.Sub(w.db.failedOver) < slack {
+	if !c.serves(i) || !a.DeletedAt.IsZero() || a.Singleton || c.hurt(i.AppID) || w.now.Sub(w.db.failedOver) < slack {
 		return
+	}
+	if d := after.deployments[a.ReleaseID]; d.Ended() && kept(a, d) == "" {
+		return // no release of it has ever succeeded, so none is kept up
+	}
+	if at, well := c.wellAt[i.ID]; before.instances[i.ID].Slot >= c.least(i.AppID) && (!well || w.now.Sub(at) < heardWithin) {
+		return // nobody wants it, and the leader need not know yet that it answers
 	}
 	left := 0
 	for _, j := range after.instances {

@@ -21,7 +21,15 @@ func (c *checker) wished(appID string) {
 		c.desired[appID] = append(c.desired[appID], wish{c.w.now, n})
 	}
 	for _, n := range c.w.nodes {
-		if v := c.w.db.avail[n.name]; v == "" || v == model.Active {
+		v := c.w.db.avail[n.name]
+		if c.was[n.name] == model.Draining {
+			c.drained[n.name] = c.w.now
+		}
+		if v == model.Forgotten && c.was[n.name] != v {
+			c.givenUp[n.name] = c.w.now
+		}
+		c.was[n.name] = v
+		if v == "" || v == model.Active {
 			delete(c.away, n.name)
 		} else if _, is := c.away[n.name]; !is {
 			c.away[n.name] = c.w.now

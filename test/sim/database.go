@@ -24,6 +24,7 @@ type database struct {
 	downUntil    time.Time
 	stalledUntil time.Time
 	unknown      int // of 100 commits, how many answer with an error all the same
+	failing      int // of 100 questions, how many are answered by an error at once
 
 	told map[holder]int64 // the least that a lease's beat must be, by what its holder was told
 
@@ -85,6 +86,9 @@ func (c dbClient) exchange(ctx context.Context, do func() error) error {
 		}
 	}
 	if c.p.s.now.Before(c.db.downUntil) {
+		return errDatabaseAway
+	}
+	if c.db.failing > 0 && c.db.w.chance("db/failing", c.db.failing) {
 		return errDatabaseAway
 	}
 	err := do()

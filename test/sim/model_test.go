@@ -31,7 +31,7 @@ func modelRig(t *testing.T) (*World, *process) {
 	w := newWorld(t.Context(), 1, shape{nodes: 1, zones: 1, servers: 1, routers: 1, monitors: 1, memory: 2048}, nil, false)
 	w.db.committed = func(store.Lease, store.Control, tables, tables) {}
 	w.redis.written = func(map[string]string, map[string]string, route.Batch) {}
-	return w, w.process("s1", 0)
+	return w, w.process("s1", &clock{})
 }
 
 // ask runs f, which asks a model, to its end.

@@ -17,6 +17,7 @@ type simMonitor struct {
 	w      *World
 	name   string
 	p      *process
+	clock  clock
 	search *follow.Search
 	conn   *conn
 	told   bool
@@ -38,7 +39,7 @@ func (h *simMonitor) start() {
 	if h.p != nil && h.p.alive {
 		return
 	}
-	h.p, h.watch, h.conn = h.w.process(h.name, 0), map[string]*watched{}, nil
+	h.p, h.watch, h.conn = h.w.process(h.name, &h.clock), map[string]*watched{}, nil
 	h.search = &follow.Search{Servers: h.w.serverNames()}
 	h.dial(h.search.First())
 }

@@ -59,6 +59,16 @@ func (n *network) setCut(from, to string, on bool) {
 	}
 }
 
+// reset breaks the connections of a host; both of their ends learn it at once.
+func (n *network) reset(host string) {
+	for _, c := range slices.Clone(n.conns) {
+		if c.ends[client].p.name == host || c.ends[server].p.name == host {
+			c.drop(server, errBroken)
+			c.drop(client, errBroken)
+		}
+	}
+}
+
 // paused makes the other ends of a paused process's connections doubt it.
 func (n *network) paused(p *process) {
 	for _, c := range n.conns {

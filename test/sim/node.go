@@ -30,14 +30,17 @@ type node struct {
 	unsure    int       // of 100 calls, how many take effect and time out
 	refusing  int       // of 100 calls, how many are refused
 	slow      time.Duration
+	badUntil  time.Time // what runs here ends by itself
+	ailed     time.Time // when its agent or its engine was last harmed, but by the network
 
-	made   map[string]int // containers ever made, by instance
-	obeyed int64          // highest epoch of an order that took effect
-	skew   time.Duration
+	made   map[string]int  // containers ever made, by instance
+	halted map[string]bool // singletons that the agent has stopped by itself
+	obeyed int64           // highest epoch of an order that took effect
+	clock  clock
 }
 
 func newNode(w *World, i int, zone string, memory int64) *node {
-	n := &node{w: w, name: fmt.Sprintf("n%d", i), zone: zone, address: fmt.Sprintf("10.0.0.%d", i), memory: memory, cpu: 64_000, made: map[string]int{}}
+	n := &node{w: w, name: fmt.Sprintf("n%d", i), zone: zone, address: fmt.Sprintf("10.0.0.%d", i), memory: memory, cpu: 64_000, made: map[string]int{}, halted: map[string]bool{}}
 	n.engine = fake.NewEngine()
 	n.engine.Clock = func() time.Time { return w.now }
 	n.engine.Program = w.program

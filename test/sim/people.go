@@ -65,15 +65,22 @@ func (p *people) lost(id string, there bool) {
 	p.w.check.wished(id)
 }
 
-func (p *people) create(instances int) {
+func (p *people) create(instances int) { p.launch("app", instances, false, isGood) }
+
+func (p *people) single() { p.launch("one", 1, true, isGood) }
+
+// launch makes an app, and returns its id.
+func (p *people) launch(kind string, instances int, singleton bool, does string) string {
 	p.names++
-	name := fmt.Sprintf("app%d", p.names)
+	name := fmt.Sprintf("%s%d", kind, p.names)
 	id := p.w.newID()
+	p.w.singles = p.w.singles || singleton
 	p.change(fmt.Sprintf("create %s with %d instances", name, instances), func(t *tables) (string, bool) {
-		t.apps[id] = model.App{ID: id, Name: name, Instances: instances, Generation: 1, CreatedAt: p.w.now}
-		p.release(t, id, isGood)
+		t.apps[id] = model.App{ID: id, Name: name, Instances: instances, Singleton: singleton, Generation: 1, CreatedAt: p.w.now}
+		p.release(t, id, does)
 		return id, true
 	})
+	return id
 }
 
 // release makes the wanted release of an app a new one.
@@ -123,6 +130,11 @@ func (p *people) rollback(n int) {
 	p.deploy(n, does)
 }
 
+// number is the number that means an app.
+func (p *people) number(id string) int {
+	return max(0, slices.IndexFunc(p.living(), func(a model.App) bool { return a.ID == id }))
+}
+
 func (p *people) edit(n int, what string, f func(t *tables, a *model.App) bool) {
 	a, ok := p.app(n)
 	if !ok {
@@ -140,7 +152,10 @@ func (p *people) edit(n int, what string, f func(t *tables, a *model.App) bool) 
 }
 
 func (p *people) scale(n, instances int) {
-	p.edit(n, fmt.Sprintf("scale to %d", instances), func(_ *tables, a *model.App) bool { a.Instances = instances; return true })
+	p.edit(n, fmt.Sprintf("scale to %d", instances), func(_ *tables, a *model.App) bool {
+		a.Instances = instances
+		return model.CheckSingleton(a.Singleton, instances) == nil
+	})
 }
 
 func (p *people) maintain(n int, on bool) {
@@ -172,8 +187,14 @@ func (p *people) availability(n int, v model.Availability) {
 }
 
 // mend deploys something that works where what is kept up does not: it was
-// deployed with no instance wanted, so nothing has shown that it fails.
+// deployed with no instance wanted, so nothing has shown that it fails. And it
+// takes nodes back that the leader has cordoned.
 func (p *people) mend() {
+	for n, x := range p.w.nodes {
+		if p.w.db.avail[x.name] == model.Cordoned {
+			p.availability(n, model.Active)
+		}
+	}
 	for n, a := range p.living() {
 		d, ok := p.w.db.deployments[a.ReleaseID]
 		if !ok || !d.Ended() {

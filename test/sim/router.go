@@ -12,11 +12,12 @@ import (
 // simRouter is the shell around the router's keeper of routes, which decides what
 // is served of what Redis says. Its snapshot on disk is written at once.
 type simRouter struct {
-	w    *World
-	name string
-	p    *process
-	keep *source.Keeper
-	disk *table.Table // the snapshot
+	w     *World
+	name  string
+	p     *process
+	clock clock
+	keep  *source.Keeper
+	disk  *table.Table // the snapshot
 
 	life   int // of Redis' stream that is followed; -1: list
 	cursor int
@@ -41,7 +42,7 @@ func (r *simRouter) start() {
 	if r.p != nil && r.p.alive {
 		return
 	}
-	r.p, r.keep, r.life = r.w.process(r.name, 0), source.NewKeeper(), -1
+	r.p, r.keep, r.life = r.w.process(r.name, &r.clock), source.NewKeeper(), -1
 	if r.disk != nil {
 		r.keep.Restore(r.disk)
 	}
@@ -116,7 +117,7 @@ func (r *simRouter) report() {
 	if !r.w.redis.up(r.name) {
 		return
 	}
-	line := route.RouterLine{ID: r.name, Addr: r.name, Serves: r.keep.Served().Version(), At: r.w.now}
+	line := route.RouterLine{ID: r.name, Addr: r.name, Serves: r.keep.Served().Version(), At: r.p.now().Round(0)}
 	r.w.after(nil, r.w.net.latency(r.name, "redis"), func() {
 		if r.w.redis.up(r.name) {
 			r.w.redis.routers[r.name] = line

@@ -45,7 +45,7 @@ const maxEvents = 3_000_000
 func Run(ctx context.Context, seed uint64, o Options) Result {
 	plan := rand.New(rand.NewPCG(seed, 0x51a1))
 	shape := shape{nodes: 3 + plan.IntN(5), zones: 1 + plan.IntN(3), servers: 1 + plan.IntN(3), routers: 1 + plan.IntN(2), monitors: 1 + plan.IntN(2), memory: 2048}
-	length, actions := drawRun(plan)
+	length, actions := drawRun(plan, rand.New(rand.NewPCG(seed, 0x4a4e)))
 	w := newWorld(ctx, seed, shape, o.Out, o.Logs)
 	defer w.end()
 	w.say("plan", "seed %d: %d nodes in %d zones, %d servers, %d routers, %d monitors", seed, shape.nodes, shape.zones, shape.servers, shape.routers, shape.monitors)
@@ -69,7 +69,7 @@ func Run(ctx context.Context, seed uint64, o Options) Result {
 
 // drawRun draws what happens. Some runs are without faults, and in some only a
 // few kinds of them are drawn, often: what is rare among all is found there.
-func drawRun(r *rand.Rand) (length time.Duration, actions []Action) {
+func drawRun(r, rare *rand.Rand) (length time.Duration, actions []Action) {
 	length = 3*time.Minute + time.Duration(r.Int64N(int64(9*time.Minute)))
 	actions = draw(r, length, 2+r.IntN(10), wishes)
 	some := faults
@@ -86,6 +86,9 @@ func drawRun(r *rand.Rand) (length time.Duration, actions []Action) {
 		actions = append(actions, draw(r, length, 1+r.IntN(14), some)...)
 	}
 	slices.SortStableFunc(actions, func(a, b Action) int { return int(a.At - b.At) })
+	if rare.IntN(3) == 0 {
+		actions = append(actions, draw(rare, length, 1+rare.IntN(3), rarities)...)
+	}
 	for i := range actions {
 		actions[i].N = i + 1
 	}

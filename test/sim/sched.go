@@ -115,19 +115,16 @@ type process struct {
 	name        string // of the host or part: s1, n2, r1
 	alive       bool
 	pausedUntil time.Time
-	skew        time.Duration // of its wall clock
+	host        *clock // its wall clock
 	threads     map[*thread]bool
 	order       []*thread
 }
 
-func (s *scheduler) process(name string, skew time.Duration) *process {
-	return &process{s: s, name: name, alive: true, skew: skew, threads: map[*thread]bool{}}
+func (s *scheduler) process(name string, host *clock) *process {
+	return &process{s: s, name: name, alive: true, host: host, threads: map[*thread]bool{}}
 }
 
 func (p *process) after(d time.Duration, f func()) *event { return p.s.after(p, d, f) }
-
-// now is the process's clock.
-func (p *process) now() time.Time { return p.s.now.Add(p.skew) }
 
 // kill ends the process at once, wherever it is.
 func (p *process) kill() {

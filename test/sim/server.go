@@ -29,7 +29,7 @@ type simServer struct {
 	w      *World
 	name   string
 	p      *process
-	skew   time.Duration
+	clock  clock
 	leader store.Lease // as last seen
 	term   *term       // nil while another leads
 }
@@ -38,7 +38,7 @@ func (s *simServer) start() {
 	if s.p != nil && s.p.alive {
 		return
 	}
-	s.p, s.term, s.leader = s.w.process(s.name, s.skew), nil, store.Lease{}
+	s.p, s.term, s.leader = s.w.process(s.name, &s.clock), nil, store.Lease{}
 	s.w.say(s.name, "server starts")
 	s.p.spawn(s.elect)
 }

@@ -30,7 +30,7 @@ func (s *simServer) hello(c *conn, first *pb.AgentMessage) {
 	m.ids++
 	x := &serverSession{m: m, c: c, id: fmt.Sprintf("%s/%d/%d", s.name, m.held.Epoch, m.ids), node: hello.GetNodeId()}
 	m.conns = append(m.conns, x)
-	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: heartbeat.Milliseconds()}}})
+	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: heartbeat.Milliseconds(), LostMs: (3*heartbeat + lostAfter).Milliseconds()}}})
 	m.post(dispatch.SessionOpened{Session: x, Hello: hello})
 	inlet := dispatch.NewInlet(first.GetSeq())
 	c.ends[server].take = func(v any) {
@@ -41,6 +41,7 @@ func (s *simServer) hello(c *conn, first *pb.AgentMessage) {
 		}
 		if e := dispatch.EventOf(x, msg); take && e != nil {
 			m.post(e)
+			x.heard(msg)
 		}
 	}
 	c.ends[server].broken = func(error) { m.post(dispatch.SessionClosed{Session: x}) }
@@ -53,6 +54,7 @@ type serverSession struct {
 	id   string
 	node string
 	seq  uint64
+	took uint64 // of the agent's last message that the core has
 	gone bool
 
 	synced bool // the core has taken a full sync of it in
@@ -75,6 +77,7 @@ func (x *serverSession) Start(m *pb.Start) {
 func (x *serverSession) Stop(m *pb.Stop) {
 	x.m.s.w.say(x.m.s.name, "→ %s stop %s (%s)", x.node, label(m.GetInstanceId()), m.GetReason())
 	x.m.s.w.check.ordered(x, m.GetInstanceId())
+	x.m.s.w.check.unrouted(x, m.GetInstanceId())
 	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Stop{Stop: m}})
 }
 
@@ -106,10 +109,18 @@ func (x *serverSession) Logs(context.Context, *pb.LogRequest, func(*pb.LogChunk)
 
 func (x *serverSession) send(m *pb.ServerMessage) {
 	x.seq++
-	m.Epoch, m.LeaderId, m.Session, m.Seq = x.m.held.Epoch, x.m.held.Owner, x.id, x.seq
+	m.Epoch, m.LeaderId, m.Session, m.Seq, m.Heard = x.m.held.Epoch, x.m.held.Owner, x.id, x.seq, x.took
 	x.m.s.w.garble(func() { x.c.send(server, m) }, func() {
 		x.m.s.p.after(x.m.s.w.between("garble", 0, clientKeepalive), func() { x.c.drop(server, errBroken) })
 	})
+}
+
+// heard notes that the core has a message, and says so if the agent asks.
+func (x *serverSession) heard(m *pb.AgentMessage) {
+	x.took = m.GetSeq()
+	if m.GetHeartbeat().GetAnswer() {
+		x.send(&pb.ServerMessage{Body: &pb.ServerMessage_HeardNow{HeardNow: &pb.Heard{}}})
+	}
 }
 
 // watch begins a monitor's stream as dispatch.Service does.

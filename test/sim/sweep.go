@@ -17,23 +17,53 @@ import (
 
 // scenario is what happens in a small cluster that is at rest.
 type scenario struct {
-	name string
-	do   func(w *World)
+	name   string
+	do     func(w *World)
+	stride int                   // from one effect to the next that is tried; 0: each
+	then   func(w *World) string // says what is missing at its end if nothing went wrong; nil: nothing can be
 }
 
 var scenarios = []scenario{
-	{"deploy", func(w *World) { w.people.deploy(0, isGood) }},
-	{"deploy failing", func(w *World) { w.people.deploy(0, isCrashing) }},
-	{"scale up", func(w *World) { w.people.scale(0, 4) }},
-	{"scale down", func(w *World) { w.people.scale(0, 1) }},
-	{"delete", func(w *World) { w.people.delete(0) }},
-	{"drain", func(w *World) { w.people.availability(w.busy(), model.Draining) }},
-	{"node lost and back", func(w *World) {
+	{name: "deploy", do: func(w *World) { w.people.deploy(0, isGood) }},
+	{name: "deploy failing", do: func(w *World) { w.people.deploy(0, isCrashing) }},
+	{name: "scale up", do: func(w *World) { w.people.scale(0, 4) }},
+	{name: "scale down", do: func(w *World) { w.people.scale(0, 1) }},
+	{name: "scale down while starting", do: func(w *World) {
+		id := w.people.launch("app", 4, false, isUneven) // the two that stay need longer
+		w.after(nil, 12*time.Second, func() { w.people.scale(w.people.number(id), 2) })
+	}},
+	{name: "singleton moves", do: func(w *World) {
+		id := w.people.launch("one", 1, true, isGood)
+		w.after(nil, 10*time.Second, func() { w.people.deploy(w.people.number(id), isGood) })
+	}},
+	{name: "singleton given up", do: func(w *World) {
+		id := w.people.launch("one", 1, true, isGood)
+		w.after(nil, 10*time.Second, func() { w.giveUp(w.nodeOf(id), 22*time.Second) })
+		w.after(nil, 2*time.Minute, func() {
+			for _, n := range w.nodes {
+				w.takeBack(n)
+			}
+		})
+	}},
+	{name: "bad node", do: func(w *World) {
+		for range badApps * len(w.nodes) {
+			w.people.launch("app", 1, false, isGood)
+		}
+		w.after(nil, 15*time.Second, func() { w.spoil(w.nodes[w.busy()], sweepLength) })
+	}, stride: 11, then: func(w *World) string {
+		if w.db.avail[w.nodes[w.busy()].name] != model.Cordoned {
+			return "the bad node is not cordoned"
+		}
+		return ""
+	}},
+	{name: "delete", do: func(w *World) { w.people.delete(0) }},
+	{name: "drain", do: func(w *World) { w.people.availability(w.busy(), model.Draining) }},
+	{name: "node lost and back", do: func(w *World) {
 		n := w.nodes[w.busy()]
 		w.cutNode(n, 2, true)
 		w.after(nil, 100*time.Second, func() { w.cutNode(n, 2, false) })
 	}},
-	{"leader changes", func(w *World) {
+	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
 	}},
@@ -42,6 +72,18 @@ var scenarios = []scenario{
 // busy is the number of the first node that has run something.
 func (w *World) busy() int {
 	return max(0, slices.IndexFunc(w.nodes, func(n *node) bool { return len(n.made) > 0 }))
+}
+
+// nodeOf is the node of an app's first instance.
+func (w *World) nodeOf(appID string) *node {
+	for _, i := range sorted(w.db.instances) {
+		for _, n := range w.nodes {
+			if i.AppID == appID && i.NodeID == n.name {
+				return n
+			}
+		}
+	}
+	return w.nodes[0]
 }
 
 // sweepFault is what goes wrong at an effect.
@@ -89,6 +131,30 @@ var sweepFaults = []sweepFault{
 		w.garbling = 100
 		w.after(nil, 200*time.Millisecond, func() { w.garbling = 0 })
 	}},
+	{"engines time out", func(w *World, _ string) {
+		for _, n := range w.nodes {
+			n.unsure = 100
+			w.after(nil, time.Second, func() { n.unsure = 0 })
+		}
+	}},
+	{"engines hang", func(w *World, _ string) {
+		for _, n := range w.nodes {
+			n.hungUntil = w.now.Add(15 * time.Second)
+		}
+	}},
+	{"a record is spoilt", func(w *World, _ string) { w.do(Action{Kind: "record spoilt", A: w.effects, For: time.Second}) }},
+	{"reads fail", func(w *World, _ string) {
+		w.db.failing = 50
+		w.after(nil, 3*time.Second, func() { w.db.failing = 0 })
+	}},
+	{"clocks are set", func(w *World, _ string) {
+		for n, x := range w.nodes {
+			x.clock.skew += time.Duration(n-1) * 20 * time.Minute
+		}
+		for n, s := range w.servers {
+			s.clock.skew += time.Duration(2*n-1) * 10 * time.Minute
+		}
+	}},
 	{"docker tells nothing", func(w *World, _ string) {
 		for _, n := range w.nodes {
 			n.agent.subscribed = false
@@ -110,12 +176,23 @@ func (s Sweep) Command() string {
 	return fmt.Sprintf("go run ./test/sim/cmd -scenario %q -fault %q -effect %d -v", s.Scenario, s.Fault, s.K)
 }
 
+// Next is the same at the next effect that is to be tried, with only each nth of
+// them.
+func (s Sweep) Next(nth int) Sweep {
+	for _, x := range scenarios {
+		if x.name == s.Scenario {
+			s.K += max(1, x.stride) * nth
+		}
+	}
+	return s
+}
+
 // Sweeps lists what there is to sweep: each scenario with each fault.
 func Sweeps() []Sweep {
 	var out []Sweep
 	for _, s := range scenarios {
 		for _, f := range sweepFaults {
-			out = append(out, Sweep{Scenario: s.name, Fault: f.name})
+			out = append(out, Sweep{Scenario: s.name, Fault: f.name, K: 1})
 		}
 	}
 	return out
@@ -145,6 +222,9 @@ func RunSweep(ctx context.Context, s Sweep, out io.Writer, logs bool) (failure *
 			reached = true
 			w.say("plan", "%s, after effect %d: %s", s.Fault, s.K, what)
 			w.check.hurtAll()
+			for _, n := range w.nodes {
+				n.ailed = w.now
+			}
 			sweepFaults[fi].do(w, what)
 		}
 	}
@@ -153,6 +233,11 @@ func RunSweep(ctx context.Context, s Sweep, out io.Writer, logs bool) (failure *
 	scenarios[si].do(w)
 	w.until(w.now.Add(sweepLength))
 	w.effect = nil
+	if then := scenarios[si].then; then != nil && !reached && w.check.failure == nil {
+		if why := then(w); why != "" {
+			w.check.fail("a scenario comes to its end", "%s: %s", s.Scenario, why)
+		}
+	}
 	w.heal()
 	w.rest()
 	return w.check.failure, reached

@@ -12,7 +12,7 @@ func TestSweep_AFaultAtAnyEffectHarmsNothing(t *testing.T) {
 		}
 		t.Run(s.Scenario+"/"+s.Fault, func(t *testing.T) {
 			t.Parallel()
-			for s.K = 1; ; s.K += sweepStride {
+			for ; ; s = s.Next(sweepStride) {
 				failure, reached := RunSweep(t.Context(), s, nil, false)
 				if failure != nil {
 					t.Fatalf("%s: %v\nreplay it with\n   %s", s, failure, s.Command())

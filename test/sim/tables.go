@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
@@ -44,11 +45,19 @@ func sorted[T any](m map[string]T) []T {
 	return out
 }
 
+// stored is a time as columns hold it: of the wall clock, in milliseconds.
+func stored(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return time.UnixMilli(t.UnixMilli()).UTC()
+}
+
 // control is store's control over maps.
 func (t *tables) control(c store.Control) error {
 	for _, i := range c.Stop {
 		if old, ok := t.instances[i.ID]; ok {
-			old.Stopping, old.Reason, old.StoppedAt = true, i.Reason, i.StoppedAt
+			old.Stopping, old.Reason, old.StoppedAt = true, i.Reason, stored(i.StoppedAt)
 			t.instances[i.ID] = old
 		}
 	}
@@ -68,12 +77,14 @@ func (t *tables) control(c store.Control) error {
 		if _, ok := t.instances[i.ID]; ok {
 			return fmt.Errorf("duplicate instance %s", i.ID)
 		}
+		i.CreatedAt, i.StoppedAt = stored(i.CreatedAt), stored(i.StoppedAt)
 		t.instances[i.ID] = i
 		if err := t.unique(i); err != nil {
 			return err
 		}
 	}
 	for _, d := range c.Deployments {
+		d.StartedAt, d.Deadline, d.EndedAt = stored(d.StartedAt), stored(d.Deadline), stored(d.EndedAt)
 		if old, ok := t.deployments[d.ReleaseID]; ok {
 			old.Status, old.Error, old.Deadline, old.EndedAt = d.Status, d.Error, d.Deadline, d.EndedAt
 			d = old
@@ -87,7 +98,13 @@ func (t *tables) control(c store.Control) error {
 		}
 	}
 	for _, n := range c.Nodes {
+		n.SeenAt = stored(n.SeenAt)
 		t.nodes[n.ID] = n
+	}
+	for _, id := range c.Cordon {
+		if v := t.avail[id]; v == "" || v == model.Active {
+			t.avail[id] = model.Cordoned
+		}
 	}
 	for _, id := range c.Forget {
 		delete(t.nodes, id)

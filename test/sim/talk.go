@@ -34,13 +34,13 @@ func (a *agent) dial(addr string) {
 	}
 	t := &simTalk{a: a, conn: c}
 	t.Talk = session.NewTalk(session.Node{
-		Set: a.set, Journal: a.journal, Outbox: a.outbox, Hello: a.hello, Docker: func() session.Docker { return a.docker },
+		Set: a.set, Journal: a.journal, Outbox: a.outbox, Permit: a.permit, Hello: a.hello, Docker: func() session.Docker { return a.docker },
 	})
 	a.talk = t
 	c.ends[client].take = func(m any) { t.take(m.(*pb.ServerMessage)) }
 	c.ends[client].broken = t.end
 	s.accept(c)
-	t.send(t.Hello())
+	t.send(t.Hello(a.p.now()))
 	a.p.after(welcomeMax, func() {
 		if a.talk == t && !t.welcomed {
 			t.end(errBroken)
@@ -73,7 +73,8 @@ func (t *simTalk) end(err error) {
 
 func (t *simTalk) send(all ...*pb.AgentMessage) {
 	for _, m := range all {
-		t.a.w.garble(func() { t.conn.send(client, t.Stamp(m)) }, func() { t.Stamp(m) })
+		now := t.a.p.now()
+		t.a.w.garble(func() { t.conn.send(client, t.Stamp(m, now)) }, func() { t.Stamp(m, now) })
 	}
 }
 

@@ -45,6 +45,8 @@ type World struct {
 	garbling int // of 100 messages of sessions, how many are lost or doubled
 	touched  bool
 	sick     map[string]time.Time // instance → its program answers badly until
+	singles  bool                 // there are singletons
+	crashing map[string]time.Time // app → its programs end by themselves until
 	effects  int                  // that parts have had on each other so far
 	effect   func(what string)    // is told of each; nil: nobody asks
 }
@@ -64,7 +66,7 @@ type shape struct {
 }
 
 func newWorld(ctx context.Context, seed uint64, s shape, out io.Writer, logs bool) *World {
-	w := &World{scheduler: newScheduler(seed), ctx: ctx, sick: map[string]time.Time{}}
+	w := &World{scheduler: newScheduler(seed), ctx: ctx, sick: map[string]time.Time{}, crashing: map[string]time.Time{}}
 	w.trace = newTrace(w.scheduler, out)
 	w.logs = logs
 	w.check = newChecker(w)
@@ -73,14 +75,16 @@ func newWorld(ctx context.Context, seed uint64, s shape, out io.Writer, logs boo
 	w.people = &people{w: w}
 	for i := range s.nodes {
 		n := newNode(w, i+1, fmt.Sprintf("z%d", i%s.zones+1), s.memory)
-		n.skew = w.between("skew", -time.Hour, time.Hour)
+		n.clock.skew = w.between("skew", -time.Hour, time.Hour)
 		w.nodes = append(w.nodes, n)
 	}
 	for i := range s.servers {
-		w.servers = append(w.servers, &simServer{w: w, name: fmt.Sprintf("s%d", i+1), skew: w.between("skew", -2*time.Second, 2*time.Second)})
+		w.servers = append(w.servers, &simServer{w: w, name: fmt.Sprintf("s%d", i+1), clock: clock{w.between("skew", -2*time.Second, 2*time.Second)}})
 	}
 	for i := range s.routers {
-		w.routers = append(w.routers, newRouter(w, fmt.Sprintf("r%d", i+1)))
+		r := newRouter(w, fmt.Sprintf("r%d", i+1))
+		r.clock.skew = w.between("skew", -time.Hour, time.Hour)
+		w.routers = append(w.routers, r)
 	}
 	for i := range s.monitors {
 		w.monitors = append(w.monitors, &simMonitor{w: w, name: fmt.Sprintf("h%d", i+1)})
@@ -170,6 +174,7 @@ const (
 	behaves    = "BEHAVES"
 	isGood     = "good"
 	isSlow     = "slow"   // ready after a while
+	isUneven   = "uneven" // ready after a while in the lowest two slots, at once in others
 	isCrashing = "crash"  // ends by itself soon
 	isBroken   = "broken" // cannot even be started
 	isMute     = "mute"   // runs and never answers
@@ -190,10 +195,9 @@ func (w *World) program(s runtime.Spec) fake.Program {
 // started lets a started program live its life.
 func (w *World) started(n *node, s runtime.Spec) {
 	w.touch()
-	if s.Env[behaves] != isCrashing {
-		return
+	if s.Env[behaves] == isCrashing || w.now.Before(w.crashing[s.AppID]) || w.now.Before(n.badUntil) {
+		w.crashSoon(n, s.InstanceID)
 	}
-	w.after(nil, w.between("crash", 50*time.Millisecond, 4*time.Second), func() { n.engine.Exit(s.InstanceID, 3, false) })
 }
 
 // readyAfter is how long a program needs before it answers; negative: for ever.
@@ -202,6 +206,10 @@ func readyAfter(s runtime.Spec) time.Duration {
 	case isSlow:
 		d, _ := strconv.Atoi(s.Env["SLOW_MS"])
 		return time.Duration(d) * time.Millisecond
+	case isUneven:
+		if s.Slot < 2 {
+			return 20 * time.Second
+		}
 	case isMute, isBroken, isEnding:
 		return -1
 	}

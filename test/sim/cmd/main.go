@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ func main() {
 	logs := flag.Bool("logs", false, "with -v: print the programs' own logs, too")
 	jobs := flag.Int("j", runtime.GOMAXPROCS(0), "seeds at once")
 	flag.Parse()
+	debug.SetGCPercent(400) // a run is small, and makes much that is soon forgotten
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if *seed != 0 {
@@ -145,7 +147,7 @@ func briefly(ctx context.Context, first, n uint64, jobs int) int {
 
 // sweepAll runs a sweep at each of its effects, until one fails.
 func sweepAll(ctx context.Context, s sim.Sweep) *string {
-	for s.K = 1; ; s.K++ {
+	for ; ; s = s.Next(1) {
 		failure, reached := sim.RunSweep(ctx, s, nil, false)
 		if failure != nil || !reached {
 			return oneLine(s.String(), failure)
