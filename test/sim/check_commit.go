@@ -87,6 +87,9 @@ func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after table
 	if d := m.silence(i.NodeID); d > 3*heartbeat {
 		c.fail("no placement on a silent node", "%s goes to %s, silent for %s", i.ID, i.NodeID, d)
 	}
+	if m.open[i.NodeID] == "" {
+		c.fail("no placement without a session", "%s goes to %s, of which the leader has no session", i.ID, i.NodeID)
+	}
 	if since, is := c.away[i.NodeID]; is && c.w.now.Sub(since) > slack {
 		c.fail("no placement on a node that is not active", "%s goes to %s, which is %s", i.ID, i.NodeID, c.w.db.avail[i.NodeID])
 	}

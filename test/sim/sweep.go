@@ -63,6 +63,16 @@ var scenarios = []scenario{
 		w.cutNode(n, 2, true)
 		w.after(nil, 100*time.Second, func() { w.cutNode(n, 2, false) })
 	}},
+	{name: "cut off and back", do: func(w *World) { // first all but one, and that one later
+		last := w.nodes[w.busy()]
+		for _, n := range w.nodes {
+			w.cutNode(n, 2, true)
+			if n != last {
+				w.after(nil, 100*time.Second, func() { w.cutNode(n, 2, false) })
+			}
+		}
+		w.after(nil, 145*time.Second, func() { w.cutNode(last, 2, false) })
+	}},
 	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
@@ -155,12 +165,16 @@ var sweepFaults = []sweepFault{
 			s.clock.skew += time.Duration(2*n-1) * 10 * time.Minute
 		}
 	}},
+	{nothing, func(*World, string) {}},
 	{"docker tells nothing", func(w *World, _ string) {
 		for _, n := range w.nodes {
 			n.agent.subscribed = false
 		}
 	}},
 }
+
+// nothing is the fault of a scenario without any.
+const nothing = "nothing"
 
 // Sweep is one run of a scenario with a fault at its effect K, from 1 on.
 type Sweep struct {
@@ -192,8 +206,20 @@ func Sweeps() []Sweep {
 	var out []Sweep
 	for _, s := range scenarios {
 		for _, f := range sweepFaults {
+			if f.name == nothing {
+				continue
+			}
 			out = append(out, Sweep{Scenario: s.name, Fault: f.name, K: 1})
 		}
+	}
+	return out
+}
+
+// Scenarios lists the scenarios as they go when nothing goes wrong.
+func Scenarios() []Sweep {
+	var out []Sweep
+	for _, s := range scenarios {
+		out = append(out, Sweep{Scenario: s.name, Fault: nothing})
 	}
 	return out
 }

@@ -30,6 +30,7 @@ type term struct {
 	conns   []*serverSession
 	ids     int
 	heard   map[string]time.Time // by node: when the core took in a word of it
+	open    map[string]string    // by node: its session, as far as the core knows
 	began   time.Time
 	round   time.Time // when the last one began
 	right   time.Time // until when it may act, by its server's clock
@@ -39,7 +40,7 @@ type term struct {
 
 // lead begins a term.
 func (s *simServer) lead(held store.Lease) *term {
-	m := &term{s: s, held: held, heard: map[string]time.Time{}, began: s.w.now}
+	m := &term{s: s, held: held, heard: map[string]time.Time{}, open: map[string]string{}, began: s.w.now}
 	m.ctx, m.end = context.WithCancelCause(s.w.ctx)
 	log := s.w.logger(s.name)
 	m.pub = publish.New(publish.DefaultConfig(), redisClient{s.w.redis, s.p}, held.Epoch, s.p.now, log, func() { m.post(reconcile.RoutesServed()) })
@@ -129,7 +130,11 @@ func (m *term) hear(e dispatch.Event) {
 	now := m.s.w.now
 	switch e := e.(type) {
 	case dispatch.SessionOpened:
-		m.heard[e.Session.NodeID()] = now
+		m.heard[e.Session.NodeID()], m.open[e.Session.NodeID()] = now, e.Session.ID()
+	case dispatch.SessionClosed:
+		if m.open[e.Session.NodeID()] == e.Session.ID() {
+			delete(m.open, e.Session.NodeID())
+		}
 	case dispatch.Synced:
 		m.heard[e.Session.NodeID()] = now
 		if x, ok := e.Session.(*serverSession); ok && e.DockerOK {

@@ -122,13 +122,20 @@ func search[T any](ctx context.Context, n uint64, jobs int, try func(i uint64) *
 const quick = 30
 
 // briefly looks for any failure, in the way that is the fastest for a program
-// that has one: some seeds, the sweeps, and the other seeds.
+// that has one: the scenarios as they are, some seeds, the sweeps, and the other
+// seeds.
 func briefly(ctx context.Context, first, n uint64, jobs int) int {
-	sweeps := sim.Sweeps()
+	scenarios, sweeps := sim.Scenarios(), sim.Sweeps()
+	calm := uint64(len(scenarios))
 	seed := func(i uint64) *string {
 		return oneLine(fmt.Sprintf("seed %d", first+i), sim.Run(ctx, first+i, sim.Options{}).Failure)
 	}
-	failed := search(ctx, n+uint64(len(sweeps)), jobs, func(i uint64) *string {
+	failed := search(ctx, calm+n+uint64(len(sweeps)), jobs, func(i uint64) *string {
+		if i < calm {
+			failure, _ := sim.RunSweep(ctx, scenarios[i], nil, false)
+			return oneLine(scenarios[i].String(), failure)
+		}
+		i -= calm
 		switch head := min(n, quick); {
 		case i < head:
 			return seed(i)
