@@ -19,18 +19,33 @@ func TestServer_ExplainsAndForetells(t *testing.T) {
 	r.monitor(s.Addr(), healthy)
 	r.agent("n1", s.Addr())
 	r.agent("n2", s.Addr())
-	r.deploy("shop", 2)
-	r.serving("shop", 1, 2)
-	app, err := r.store.App(t.Context(), "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
 	conn, err := r.dial(s.Addr(), pki.RoleDash, "dash")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
 	leader := pb.NewPlatformClient(conn)
+	r.wait("both nodes are ready", func() error { // else both instances may go to one
+		all, err := leader.Nodes(t.Context(), &pb.NodesRequest{})
+		if err != nil {
+			return err
+		}
+		for _, n := range all.GetNodes() {
+			if n.GetStatus() != string(model.NodeReady) {
+				return fmt.Errorf("%s is %s", n.GetId(), n.GetStatus())
+			}
+		}
+		if len(all.GetNodes()) != 2 {
+			return fmt.Errorf("%d nodes", len(all.GetNodes()))
+		}
+		return nil
+	})
+	r.deploy("shop", 2)
+	r.serving("shop", 1, 2)
+	app, err := r.store.App(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	foretold, err := leader.WhatIf(t.Context(), &pb.WhatIfRequest{Drain: "n1"})
 	if err != nil || !foretold.GetFits() || foretold.GetMoved() != 1 || foretold.GetMoves()[0].GetFrom() != "n1" || foretold.GetMoves()[0].GetTo() != "n2" {
