@@ -69,6 +69,7 @@ type Core struct {
 	guests   map[string]*app   // strays that serve an app until its own instances do, by ID
 
 	view0      place.View // reused
+	noRoom     noRoom
 	survey     survey
 	packed     map[string]bool   // pools that are packed, by name
 	inForce    map[string]string // address by instance, as routed when the term began; nil when that could not be read

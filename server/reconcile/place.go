@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"strings"
+
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/server/place"
 	"github.com/dinp/dinp/server/plan"
@@ -30,12 +32,52 @@ func (s *search) node(start plan.Start, spec model.Spec) (int, *place.Refused) {
 		s.c.lookFrom(s.d, s.release)
 	}
 	req := place.For(s.d.app.App, spec, start.Avoid)
+	known, shared := s.c.noRoom.find(s.c.index, &req, &s.c.view0)
+	if known != nil {
+		return -1, known
+	}
 	at, refused := s.c.index.Pick(&req, &s.c.view0)
 	if at < 0 {
 		s.full[alike] = refused
+		if shared {
+			s.c.noRoom.note(&req, refused)
+		}
 	}
 	return at, refused
 }
+
+// noRoom remembers the refusals of apps that are on no node, for as long as
+// nothing changes in the index: then one is refused as another of the same shape.
+// To look through ten thousand nodes for the reasons takes milliseconds, and when
+// leaders change there may be as many apps that wait.
+type noRoom struct {
+	changes uint64 // of the index
+	known   map[shape]*place.Refused
+}
+
+// shape is what a request asks for, as far as it matters to an app that is nowhere.
+type shape struct {
+	memoryMiB, cpuMilli int64
+	pool, zone, labels  string
+}
+
+func shapeOf(r *place.Request) shape {
+	return shape{r.MemoryMiB, r.CPUMilli, r.Pool, r.Zone, strings.Join(r.Labels, ",")}
+}
+
+// find returns the refusal of a request like r, nil when there is none, and
+// whether r's refusal would be that of others, too.
+func (n *noRoom) find(x *place.Index, r *place.Request, v *place.View) (known *place.Refused, shared bool) {
+	if n.known == nil || n.changes != x.Changes() {
+		n.changes, n.known = x.Changes(), map[shape]*place.Refused{}
+	}
+	if r.Avoid != "" || !v.Empty() {
+		return nil, false
+	}
+	return n.known[shapeOf(r)], true
+}
+
+func (n *noRoom) note(r *place.Request, refused *place.Refused) { n.known[shapeOf(r)] = refused }
 
 // took tells the search that a node was taken.
 func (s *search) took(node int) { s.c.view0.Add(s.c.index, node, 1) }

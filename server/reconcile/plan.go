@@ -191,6 +191,7 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 	a := d.app
 	a.pending = d.plan.Pending
 	var refusal *place.Refused
+	said := map[*place.Refused]*model.Error{} // most starts of an app are refused alike
 	search := c.search(d)
 	for _, s := range d.plan.Start {
 		rel, ok := c.releases[s.ReleaseID]
@@ -200,7 +201,11 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 		}
 		at, refused := search.node(s, rel.Spec)
 		if at < 0 {
-			e := refused.Error()
+			e := said[refused]
+			if e == nil {
+				e = refused.Error()
+				said[refused] = e
+			}
 			a.pending = append(a.pending, plan.Pending{Slot: s.Slot, Code: e.Code, Message: e.Message})
 			if s.ReleaseID == a.ReleaseID {
 				refusal = refused

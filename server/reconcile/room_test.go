@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/plan"
 )
 
 // takenOver is a new term over a database that knows nodes n1 and n2, of which
@@ -75,5 +76,37 @@ func TestRoom_SilentNodeWithoutRoomIsNotWaitedFor(t *testing.T) {
 	}
 	if d := r.deployment("rel-shop-1"); d.Status != model.DeploymentFailed {
 		t.Errorf("nobody has room, and the deployment is %s", d.Status)
+	}
+}
+
+func TestRoom_AppsAlikeAreRefusedByOneLook(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 100)
+	for _, name := range []string{"a", "b"} {
+		r.deploy(name, 2)
+	}
+	r.deploy("big", 2, func(s *model.Spec) { s.MemoryMiB = 512 })
+	r.round()
+	look := func(name string) any {
+		a := r.core.apps["app-"+name]
+		_, refused := r.core.search(&decided{app: a}).node(plan.Start{ReleaseID: a.ReleaseID}, r.core.releases[a.ReleaseID].Spec)
+		return refused
+	}
+	first := look("a")
+	if look("b") != first {
+		t.Error("the nodes were looked through again for an app like the one before")
+	}
+	if look("big") == first {
+		t.Error("an app that asks for more got the refusal of one that asks for less")
+	}
+	r.node("n2", 200)
+	if look("b") == first {
+		t.Error("a node came, and the refusal is the one from before")
+	}
+	r.node("n3", 600)
+	r.settle()
+	if got := len(r.on("a")) + len(r.on("b")); got == 0 {
+		t.Error("there is room, and nothing was placed")
 	}
 }
