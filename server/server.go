@@ -137,7 +137,7 @@ func (s *Server) serveGRPC(guard *pki.Guard) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(16<<20),
 		// Ten thousand agents are connected and nearly silent: their buffers are most of what they cost.
-		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4<<10), // gRPC shares the latter
 	)...)
 	pb.RegisterCertificatesServer(s.grpc, enrol.NewService(s.cfg.Authority, s.log))
 	pb.RegisterAgentsServer(s.grpc, s.agents)
