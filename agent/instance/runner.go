@@ -79,7 +79,7 @@ func (n *Runner) Begin(now time.Time, interrupt func()) Move {
 		e.rec.Status.Singleton = e.rec.Spec.Singleton
 		s.changed(e.rec.Spec.InstanceID)
 	}
-	if e.rec.Status.Phase == model.PhasePulling && e.rec.Stop == nil {
+	if e.rec.Status.Phase == model.PhasePulling && !e.rec.Pulled && e.rec.Stop == nil {
 		e.interrupt = interrupt
 	}
 	return Next(e.rec, now)

@@ -103,6 +103,27 @@ func TestSet_StopWhileCreateIsUnanswered_WaitsForTheEngine(t *testing.T) {
 	})
 }
 
+// Found by the simulator: a stop cut the question off, the container came after the instance was told to be gone.
+func TestSet_StopWhileCreateHangsAfterThePull_WaitsForTheEngine(t *testing.T) {
+	bubble(t, func(t *testing.T, n *node) {
+		pulled := false
+		n.setHook(func(op fake.Op, _ string) fake.Fault {
+			pulled = pulled || op == fake.OpPull
+			return fake.Fault{Hang: pulled && op == fake.OpCreate}
+		})
+		n.start("i1")
+		n.stop("i1", 0, 0)
+		n.settle(30 * time.Second)
+		if o, _ := n.Find("i1"); !pulled || o.Phase == model.PhaseGone {
+			t.Fatalf("concluded without an answer: %+v", o)
+		}
+		n.setHook(nil)
+		n.settle(time.Minute)
+		n.wantGone("i1", model.GoneExited, "")
+		n.wantContainers(0, 0)
+	})
+}
+
 // R3: the stop overtakes the start.
 func TestSet_StopOfUnknown_LeavesATombstone(t *testing.T) {
 	bubble(t, func(t *testing.T, n *node) {

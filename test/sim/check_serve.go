@@ -42,7 +42,8 @@ func (c *checker) promoted(i model.Instance, ctl store.Control, before tables) {
 	}
 	for _, old := range ctl.Stop {
 		was, wellOld := c.wellAt[old.ID]
-		if old.AppID != i.AppID || old.Slot != i.Slot || before.instances[old.ID].Role != model.Primary || !wellOld || w.now.Sub(was) < minReady || c.hurt(i.AppID) || !c.serves(old) {
+		if old.AppID != i.AppID || old.Slot != i.Slot || before.instances[old.ID].Role != model.Primary || !wellOld || w.now.Sub(was) < minReady || c.hurt(i.AppID) || !c.serves(old) ||
+			old.Reason == model.ReasonUnhealthy { // then monitors could not reach it, and any that is ready is better
 			continue
 		}
 		if d := w.now.Sub(at); d < minReady {
