@@ -173,20 +173,19 @@ func TestKeeper_Run_LooksUntilItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost("a@1", "a@2")
 		k := h.keeper(t, t.TempDir())
+		h.base = 100
+		k.Note("a@1", time.Now().Add(every/2-fresh)) // is left alone for half a turn more
+		k.Note("a@2", time.Now())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- k.Run(ctx) }()
-		synctest.Wait()
-		k.Note("a@1", time.Now().Add(-2*fresh))
-		k.Note("a@2", time.Now().Add(-fresh))
-		h.base = 100
 		<-time.After(every)
 		synctest.Wait()
-		h.has(t, "a@2")
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("run: %v", err)
 		}
+		h.has(t, "a@2")
 	})
 }
 
