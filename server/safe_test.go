@@ -61,7 +61,7 @@ func (r *rig) reopen(path string) {
 	}
 	r.t.Cleanup(func() { st.Close() })
 	r.store = st
-	if r.authority, err = enrol.Open(r.t.Context(), st, "rig", time.Hour); err != nil {
+	if r.authority, err = enrol.Open(r.t.Context(), st, rigSecret, time.Hour); err != nil {
 		r.t.Fatal(err)
 	}
 }
