@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/server/enrol"
@@ -92,8 +93,15 @@ func TestServer_RestoredFromABackup_TouchesNothingUntilAPersonSaysSo(t *testing.
 		return s, func() { stop(); a.stop(); s.stop() }
 	}
 	_, end := begin()
-	r.deploy("shop", 2)
+	first := r.deploy("shop", 2)
 	r.serving("shop", 1, 2)
+	r.wait("the deployment's end", func() error { // or its deadline has passed when the backup is used
+		d, err := r.store.Deployment(t.Context(), first.ID)
+		if err == nil && (d == nil || d.Status != model.DeploymentSucceeded) {
+			err = fmt.Errorf("%+v", d)
+		}
+		return err
+	})
 	end()
 	backup := r.copyOf(path)
 
