@@ -73,7 +73,11 @@ func New(cfg Config, log *slog.Logger) *Server {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
-	s.cfg.Handler.ServeHTTP(&writer{ResponseWriter: w}, r)
+	out := &writer{ResponseWriter: w}
+	s.cfg.Handler.ServeHTTP(out, r)
+	if !out.begun { // then the head is sent below
+		out.strip()
+	}
 }
 
 // writer leaves out what is said of a connection in HTTP/1 and may not be said in
