@@ -98,12 +98,13 @@ type RouterLine struct {
 // MaxAppLines bounds the releases in a router's line.
 const MaxAppLines = 500
 
-// AppLine is what a router counted of one release since the router started.
+// AppLine is what a router counted of one release since it began to count it.
 // The counts only grow: whoever reads them takes the difference of two lines
-// with the same Started, and adds it up over routers.
+// with the same Started and Since, and adds it up over routers.
 type AppLine struct {
 	App      string  `json:"app"`
-	Release  int     `json:"release"` // 0: answered before an instance was chosen
+	Release  int     `json:"release"`         // 0: answered before an instance was chosen
+	Since    int64   `json:"since,omitempty"` // unix second of the first request counted; 0: an older router's, which does not say
 	Requests uint64  `json:"requests"`
 	Failed   uint64  `json:"failed"`  // of those, answered 5xx, by the router or the app
 	Seconds  float64 `json:"seconds"` // sum of their times

@@ -20,7 +20,7 @@ func (r *Recorder) Lines(now time.Time) (lines []route.AppLine, omitted int) {
 	for _, s := range r.Snapshots() {
 		if now.Sub(s.Last) < recent && s.App != "" {
 			lines = append(lines, route.AppLine{
-				App: s.App, Release: s.Release, Requests: s.Requests(), Failed: s.Class[5],
+				App: s.App, Release: s.Release, Since: s.Since.Unix(), Requests: s.Requests(), Failed: s.Class[5],
 				Seconds: s.Sum.Seconds(), Latency: s.Counts.Encode(),
 			})
 		}

@@ -27,6 +27,7 @@ type Series struct {
 	Key
 	class  [Classes]atomic.Uint64
 	micros atomic.Uint64 // sum of all times
+	since  atomic.Int64  // unix second of the first request
 	last   atomic.Int64  // unix second of the last request
 	hist   [histogram.Buckets]atomic.Uint64
 }
@@ -125,6 +126,7 @@ func (s *Series) Observe(status int, took time.Duration, now time.Time) {
 	s.class[class].Add(1)
 	if unix := now.Unix(); s.last.Load() != unix {
 		s.last.Store(unix)
+		s.since.CompareAndSwap(0, unix)
 	}
 	if status != statusUpgraded {
 		s.hist[histogram.Bucket(took)].Add(1)
@@ -143,6 +145,7 @@ type Snapshot struct {
 	Key
 	Class  [Classes]uint64
 	Sum    time.Duration // of all times
+	Since  time.Time     // of the first request, to the second
 	Last   time.Time     // of the last request, to the second
 	Counts histogram.Counts
 }
@@ -171,7 +174,8 @@ func (r *Recorder) Snapshots() []Snapshot {
 }
 
 func (s *Series) snapshot() Snapshot {
-	out := Snapshot{Key: s.Key, Sum: time.Duration(s.micros.Load()) * time.Microsecond, Last: time.Unix(s.last.Load(), 0)}
+	out := Snapshot{Key: s.Key, Sum: time.Duration(s.micros.Load()) * time.Microsecond,
+		Since: time.Unix(s.since.Load(), 0), Last: time.Unix(s.last.Load(), 0)}
 	for i := range s.class {
 		out.Class[i] = s.class[i].Load()
 	}

@@ -96,8 +96,8 @@ func TestLines_AreBoundedAndSayWhatTheyLeaveOut(t *testing.T) {
 	}
 	r.Of(Key{"idle", 1}).Observe(200, 0, now.Add(-recent))
 	lines, omitted := r.Lines(now)
-	if len(lines) != route.MaxAppLines || omitted != 7 || lines[0].Requests != 3 || lines[len(lines)-1].Requests != 1 {
-		t.Errorf("%d lines, %d omitted", len(lines), omitted)
+	if len(lines) != route.MaxAppLines || omitted != 7 || lines[0].Requests != 3 || lines[len(lines)-1].Requests != 1 || lines[0].Since != now.Unix() {
+		t.Errorf("%d lines, %d omitted, the first %+v", len(lines), omitted, lines[0])
 	}
 	text := route.EncodeRouterLine(route.RouterLine{Apps: lines})
 	if len(text) > 300*len(lines) {

@@ -21,7 +21,8 @@ const Window = time.Minute
 // History is how many minutes are kept of an app.
 const History = 60
 
-// forgetAfter is how long nobody asks for an app before it is forgotten.
+// forgetAfter is how long nobody asks for an app before it is forgotten, and for
+// a release before its router's counts are.
 const forgetAfter = (History + 1) * time.Minute
 
 // Log is what is known of the traffic. The zero Log is ready.
@@ -37,7 +38,14 @@ type Log struct {
 type counter struct {
 	started time.Time
 	at      time.Time
-	apps    map[key]route.AppLine
+	apps    map[key]counted
+	forgot  time.Time // when apps was last looked through
+}
+
+// counted is what a router last said of a release.
+type counted struct {
+	route.AppLine
+	at time.Time // when
 }
 
 type key struct {
@@ -115,11 +123,11 @@ func (l *Log) observe(line *route.RouterLine, now time.Time) {
 	switch {
 	case c == nil || !c.started.Equal(line.Started):
 		fresh := c != nil || now.Sub(line.Started) < now.Sub(l.since) // all it says, it has counted since we watch
-		c = &counter{started: line.Started, apps: map[key]route.AppLine{}}
+		c = &counter{started: line.Started, apps: map[key]counted{}, forgot: now}
 		l.routers[line.ID] = c
 		if !fresh {
 			for _, a := range line.Apps {
-				c.apps[key{a.App, a.Release}] = a
+				c.apps[key{a.App, a.Release}] = counted{a, now}
 			}
 		}
 	case !line.At.After(c.at):
@@ -129,16 +137,43 @@ func (l *Log) observe(line *route.RouterLine, now time.Time) {
 	for _, a := range line.Apps {
 		l.count(c, a, now)
 	}
+	c.forget(now)
+}
+
+// forget drops the counts of releases of which the router has said nothing for
+// long: otherwise every release there ever was would stay. base knows one that
+// comes back.
+func (c *counter) forget(now time.Time) {
+	if now.Sub(c.forgot) < Window {
+		return
+	}
+	c.forgot = now
+	for k, a := range c.apps {
+		if now.Sub(a.at) > forgetAfter {
+			delete(c.apps, k)
+		}
+	}
+}
+
+// base is what has been counted of a release already: nothing, if it is new to
+// the router or has begun anew there; all of it, if it has been counted for so
+// long that it must have been forgotten.
+func (c *counter) base(k key, a route.AppLine) route.AppLine {
+	before, known := c.apps[k]
+	switch {
+	case !known && a.Since > 0 && c.at.Sub(time.Unix(a.Since, 0)) > forgetAfter:
+		return a
+	case a.Since != before.Since || a.Requests < before.Requests:
+		return route.AppLine{}
+	}
+	return before.AppLine
 }
 
 // count adds what a router counted of a release since its last line.
 func (l *Log) count(c *counter, a route.AppLine, now time.Time) {
 	k := key{a.App, a.Release}
-	before := c.apps[k]
-	c.apps[k] = a
-	if a.Requests < before.Requests {
-		before = route.AppLine{}
-	}
+	before := c.base(k, a)
+	c.apps[k] = counted{a, now}
 	if a.Requests == before.Requests {
 		return
 	}

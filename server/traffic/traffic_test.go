@@ -15,12 +15,14 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // router says lines as routers do: counts that only grow.
 type router struct {
-	line route.RouterLine
-	apps map[string]*Tally
+	line  route.RouterLine
+	apps  map[string]*Tally
+	since map[string]int64 // unix
+	quiet map[string]bool  // not in the line, as nobody has asked for a minute
 }
 
 func newRouter(id string, started time.Time) *router {
-	return &router{line: route.RouterLine{ID: id, Started: started}, apps: map[string]*Tally{}}
+	return &router{line: route.RouterLine{ID: id, Started: started}, apps: map[string]*Tally{}, since: map[string]int64{}, quiet: map[string]bool{}}
 }
 
 // serves counts n requests to release 1 of an app that took d each; failed of them failed.
@@ -37,7 +39,13 @@ func (r *router) serves(app string, n, failed uint64, d time.Duration) *router {
 func (r *router) says(now time.Time) route.RouterLine {
 	r.line.At, r.line.Apps = now, nil
 	for name, t := range r.apps {
-		r.line.Apps = append(r.line.Apps, route.AppLine{App: name, Release: 1, Requests: t.Requests, Failed: t.Failed, Seconds: t.Sum.Seconds(), Latency: t.Latency.Encode()})
+		if r.since[name] == 0 {
+			r.since[name] = now.Unix()
+		}
+		if r.quiet[name] {
+			continue
+		}
+		r.line.Apps = append(r.line.Apps, route.AppLine{App: name, Release: 1, Since: r.since[name], Requests: t.Requests, Failed: t.Failed, Seconds: t.Sum.Seconds(), Latency: t.Latency.Encode()})
 	}
 	return r.line
 }
@@ -117,6 +125,60 @@ func TestLog_MinutesAreKeptForAnHourAndWhatIsOldIsForgotten(t *testing.T) {
 	}
 	if len(l.Apps(now)) != 0 || len(l.apps) != 0 {
 		t.Errorf("still known: %v", l.Apps(now))
+	}
+}
+
+// Every release that ever was served would stay otherwise.
+func TestLog_ForgetsWhatRoutersNoLongerSpeakOf(t *testing.T) {
+	var l Log
+	r := newRouter("a", noon)
+	l.Observe([]route.RouterLine{r.says(noon)}, noon)
+	now := noon
+	for i := range 100 {
+		now = now.Add(2 * time.Second)
+		l.Observe([]route.RouterLine{r.serves(fmt.Sprint("app-", i), 10, 0, time.Millisecond).says(now)}, now)
+		r.quiet[fmt.Sprint("app-", i)] = true
+	}
+	for range forgetAfter/time.Minute + 5 {
+		now = now.Add(time.Minute)
+		l.Observe([]route.RouterLine{r.serves("shop", 1, 0, time.Millisecond).says(now)}, now)
+	}
+	if n := len(l.routers["a"].apps); n != 1 {
+		t.Errorf("%d releases are kept, of which 1 is served", n)
+	}
+}
+
+func TestLog_WhatWasForgottenIsNotCountedAgain(t *testing.T) {
+	var l Log
+	r := newRouter("a", noon)
+	l.Observe([]route.RouterLine{r.says(noon)}, noon)
+	now := noon.Add(2 * time.Second)
+	l.Observe([]route.RouterLine{r.serves("shop", 1000, 0, time.Millisecond).says(now)}, now)
+	r.quiet["shop"] = true
+	for range 3 {
+		now = now.Add(forgetAfter)
+		l.Observe([]route.RouterLine{r.says(now)}, now)
+	}
+	delete(r.quiet, "shop")
+	now = now.Add(2 * time.Second)
+	l.Observe([]route.RouterLine{r.serves("shop", 1, 0, time.Millisecond).says(now)}, now)
+	now = now.Add(2 * time.Second)
+	l.Observe([]route.RouterLine{r.serves("shop", 5, 0, time.Millisecond).says(now)}, now)
+	if n := requests(&l, "shop", now); n != 5 {
+		t.Errorf("%d requests, want the 5 since it is followed again", n)
+	}
+}
+
+func TestLog_AReleaseThatItsRouterCountsAnewBeginsAtNothing(t *testing.T) {
+	var l Log
+	r := newRouter("a", noon)
+	l.Observe([]route.RouterLine{r.serves("shop", 10, 0, time.Millisecond).says(noon)}, noon)
+	now := noon.Add(10 * time.Second)
+	delete(r.apps, "shop") // its series made room for others
+	delete(r.since, "shop")
+	l.Observe([]route.RouterLine{r.serves("shop", 30, 0, time.Millisecond).says(now)}, now)
+	if n := requests(&l, "shop", now); n != 30 {
+		t.Errorf("%d requests, want 30", n)
 	}
 }
 
