@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,7 +25,6 @@ import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/dash"
 	"github.com/dinp/dinp/hm"
-	"github.com/dinp/dinp/images"
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/router"
 	"github.com/dinp/dinp/server"
@@ -181,112 +178,6 @@ func (u *up) openStores(ctx context.Context) (err error) {
 	return err
 }
 
-// openParts makes the parts and binds the ports that others of them must know.
-func (u *up) openParts(ctx context.Context) (err error) {
-	c := defaults()
-	if err := u.openAuthority(ctx, &c); err != nil {
-		return err
-	}
-	registryAddr := u.registry.Addr().String()
-	redis := router.RedisConfig{Addr: u.redis.Addr()}
-	rdb, err := redis.Open()
-	if err != nil {
-		return err
-	}
-	u.close = append(u.close, func() { rdb.Close() })
-
-	c.Server.ID, c.Server.Listen, c.Server.Admin, c.Server.Domain, c.Server.Authority = "up", u.opts.Server, "127.0.0.1:0", u.opts.Domain, u.authority
-	c.Server.MinReady, c.Server.Heartbeat = time.Second, time.Second
-	u.server = server.New(c.Server, u.store, rdb, u.log)
-	if err := u.server.Listen(); err != nil {
-		return u.explainPort(err, u.opts.Server, "--grpc")
-	}
-	servers := []string{u.server.Addr()}
-
-	node, err := agent.NodeID(u.path("agent"))
-	if err != nil {
-		return err
-	}
-	if c.Agent.Identity, err = u.issue(ctx, pki.RoleAgent, node); err != nil {
-		return err
-	}
-	c.Agent.Servers, c.Agent.Data, c.Agent.Registry = servers, u.path("agent"), registryAddr
-	c.Agent.Address, c.Agent.PublishIP, c.Agent.Admin, c.Agent.Version = "127.0.0.1", "127.0.0.1", "127.0.0.1:0", buildVersion()
-	if u.opts.DockerHost != "" {
-		c.Agent.DockerHost, c.Builder.DockerHost = u.opts.DockerHost, u.opts.DockerHost
-	}
-	if u.opts.Memory != "" {
-		if c.Agent.MemoryMiB, err = model.ParseMemory(u.opts.Memory); err != nil {
-			return err
-		}
-	}
-	u.agent = agent.New(c.Agent, u.log)
-
-	c.Builder.Registry, c.Builder.DockerRegistry, c.Builder.WorkDir = registryAddr, registryAddr, u.path("builder")
-	c.Builder.Admin, c.Builder.Servers = "127.0.0.1:0", servers
-	if c.Builder.Identity, err = u.issue(ctx, pki.RoleBuilder, "up"); err != nil {
-		return err
-	}
-	if u.builder, err = builder.New(c.Builder, u.store, images.FS, u.log); err != nil {
-		return err
-	}
-	u.supplyBases()
-
-	c.Router.Listen, c.Router.Admin, c.Router.Redis, c.Router.Snapshot, c.Router.ID = u.opts.Router, "127.0.0.1:0", redis, u.path("router", "routes.json"), "up"
-	c.Router.Timeouts.LameDuck, c.Router.Secret = 0, c.Server.Secret
-	if err := u.secureRouter(&c.Router); err != nil {
-		return err
-	}
-	u.router = router.New(c.Router, u.log)
-	if err := u.router.Listen(); err != nil {
-		return u.explainRouterPort(err)
-	}
-
-	c.HM.Servers, c.HM.Admin = servers, "127.0.0.1:0"
-	if c.HM.Identity, err = u.issue(ctx, pki.RoleMonitor, "up"); err != nil {
-		return err
-	}
-	u.hm = hm.New(c.HM, u.log)
-
-	c.Dash.Listen, c.Dash.Admin, c.Dash.Domain, c.Dash.Servers = u.opts.Dash, "127.0.0.1:0", u.opts.Domain, servers
-	if c.Dash.Identity, err = u.issue(ctx, pki.RoleDash, "up"); err != nil {
-		return err
-	}
-	c.Dash.Registry, c.Dash.Data, c.Dash.Version, c.Dash.PublicPort = registryAddr, u.path("dash"), buildVersion(), portOf(u.router.Addr())
-	if u.dash, err = dash.New(c.Dash, u.store, u.log); err != nil {
-		return err
-	}
-	u.dash.SetSweeper(u.images)
-	return nil
-}
-
-// openAuthority makes or opens the platform's certificate authority. Its secret
-// lies beside the database: one folder is the whole platform.
-func (u *up) openAuthority(ctx context.Context, c *config) error {
-	c.SecretFile = u.path("secret")
-	if _, err := os.Stat(c.SecretFile); errors.Is(err, fs.ErrNotExist) {
-		if err := os.WriteFile(c.SecretFile, []byte(rand.Text()+"\n"), 0o600); err != nil {
-			return err
-		}
-	}
-	secret, err := c.secret()
-	if err != nil {
-		return err
-	}
-	c.Server.Secret, c.Dash.Secret = secret, secret
-	u.authority, err = c.authority(ctx, u.store)
-	return err
-}
-
-// issue gives a part its certificate, which is renewed while the platform runs.
-func (u *up) issue(ctx context.Context, role pki.Role, name string) (*pki.Keeper, error) {
-	k, err := u.authority.Issue(ctx, pki.Identity{Role: role, Name: name})
-	if err == nil {
-		u.keepers = append(u.keepers, k)
-	}
-	return k, err
-}
-
 func portOf(addr string) int {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -297,28 +188,6 @@ func portOf(addr string) int {
 		return 0
 	}
 	return n
-}
-
-// listen binds what is not bound yet.
-func (u *up) listen(context.Context) error {
-	if err := u.dash.Listen(); err != nil {
-		return u.explainPort(err, u.opts.Dash, "--dash")
-	}
-	for _, p := range []part{u.agent, u.builder, u.hm} {
-		if err := p.Listen(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// explainPort names the holder of a taken port and the flag of `dinp up`, which
-// the part itself cannot know.
-func (u *up) explainPort(err error, addr, flag string) error {
-	if model.IsCode(err, model.CodePortTaken) {
-		return portTaken("dinp up", addr, flag)
-	}
-	return err
 }
 
 // firstStart makes the first user, and a context for the command line when the
@@ -365,8 +234,8 @@ func (u *up) announce(w io.Writer) {
 	fmt.Fprintf(w, "  deploy     dinp deploy NAME FILE\n")
 }
 
-// run runs every part until ctx ends or one fails. The parts end in reverse: what
-// takes work in first, the stores last.
+// run runs every part until ctx ends or one fails; the stores are closed when all
+// of them have ended.
 func (u *up) run(ctx context.Context) error {
 	defer u.shut()
 	store := &http.Server{Handler: u.images, ReadHeaderTimeout: 10 * time.Second}
@@ -395,18 +264,4 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// supplyBases lets the builder have the base images that are at hand. Without
-// them the platform runs; a build that needs one says what to do.
-func (u *up) supplyBases() {
-	dir, err := baseImagesDir(u.opts.BaseImages)
-	if err != nil {
-		u.log.Warn("base images not found", "err", err)
-		return
-	}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		u.log.Warn("no base images; make them with: dinp base-images build", "dir", dir)
-	}
-	u.builder.SupplyBases(newBaseSupply(dir, u.registry.Addr().String(), u.log).bring)
 }
