@@ -107,11 +107,27 @@ func (p *planner) verdict(d model.Deployment) *model.Error {
 			return p.Refusal
 		}
 	}
-	p.wake(d.Deadline)
-	if p.now.Before(d.Deadline) {
+	if p.wake(d.Deadline); p.now.Before(d.Deadline) || p.unheard(d) {
 		return nil
 	}
 	return p.late(d)
+}
+
+// unheard reports whether too little was heard in this term to hold a deadline
+// against a release: it may have passed while nobody led, and its instances may
+// be ready on nodes that are still to speak. A node that stays silent is lost in
+// the end, and then waited for no more.
+func (p *planner) unheard(d model.Deployment) bool {
+	heard := p.Since.Add(p.cfg.HearWithin)
+	if p.wake(heard); p.now.Before(heard) || p.Awaited && p.Refusal != nil {
+		return true
+	}
+	for n := range p.Instances {
+		if i := &p.Instances[n]; i.ReleaseID == d.ReleaseID && !i.Stopping && i.Observed == nil && i.Node == model.NodeUnknown {
+			return true
+		}
+	}
+	return false
 }
 
 // late explains a deployment whose deadline passed, from the instance that has

@@ -26,6 +26,7 @@ type Config struct {
 	BackoffMax     time.Duration
 	QuickRestarts  int           // so many are immediate
 	CalmAfter      time.Duration // ready for so long, a slot's failures are forgotten
+	HearWithin     time.Duration // of a term's begin no deadline is held against a release: its nodes and monitors are still to be heard
 }
 
 // Default are the rules' defaults (DESIGN of the server, R13 and R14).
@@ -33,6 +34,7 @@ func Default() Config {
 	return Config{
 		MinReady: 10 * time.Second, SurgePercent: 25, UnhealthyFor: 30 * time.Second, MaxFailures: 3,
 		UnplaceableFor: 10 * time.Second, BackoffBase: 5 * time.Second, BackoffMax: 5 * time.Minute, QuickRestarts: 2, CalmAfter: 10 * time.Minute,
+		HearWithin: 30 * time.Second,
 	}
 }
 
@@ -47,11 +49,12 @@ type Input struct {
 	Failures    []Failure // of the wanted release's instances since its deployment began, oldest first
 	Unplaceable time.Time // since when the wanted release finds no room; zero: it does
 	Refusal     *model.Error
-	Awaited     bool     // nodes that have fallen silent would have room: Refusal is no proof that there is none
-	LastLogs    []string // the output of the instance that Unready named, when it was asked for
-	Frozen      bool     // the breaker is open: a lost node is not believed (R9)
-	MassSick    bool     // so many instances fell ill at once that none is replaced for it (R12)
-	Nodes       int      // of the cluster
+	Awaited     bool      // nodes that have fallen silent would have room: Refusal is no proof that there is none
+	LastLogs    []string  // the output of the instance that Unready named, when it was asked for
+	Frozen      bool      // the breaker is open: a lost node is not believed (R9)
+	MassSick    bool      // so many instances fell ill at once that none is replaced for it (R12)
+	Nodes       int       // of the cluster
+	Since       time.Time // when the leader's term began, by its own clock
 }
 
 // Instance is one placement with all that is known of it.

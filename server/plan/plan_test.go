@@ -211,6 +211,39 @@ func TestCompute_DeadlineRollsBackAndNamesTheProbe(t *testing.T) {
 	}
 }
 
+// A deadline that passed while nobody led says nothing of the release: its nodes
+// speak first.
+func TestCompute_PassedDeadlineWaitsUntilTheReleasesNodesWereHeard(t *testing.T) {
+	after := t0.Add(time.Hour)
+	cases := map[string]struct {
+		change func(in *Input, i *Instance)
+		fails  bool
+	}{
+		"heard, and not ready":               {func(*Input, *Instance) {}, true},
+		"the term has just begun":            {func(in *Input, _ *Instance) { in.Since = after.Add(-29 * time.Second) }, false},
+		"its node has not spoken":            {func(_ *Input, i *Instance) { i.Observed, i.Node = nil, model.NodeUnknown }, false},
+		"its node is lost":                   {func(_ *Input, i *Instance) { i.Observed, i.Node = nil, model.NodeLost }, true},
+		"its node was heard and fell silent": {func(_ *Input, i *Instance) { i.Node = model.NodeUnknown }, true},
+		"silent nodes would have room":       {func(in *Input, _ *Instance) { in.Refusal, in.Awaited = model.E(model.CodeNoMemory, "no room"), true }, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := world(1, "r1", "r2")
+			in.succeeded("r1")
+			in.rolling("r2", "r1")
+			in.serving("old", "r1", 0, model.Primary)
+			c.change(&in, in.starting("new", "r2", 0, model.Surge))
+			p := Compute(Default(), in, after)
+			if got := len(p.Deploy) == 1 && p.Deploy[0].Status == model.DeploymentFailed; got != c.fails {
+				t.Errorf("failed %v, want %v: %+v", got, c.fails, p)
+			}
+			if !c.fails && !in.Since.IsZero() && !p.Wake.Equal(in.Since.Add(30*time.Second)) {
+				t.Errorf("wakes at %s", p.Wake)
+			}
+		})
+	}
+}
+
 func TestCompute_FailedReleaseIsNotTriedAgainBySelf(t *testing.T) {
 	in := world(1, "r1", "r2")
 	in.succeeded("r1")

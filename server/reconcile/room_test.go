@@ -79,6 +79,32 @@ func TestRoom_SilentNodeWithoutRoomIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// Nobody led while the deadline of a deployment passed, whose instances were up
+// meanwhile.
+func TestDeadline_ThatPassedBeforeTheTermWaitsForTheNodes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	n1 := r.node("n1", 1024)
+	r.mute = true // nobody judges: not ready
+	r.deploy("shop", 2)
+	for range 3 {
+		r.round()
+		r.step()
+	}
+	r.now = r.now.Add(time.Hour)
+	r.mute = false
+	r.lead()
+	r.round()
+	if d := r.deployment("rel-shop-1"); d.Status != model.DeploymentRunning {
+		t.Fatalf("no node has spoken, and the deployment has %s: %v", d.Status, d.Error)
+	}
+	n1.connect()
+	r.settle()
+	if d := r.deployment("rel-shop-1"); d.Status != model.DeploymentSucceeded {
+		t.Errorf("its instances are up, and the deployment is %s: %v", d.Status, d.Error)
+	}
+}
+
 func TestRoom_AppsAlikeAreRefusedByOneLook(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
