@@ -19,7 +19,7 @@ trap 'exit 130' INT TERM
 packages() {
     local all=(
         mariadb-server redis-server docker-registry haproxy chromium # the neighbours of the parts under test
-        nodejs gunicorn tomcat10-common default-jre-headless          # real servers behind the router
+        nodejs gunicorn tomcat10-common default-jre-headless nginx    # real servers behind the router, and one beside it
         mmdebstrap zip                                                # base images and samples
         iproute2 iptables procps curl                                 # networks and faults
         protobuf-compiler shellcheck                                  # make check

@@ -62,35 +62,51 @@ func (k kase) run(t *testing.T, full bool, d *door, a *app) {
 			wantEnds = *k.fullEnds
 		}
 	}
-	v := d.dial()
+	got := k.exchange(t, d.dial(), a)
+	if !matches(got.back, wantBack) {
+		t.Errorf("the client got  %s\n           want  %s", brief(got.back), brief(wantBack))
+	}
+	if got.ended != wantEnds && !k.may {
+		t.Errorf("the connection ended: %v, want %v", got.ended, wantEnds)
+	}
+	if !matches(got.app, wantApp) {
+		t.Errorf("the app got  %s\n        want  %s", brief(got.app), brief(wantApp))
+	}
+	if len(got.bad) > 0 && !wantEnds && !k.may {
+		t.Errorf("the app was sent nonsense: %v", got.bad)
+	}
+}
+
+// result is what became of a case.
+type result struct {
+	back  string // what the client got
+	app   string // what the app got; "-": nothing
+	ended bool   // the client's connection
+	bad   []error
+}
+
+// exchange has a visitor send what the case says.
+func (k kase) exchange(t *testing.T, v *visitor, a *app) (r result) {
 	if _, err := io.WriteString(v, k.request()); err != nil {
 		t.Fatal(err)
 	}
 	method, _, _ := strings.Cut(k.request(), " ")
 	m, err := v.answer(method)
-	back := normal(m)
+	r.back = normal(m)
 	if err != nil {
-		back = strings.TrimPrefix(back+" !broken", " ")
+		r.back = strings.TrimPrefix(r.back+" !broken", " ")
 	}
-	if !matches(back, wantBack) {
-		t.Errorf("the client got  %s\n           want  %s", brief(back), brief(wantBack))
-	}
-	if ended := err != nil || !v.goesOn(); ended != wantEnds && !k.may {
-		t.Errorf("the connection ended: %v, want %v", ended, wantEnds)
-	}
-	got, bad := a.messages()
+	r.ended = err != nil || !v.goesOn()
+	var got []message
+	got, r.bad = a.messages()
 	text := make([]string, 0, len(got))
 	for _, m := range got {
 		if !strings.HasPrefix(m.first, "GET /goes-on") {
 			text = append(text, normal(m))
 		}
 	}
-	if app := either(strings.Join(text, " ; "), "-"); !matches(app, wantApp) {
-		t.Errorf("the app got  %s\n        want  %s", brief(app), brief(wantApp))
-	}
-	if len(bad) > 0 && !wantEnds && !k.may {
-		t.Errorf("the app was sent nonsense: %v", bad)
-	}
+	r.app = either(strings.Join(text, " ; "), "-")
+	return r
 }
 
 func matches(got, want string) bool {
@@ -128,9 +144,13 @@ func (k kase) answers(m message) string {
 	return crlf(k.reply)
 }
 
+func allCases() []kase {
+	return slices.Concat(requestCases, bodyCases, targetCases, forwardCases, refusedCases, responseCases, brokenCases)
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(requestCases, bodyCases, targetCases, forwardCases, refusedCases, responseCases, brokenCases)
+	all := allCases()
 	if len(all) < 200 {
 		t.Errorf("%d cases", len(all))
 	}

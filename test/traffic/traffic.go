@@ -78,15 +78,18 @@ func Begin(t testing.TB, cfg Config) *Traffic {
 }
 
 func (tr *Traffic) client(ctx context.Context, n int, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	due := time.Now()
+	timer := time.NewTimer(every)
+	defer timer.Stop()
 	for ; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 			tr.ask(n)
 		}
+		due = due.Add(every) // a machine that stalls makes up for it: no request is left out
+		timer.Reset(time.Until(due.Add(every)))
 	}
 }
 

@@ -1,0 +1,162 @@
+package conformance
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dinp/dinp/test/testenv"
+)
+
+// beside are the cases that nginx (1.22) serves otherwise than the fast path,
+// by the reason why ours stays different. All others it serves the same.
+var beside = []struct {
+	why   string
+	cases []string
+}{
+	{"RFC 9110 7.6.1: what Connection names is for this hop alone; nginx passes it on", []string{
+		"Connection names a field", "Connection names a field behind it", "Upgrade of h2c is not offered", "response: hop-by-hop fields"}},
+	{"net/http answers HTTP/1.0 by its own version; nginx says 1.1, as RFC 9110 2.5 would have it: clients read both", []string{"HTTP/1.0"}},
+	{"RFC 9112 3.2.2: the target's host counts; nginx routes by it, and $http_host is what the field says", []string{"absolute-form"}},
+	{"RFC 9112 3.2.4: a target that the app answers; nginx has only paths", []string{"OPTIONS *"}},
+	{"methods are the app's business, and case matters (RFC 9110 9.1); nginx refuses", []string{"a method in lower case", "method TRACE"}},
+	{"trailers are passed, both ways; nginx loses them", []string{
+		"trailers that are not announced", "trailers that would rewrite the head", "trailers", "response: chunks with trailers"}},
+	{"the app says whether it wants the body (RFC 9110 10.1.1); nginx asks for it by itself", []string{"100-continue"}},
+	{"targets go byte by byte to the app, which knows what they are; nginx refuses", []string{"target /..", "target /%00"}},
+	{"RFC 9112 5.1 and RFC 9110 5.5 would have it refused; nginx takes it for a field", []string{
+		"no colon", "a control byte in a value", "a bracket in a name"}},
+	{"servers read a bare LF in two ways, and that smuggles; nginx takes it for CRLF", []string{
+		"a bare LF in the request line", "a bare LF behind a field", "a blank line of a bare LF",
+		"chunks: a bare LF behind a size", "chunks: a bare LF in an extension", "chunks: a bare LF behind the data"}},
+	{"a control byte in front of a coding is refused as such; for nginx it is of the coding, which it does not know: 501", []string{"a coding behind a vertical tab"}},
+	{"nothing behind a refused CONNECT is a tunnel's, as the answer says; nginx ends the connection, and says 405 or 400", []string{"CONNECT"}},
+	{"RFC 9112 3.2: an empty Host is no mistake, but nobody's; nginx says 400", []string{"an empty host"}},
+	{"RFC 6585 5: 431 says what is wrong; nginx says 400", []string{"a head of 80 KiB"}},
+	{"RFC 9110 10.1.1: 417 says what cannot be expected; nginx ignores it", []string{"another expectation"}},
+	{"nobody needs 17 digits, and parsers overflow at them; nginx counts digits that matter", []string{"chunks: a size of 17 digits"}},
+	{"interim answers are passed on (RFC 9110 15.2); nginx before 1.29 takes them for final ones", []string{
+		"response: 103", "response: 103 twice", "100 and then a final answer"}},
+	{"RFC 9112 5.2: spaces for a fold; nginx takes the alternative, 502", []string{"response: a folded line"}},
+	{"no answer by RFC 9112, so 502; nginx passes it on as one of HTTP/0.9", []string{"response: another protocol", "response: no status"}},
+	{"RFC 9112 6.3: where the end of an answer is in doubt nobody gets it; nginx takes the first length, or what comes", []string{
+		"response: two lengths", "response: a length that is no number", "response: an unknown coding"}},
+	{"no field by RFC 9112 5; nginx adds the colon", []string{"response: a field without a colon"}},
+	{"nobody asked for another protocol; nginx lets the app change to it", []string{"response: 101 nobody asked for"}},
+}
+
+const nginxConfig = `daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
+events { }
+http {
+  access_log off; server_tokens off; default_type "";
+  client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi; uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
+  keepalive_timeout 60s; client_max_body_size 0; large_client_header_buffers 8 64k; client_header_buffer_size 64k;
+  ignore_invalid_headers off; underscores_in_headers on; merge_slashes off;
+  proxy_http_version 1.1; proxy_buffering off; proxy_request_buffering off; proxy_next_upstream off;
+  proxy_buffer_size 64k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k;
+  map $http_x_request_id $id { default AAAAAAAAAAAAAAAAAAAAAAAAAA; "~^[-A-Za-z0-9_.:/+=@]{1,128}$" $http_x_request_id; }
+  map $http_te $te { default ""; trailers trailers; }
+  proxy_set_header Connection close; proxy_set_header Host $http_host; proxy_set_header X-Request-Id $id; proxy_set_header X-Real-Ip $remote_addr;
+  proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $http_host;
+  proxy_set_header X-Forwarded-Port ""; proxy_set_header X-Forwarded-Prefix ""; proxy_set_header X-Forwarded-Ssl ""; proxy_set_header Forwarded "";
+  proxy_set_header Proxy-Authorization ""; proxy_set_header Proxy-Connection ""; proxy_set_header TE $te;
+  server { listen %[2]s default_server; return 404; }
+  server { listen %[2]s; server_name closed.local empty.local; return 503; }
+  server { listen %[2]s; server_name shop.local www.shop.example; location / { proxy_pass http://%[3]s; } }
+}
+`
+
+// nginx is one that passes to app what the router would.
+func nginx(t *testing.T, app string) (addr string) {
+	return testenv.Server(t, "nginx", func(dir, addr string) ([]string, error) {
+		errors, file := filepath.Join(dir, "error.log"), filepath.Join(dir, "nginx.conf")
+		return []string{"-p", dir, "-e", errors, "-c", file}, os.WriteFile(file, fmt.Appendf(nil, nginxConfig, dir, addr, app), 0o600)
+	})
+}
+
+// TestConformance_BesideNginx runs the table through an nginx, the reference
+// where behaviour is a matter of taste: what it does otherwise has a reason.
+func TestConformance_BesideNginx(t *testing.T) {
+	t.Parallel()
+	reasons := map[string]string{}
+	for _, b := range beside {
+		for _, name := range b.cases {
+			reasons[name] = b.why
+		}
+	}
+	var mu sync.Mutex
+	var present kase
+	a := newApp(t, func(m message) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return present.answers(m)
+	})
+	addr := nginx(t, a.addr())
+	for _, k := range allCases() {
+		why := reasons[k.name]
+		delete(reasons, k.name)
+		t.Run(k.name, func(t *testing.T) {
+			mu.Lock()
+			present = k
+			mu.Unlock()
+			differs := k.besides(t, addr, a, why != "")
+			switch {
+			case why == "" && differs != "":
+				t.Errorf("nginx does it otherwise: %s", differs)
+			case why != "" && differs == "":
+				t.Errorf("nginx does the same; the table says: %s", why)
+			}
+		})
+	}
+	for name := range reasons {
+		t.Errorf("there is no case %q", name)
+	}
+}
+
+// besides tells what nginx does otherwise, or "". Where it does, it may have us
+// wait for what does not come.
+func (k kase) besides(t *testing.T, addr string, a *app, expected bool) string {
+	a.forget()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if expected {
+		c.SetDeadline(time.Now().Add(300 * time.Millisecond))
+	}
+	got, back := k.exchange(t, &visitor{Conn: c, r: bufio.NewReader(c)}, a), unframed(either(k.back, plainBack))
+	if k.app == "-" && back != "*" { // our own answer: its words are ours
+		back, _, _ = strings.Cut(back, " ")
+		back += " …"
+	}
+	switch {
+	case !matches(unframed(got.back), back):
+		return fmt.Sprintf("the client got %s, ours %s", brief(got.back), brief(back))
+	case !matches(unframed(got.app), unframed(k.app)):
+		return fmt.Sprintf("the app got %s, ours %s", brief(got.app), brief(k.app))
+	case got.ended != k.ends && !k.may:
+		return fmt.Sprintf("the connection ended: %v", got.ended)
+	}
+	return ""
+}
+
+var (
+	ofNginx = regexp.MustCompile(` \| (server: nginx|connection: keep-alive|keep-alive: [^|]*|content-length: \d*)`)
+	framing = regexp.MustCompile(` \| (length|chunks|close) (")`)
+)
+
+// unframed is a message without its framing: nginx says the length of what came
+// in chunks when it has come as a whole.
+func unframed(s string) string {
+	s = framing.ReplaceAllString(ofNginx.ReplaceAllString(s, ""), " | body $2")
+	return strings.TrimSuffix(s, ` | body ""`)
+}
