@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"net"
 	"net/http"
@@ -104,13 +105,44 @@ func (w *response) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Hijack is how an upgrade leaves HTTP.
+// Hijack is how an upgrade leaves HTTP. ReverseProxy reads from the connection
+// alone: what the server has read of it already must come from there.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err == nil {
-		w.status = http.StatusSwitchingProtocols
+	if err != nil {
+		return c, rw, err
 	}
-	return c, rw, err
+	w.status = http.StatusSwitchingProtocols
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	if len(early) > 0 {
+		c = &eager{c, bytes.Clone(early)}
+	}
+	return c, rw, nil
+}
+
+// eager is a connection whose client has said something behind its request for
+// an upgrade, without waiting for the answer.
+type eager struct {
+	net.Conn
+	early []byte
+}
+
+// Read returns that first.
+func (c *eager) Read(b []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.early)
+	c.early = c.early[n:]
+	return n, nil
+}
+
+// CloseWrite ends the stream to the client.
+func (c *eager) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 // Unwrap lets http.ResponseController reach the deadlines.

@@ -60,19 +60,21 @@ type Traffic struct {
 	failures []string
 }
 
-// clients is how many ask at the same time.
-const clients = 32
+// clients is how many ask at the same time at a rate: so many that it is kept
+// while an answer takes 100 ms.
+func clients(rate int) int { return max(32, rate/10) }
 
 // Begin starts asking; End stops it.
 func Begin(t testing.TB, cfg Config) *Traffic {
 	ctx, cancel := context.WithCancel(t.Context())
+	n := clients(cfg.Rate)
 	tr := &Traffic{
 		cfg: cfg, cancel: cancel,
-		kept:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}, Timeout: time.Minute},
+		kept:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n}, Timeout: time.Minute},
 		fresh: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute},
 	}
-	for i := range clients {
-		tr.wg.Go(func() { tr.client(ctx, i, clients*time.Second/time.Duration(cfg.Rate)) })
+	for i := range n {
+		tr.wg.Go(func() { tr.client(ctx, i, time.Duration(n)*time.Second/time.Duration(cfg.Rate)) })
 	}
 	return tr
 }
