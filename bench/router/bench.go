@@ -143,7 +143,7 @@ func (b *bench) measure(ctx context.Context, res *result, here []*running) error
 
 // profileOf has perf watch a peer while it is loaded.
 func (b *bench) profileOf(r *running, name string) (stop func()) {
-	if b.profile == "" {
+	if b.profile == "" || os.MkdirAll(b.profile, 0o755) != nil {
 		return func() {}
 	}
 	file := filepath.Join(b.profile, name+"-"+r.name+".perf")

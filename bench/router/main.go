@@ -32,6 +32,7 @@ type options struct {
 	rounds      int
 	seconds     time.Duration
 	dinp, caddy string // programs
+	beside      string // other builds of dinp, by commas
 	self        string // our own, for apps and attackers
 	dir         string // for configurations and logs
 	tails       bool   // measure p99 at half load
@@ -52,6 +53,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "measure each peer so often, in turn")
 	flag.DurationVar(&o.seconds, "for", 2*time.Second, "a measurement takes this long")
 	flag.StringVar(&o.dinp, "dinp", "bin/dinp", "the program to measure")
+	flag.StringVar(&o.beside, "beside", "", "measure these programs, too, other builds of dinp: they are named beside1, beside2 …")
 	flag.StringVar(&o.caddy, "caddy", "", "Caddy's program")
 	flag.BoolVar(&o.tails, "tails", true, "measure p99 of nginx and dinp at half of nginx's load, too")
 	flag.IntVar(&o.idle, "idle", -1, "measure the memory of so many idle connections; below 0: as many as may be opened")
@@ -100,6 +102,7 @@ func run(ctx context.Context, o options, file string) (err error) {
 		return err
 	}
 	b := &bench{options: o, out: out}
+	b.addBeside()
 	b.describe()
 	return b.run(ctx)
 }

@@ -21,8 +21,12 @@ var peers = []peer{
 	{"nginx", 9200, nginx},
 	{"haproxy", 9210, haproxy},
 	{"caddy", 9220, caddy},
-	{"dinp", 9230, func(b *bench, dir, addr string, s setting) ([]string, error) { return dinp(b, dir, addr, s, true) }},
-	{"dinp-full", 9240, func(b *bench, dir, addr string, s setting) ([]string, error) { return dinp(b, dir, addr, s, false) }},
+	{"dinp", 9230, func(b *bench, dir, addr string, s setting) ([]string, error) {
+		return dinp(b.dinp, b, dir, addr, s, true)
+	}},
+	{"dinp-full", 9240, func(b *bench, dir, addr string, s setting) ([]string, error) {
+		return dinp(b.dinp, b, dir, addr, s, false)
+	}},
 }
 
 // running is a peer that runs.

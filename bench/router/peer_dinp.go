@@ -17,7 +17,7 @@ func adminOf(addr string) string {
 
 // dinp starts the router with a table from disk. There is a Redis only where
 // routes change; without one it serves what it has.
-func dinp(b *bench, dir, addr string, s setting, fast bool) ([]string, error) {
+func dinp(program string, b *bench, dir, addr string, s setting, fast bool) ([]string, error) {
 	snapshot := filepath.Join(dir, "routes")
 	t, bad := table.Build(route.Version{Epoch: 1, Seq: 1}, entries(s), table.Empty())
 	if len(bad) > 0 {
@@ -47,7 +47,7 @@ func dinp(b *bench, dir, addr string, s setting, fast bool) ([]string, error) {
 	if s.log {
 		text += "  access_log: " + filepath.Join(dir, "access.log") + "\n"
 	}
-	return []string{b.dinp, "router", "--config", filepath.Join(dir, "router.yml")}, write(dir, "router.yml", text)
+	return []string{program, "router", "--config", filepath.Join(dir, "router.yml")}, write(dir, "router.yml", text)
 }
 
 // entries are what the leader would have published.
@@ -77,4 +77,17 @@ func backend(app string, addrs ...string) string {
 		b.Endpoints = append(b.Endpoints, route.Endpoint{Addr: a, Instance: fmt.Sprintf("%s-%d", app, i), Release: 1, Weight: 100})
 	}
 	return route.EncodeBackend(b)
+}
+
+// addBeside makes peers of other builds of dinp, so that a change is measured
+// in one run with what it changes.
+func (b *bench) addBeside() {
+	for i, program := range strings.FieldsFunc(b.beside, func(r rune) bool { return r == ',' }) {
+		p := peer{name: fmt.Sprintf("beside%d", i+1), port: 9250 + 10*i}
+		p.command = func(b *bench, dir, addr string, s setting) ([]string, error) {
+			return dinp(program, b, dir, addr, s, true)
+		}
+		peers = append(peers, p)
+		b.peers += "," + p.name
+	}
 }
