@@ -21,8 +21,13 @@ const (
 	bufferSize = 128 << 10 // of a loop: one read
 	maxHead    = 16 << 10  // of a request; the full path takes larger ones
 	maxAnswer  = 64 << 10  // of a response's head
-	maxAccepts = 64        // a turn
 	maxTurns   = 8         // that one exchange may take while others wait
+
+	// perAccept is how many events are worth a connection more at a time. To ask
+	// until there is none would be to ask once too often for each, and that costs
+	// the kernel a file; while one a round would starve newcomers when rounds are long.
+	perAccept  = 16
+	wholeQueue = 4 << 10 // of a listener: the usual net.core.somaxconn
 
 	// turnOfLoop is how long a loop runs before it lets other goroutines run. It
 	// is less than the 10 ms after which the runtime's monitor interrupts it, and
@@ -69,10 +74,12 @@ type loop struct {
 	sealed []byte // the same in TLS
 	spare  spare
 	events [256]syscall.EpollEvent
-	req    http1.Request
-	resp   http1.Response
-	date   date
-	rec    proxy.Record // for Done
+
+	happened int // events of this round
+	req      http1.Request
+	resp     http1.Response
+	date     date
+	rec      proxy.Record // for Done
 
 	mu    sync.Mutex // guards mail and freed
 	mail  []func()
@@ -173,9 +180,9 @@ func (l *loop) run() {
 			runtime.Gosched()
 			yielded = l.now
 		}
-		n := l.wait()
+		l.happened = l.wait()
 		l.now = l.e.cfg.Set.Now()
-		for i := range l.events[:n] {
+		for i := range l.events[:l.happened] {
 			l.event(&l.events[i])
 		}
 		l.takeTurns()
@@ -225,7 +232,7 @@ func (l *loop) event(ev *syscall.EpollEvent) {
 	case int(c.fd) == l.wake:
 		l.readMail()
 	default:
-		l.accept()
+		l.accept(1 + l.happened/perAccept)
 	}
 }
 
@@ -271,10 +278,10 @@ func (l *loop) listen(fd int32) {
 	}
 }
 
-// accept takes new connections. Out of descriptors, it pauses: the listener
-// would stay readable and the loop spin.
-func (l *loop) accept() {
-	for range maxAccepts {
+// accept takes new connections; of those it leaves, epoll tells again. Out of
+// descriptors, it pauses: the listener would stay readable and the loop spin.
+func (l *loop) accept(most int) {
+	for range most {
 		fd, addr, errno := sysAccept(l.listener.fd)
 		switch errno {
 		case 0:
@@ -347,7 +354,7 @@ func (l *loop) deafen() {
 	if l.paused != 0 {
 		sysClose(l.listener.fd)
 	} else {
-		l.accept()
+		l.accept(wholeQueue)
 		if l.listener != nil && l.paused == 0 {
 			l.close(l.listener)
 		}
