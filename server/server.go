@@ -136,6 +136,7 @@ func (s *Server) serveGRPC(guard *pki.Guard) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(16<<20),
+		grpc.InTapHandle(dispatch.Tap),
 		// Ten thousand agents are connected and nearly silent: their buffers are most of what they cost.
 		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4<<10), // gRPC shares the latter
 	)...)

@@ -13,6 +13,7 @@ import (
 
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/proto/follow"
+	"github.com/dinp/dinp/proto/wire"
 )
 
 // stream is the shell around one Talk. Its run writes, its receive reads; they
@@ -135,7 +136,7 @@ func (s *stream) receive(ctx context.Context, wg *sync.WaitGroup) {
 		}
 		switch {
 		case err != nil:
-			s.link.End(err)
+			s.link.End(wire.Because(err, s.grpc.Trailer()))
 			return
 		case obey:
 			s.obey(ctx, wg, tails, m)

@@ -18,7 +18,7 @@ func (k *Keeper) Client() credentials.TransportCredentials {
 		// its authority and its role instead, at every handshake.
 		InsecureSkipVerify:   true,
 		VerifyConnection:     func(s tls.ConnectionState) error { return isServer(s, k.pair.Load().roots) },
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &k.pair.Load().tls, nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &k.pair.Load().shown, nil },
 	})
 }
 

@@ -38,6 +38,7 @@ const platformService = "/dinp.v1.Platform/"
 // by role. Who has no certificate can do nothing but join.
 type Guard struct {
 	keeper *Keeper
+	line   *turnstile // of handshakes
 
 	mu      sync.Mutex // guards all below
 	revoked map[string]bool
@@ -46,7 +47,7 @@ type Guard struct {
 
 // NewGuard returns the guard of a server.
 func NewGuard(k *Keeper) *Guard {
-	return &Guard{keeper: k, revoked: map[string]bool{}, open: map[string]map[*watched]bool{}}
+	return &Guard{keeper: k, line: newTurnstile(), revoked: map[string]bool{}, open: map[string]map[*watched]bool{}}
 }
 
 // Options are what makes a gRPC server guarded.
@@ -81,6 +82,8 @@ func (*Caller) AuthType() string { return "dinp" }
 func (g *Guard) creds() credentials.TransportCredentials {
 	return &guarded{g: g, TransportCredentials: credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS13,
+		// A ticket would be good for one server's memory only, and costs each handshake.
+		SessionTicketsDisabled: true,
 		// Asked for and looked at by us: a refusal in TLS is an alert without a reason.
 		ClientAuth:     tls.RequestClientCert,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &g.keeper.pair.Load().tls, nil },
@@ -101,7 +104,14 @@ func (c *guarded) Clone() credentials.TransportCredentials {
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (c *guarded) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := c.TransportCredentials.ServerHandshake(raw)
+	turns := &inTurn{Conn: raw, line: c.g.line}
+	if err := turns.take(false); err != nil {
+		raw.Close()
+		return nil, nil, err
+	}
+	defer turns.pass()
+	conn, info, err := c.TransportCredentials.ServerHandshake(turns)
+	turns.passed = true
 	if err != nil {
 		return nil, nil, err
 	}
@@ -149,18 +159,19 @@ func (w *watched) Close() error {
 
 func (g *Guard) watch(conn net.Conn, leaf *x509.Certificate, serial string) net.Conn {
 	w := &watched{Conn: conn}
-	expiry := time.AfterFunc(time.Until(leaf.NotAfter), func() { w.Close() })
+	g.mu.Lock() // end waits for it: the certificate may expire at this very moment
+	defer g.mu.Unlock()
+	var expiry *time.Timer
 	w.end = func() {
-		expiry.Stop()
 		g.mu.Lock()
 		defer g.mu.Unlock()
+		expiry.Stop()
 		delete(g.open[serial], w)
 		if len(g.open[serial]) == 0 {
 			delete(g.open, serial)
 		}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	expiry = time.AfterFunc(time.Until(leaf.NotAfter), func() { w.Close() })
 	if g.open[serial] == nil {
 		g.open[serial] = map[*watched]bool{}
 	}

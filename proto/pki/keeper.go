@@ -29,7 +29,8 @@ type Keeper struct {
 // pair is one certificate with its key; constant.
 type pair struct {
 	id    Identity
-	tls   tls.Certificate
+	tls   tls.Certificate // with the authority's, which newcomers know by its hash
+	shown tls.Certificate // without: what is shown to servers, which have the authority's
 	leaf  *x509.Certificate
 	roots *x509.CertPool
 }
@@ -105,7 +106,8 @@ func newPair(key crypto.Signer, text []byte) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{tls: c, leaf: c.Leaf, roots: x509.NewCertPool()}
+	p := &pair{tls: c, shown: c, leaf: c.Leaf, roots: x509.NewCertPool()}
+	p.shown.Certificate = c.Certificate[:1]
 	p.roots.AddCert(ca)
 	p.id, err = identityOf(p.leaf)
 	return p, err

@@ -35,10 +35,10 @@ type session struct {
 	id     string
 	nodeID string
 
-	term   *Term
-	out    outbox
-	cancel context.CancelCauseFunc
-	done   <-chan struct{}
+	term *Term
+	out  outbox
+	end  func(why error) // ends the stream; only the first reason counts
+	done <-chan struct{}
 
 	mu   sync.Mutex                   // guards all below
 	seq  uint64                       // of the last message sent
@@ -46,10 +46,10 @@ type session struct {
 	logs map[string]chan *pb.LogChunk // by request ID; nil before the first
 }
 
-func newSession(ctx context.Context, cancel context.CancelCauseFunc, term *Term, nodeID string) *session {
+func newSession(ctx context.Context, end func(error), term *Term, nodeID string, send func(*pb.ServerMessage) error) *session {
 	return &session{
-		id: uuid.NewString(), nodeID: nodeID, term: term, cancel: cancel, done: ctx.Done(),
-		out: newOutbox(),
+		id: uuid.NewString(), nodeID: nodeID, term: term, end: end, done: ctx.Done(),
+		out: outbox{send: send, fail: end},
 	}
 }
 
@@ -70,7 +70,7 @@ func (s *session) Resync() {
 	s.send(&pb.ServerMessage{Body: &pb.ServerMessage_Resync{Resync: &pb.Resync{}}})
 }
 
-func (s *session) Close(why error) { s.cancel(why) }
+func (s *session) Close(why error) { s.end(why) }
 
 // send stamps a message with the term's epoch and queues it.
 func (s *session) send(m *pb.ServerMessage) {
@@ -82,7 +82,7 @@ func (s *session) send(m *pb.ServerMessage) {
 		m.WrittenMs = s.term.Written()
 	}
 	if !s.out.put(m) {
-		s.cancel(fmt.Errorf("outbox full: %d messages wait", outboxSize))
+		s.end(fmt.Errorf("outbox full: %d messages wait", outboxSize))
 	}
 }
 
