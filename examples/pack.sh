@@ -18,9 +18,13 @@ work=$(mktemp -d "$out/.work.XXXXXX") # on the same disk, so that the final mv i
 trap 'rm -rf "$work"' EXIT
 export LC_ALL=C TZ=UTC
 
-# key INPUT… names the content of files and folders, of this script, and of the compiler.
+# key INPUT… names the content of files and folders, of this script, and of the compiler. Paths are from here on, so that
+# two checkouts share what one of them packed.
 key() {
-    { find "$@" "$here/pack.sh" -type f -print0 | sort -z | xargs -0 sha256sum && go env GOVERSION GOARCH; } | sha256sum
+    {
+        (cd "$here" && find "${@#"$here"/}" pack.sh -type f -print0 | sort -z | xargs -0 sha256sum)
+        go env GOVERSION GOARCH
+    } | sha256sum
 }
 
 # pack NAME INPUT… calls pack_NAME, which leaves $work/NAME, unless OUTDIR/NAME was made from the same.
