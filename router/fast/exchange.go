@@ -311,7 +311,7 @@ func (x *exchange) leave() {
 }
 
 func (l *loop) release(x *exchange) {
-	for _, b := range [...][]byte{x.up, x.part, x.down} {
+	for _, b := range [...][]byte{x.head, x.up, x.part, x.down} {
 		l.spare.give(b)
 	}
 	l.spare.giveExchange(x)

@@ -19,7 +19,7 @@ import (
 
 const (
 	bufferSize = 128 << 10 // of a loop: one read
-	maxHead    = 16 << 10  // of a request; the full path takes larger ones
+	maxHead    = 64 << 10  // of a request; the full path knows what to say to larger ones
 	maxAnswer  = 64 << 10  // of a response's head
 	maxTurns   = 8         // that one exchange may take while others wait
 

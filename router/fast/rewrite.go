@@ -24,11 +24,15 @@ func (e *Engine) trusts(a netip.Addr) bool {
 	return false
 }
 
+// added is as many bytes as the router's own lines take, but for the host that
+// the client names; a few more only cost another buffer.
+const added = 320
+
 // rewrite makes the head for the endpoint out of the client's, which stands
-// parsed in l.req. What the router adds it replaces: a stranger cannot say it.
+// parsed in l.req, with room for the first of the body. What the router adds it replaces: a stranger cannot say it.
 func (x *exchange) rewrite(b []byte, trusted bool) {
 	r, c := &x.l.req, x.c
-	h := r.AppendHead(x.head[:0], b, trusted)
+	h := r.AppendHead(x.l.spare.take(r.Size+len(r.Host)+added+min(len(b)-r.Size, smallBuffer)), b, trusted)
 	x.method = span{0, len(r.Method)}
 	x.path = span{len(r.Method) + 1, len(r.Method) + 1 + pathLength(r.Target)}
 	method := view(r.Method)
