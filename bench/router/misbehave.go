@@ -46,7 +46,7 @@ func always(s string) func() string { return func() string { return s } }
 func (b *bench) misbehave(ctx context.Context) error {
 	const conns, rate = 16, 400
 	victim := []string{workload{}.request(quiet, "/")}
-	fmt.Fprintf(b.out, "\nanother app's answers at %d requests/s while a client misbehaves\n  %-10s %-16s %10s %10s %9s\n", rate, "", "", "p50", "p99", "memory")
+	fmt.Fprintf(b.out, "\nanother app's answers at %d requests/s while a client misbehaves\n  %-10s %-16s %10s %10s %9s %9s\n", rate, "", "", "p50", "p99", "memory", "CPU")
 	for _, p := range peers {
 		if (p.name != "dinp" && p.name != "nginx") || !chosen(b.peers, p.name) {
 			continue
@@ -59,7 +59,7 @@ func (b *bench) misbehave(ctx context.Context) error {
 		all := append([]attack{{name: "nobody"}}, attacks...)
 		var calm time.Duration
 		for _, a := range all {
-			took, memory, err := b.suffer(ctx, r, a, func() ([]time.Duration, error) {
+			took, s, err := b.suffer(ctx, r, a, func() ([]time.Duration, error) {
 				return paced(ctx, conns, false, victim, r.addr, rate, b.seconds)
 			})
 			if err != nil {
@@ -71,7 +71,7 @@ func (b *bench) misbehave(ctx context.Context) error {
 			} else if p.name == "dinp" {
 				note = fmt.Sprintf("   %.1f times, to reach: ≤ 2: %s", float64(p99)/float64(calm), verdict(p99 <= 2*calm))
 			}
-			fmt.Fprintf(b.out, "  %-10s %-16s %10v %10v %6.1f MB%s\n", p.name, a.name, shorter(percentile(took, 50)), shorter(p99), float64(memory)/(1<<20), note)
+			fmt.Fprintf(b.out, "  %-10s %-16s %10v %10v %6.1f MB %7.0f %%%s\n", p.name, a.name, shorter(percentile(took, 50)), shorter(p99), float64(s.memory)/(1<<20), 100*s.cpu.Seconds()/s.seconds, note)
 		}
 	}
 	return nil
@@ -79,19 +79,21 @@ func (b *bench) misbehave(ctx context.Context) error {
 
 // suffer measures while a process of its own attacks, whose own need of
 // processor time is not to be what is measured: it runs at a lower priority.
-func (b *bench) suffer(ctx context.Context, r *running, a attack, measure func() ([]time.Duration, error)) ([]time.Duration, int64, error) {
+func (b *bench) suffer(ctx context.Context, r *running, a attack, measure func() ([]time.Duration, error)) (took []time.Duration, s sample, err error) {
 	if a.conns > 0 {
 		attacker, err := start(ctx, filepath.Join(r.dir, "attacker.log"), b.self, "attack", a.name, r.addr)
 		if err != nil {
-			return nil, 0, err
+			return nil, s, err
 		}
 		defer attacker.stop()
 		syscall.Setpriority(syscall.PRIO_PROCESS, attacker.cmd.Process.Pid, 5)
 		time.Sleep(time.Second) // for all of its connections to stand
 	}
-	took, err := measure()
-	memory, _ := r.memory()
-	return took, memory, err
+	before, began := r.cpu(), time.Now()
+	took, err = measure()
+	s.cpu, s.seconds = r.cpu()-before, time.Since(began).Seconds()
+	s.memory, s.program = r.memory()
+	return took, s, err
 }
 
 // attackAs is the attacker's process.
