@@ -462,6 +462,23 @@ func TestCompute_MassProbeFailureKillsNothing(t *testing.T) { // DEFECTS 49, 50,
 	}
 }
 
+// All monitors saw it dead, its replacement serves, and then nothing is heard of
+// its node any more (found by the simulator).
+func TestCompute_ReplacementThatServesStaysUntilWhatItReplacesDoes(t *testing.T) { // R12
+	in := world(1, "r1")
+	in.succeeded("r1")
+	in.serving("new", "r1", 0, model.Surge)
+	old := in.serving("old", "r1", 0, model.Primary)
+	old.Healthy, old.SickAt, old.Node = false, t0.Add(-time.Minute), model.NodeUnknown
+	if p := compute(in); len(p.Stop)+len(p.Start) != 0 {
+		t.Errorf("while its node is silent: stops %v, starts %v", p.Stop, p.Start)
+	}
+	old.Healthy, old.SickAt, old.Node = true, time.Time{}, model.NodeReady
+	if p := compute(in); stops(p)["new"] != model.ReasonCancelled || len(p.Stop) != 1 {
+		t.Errorf("once it serves again: stops %v", p.Stop)
+	}
+}
+
 func TestCompute_PausedAppIsLeftAlone(t *testing.T) {
 	in := world(1, "r1", "r2")
 	in.succeeded("r1")

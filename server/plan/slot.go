@@ -22,8 +22,10 @@ func (p *planner) slot(n int) {
 		p.out.Promote = append(p.out.Promote, Promotion{ID: v.surge.ID, Slot: n})
 		p.stop(v.primary, p.replacedWhy(v.primary))
 		v.primary, v.surge = v.surge, nil
-	case v.surge != nil && !p.mustLeave(v.primary):
-		p.stop(v.surge, model.ReasonCancelled) // what it was to replace is well again
+	case v.surge != nil && !p.mustLeave(v.primary) && (v.primary.Ready() || !v.surge.Ready()):
+		// What it was to replace is well again. One that serves stays until that one
+		// does: a node that falls silent makes its instances no better.
+		p.stop(v.surge, model.ReasonCancelled)
 		v.surge = nil
 	}
 }
