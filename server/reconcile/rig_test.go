@@ -24,11 +24,12 @@ import (
 // rig is a Core over a database, routes, agents and a monitor that are maps. Time
 // passes when a test says so.
 type rig struct {
-	flushed bool // Redis has no table
-	t       tester
-	core    *Core
-	now     time.Time
-	ids     int
+	flushed  bool // Redis has no table
+	complete bool // the route table was called complete
+	t        tester
+	core     *Core
+	now      time.Time
+	ids      int
 
 	// The database.
 	wish        store.Wish
@@ -331,7 +332,7 @@ func (r *rig) Set(changes []route.Change) uint64 {
 	return r.rev
 }
 
-func (r *rig) Complete()                   {}
+func (r *rig) Complete()                   { r.complete = true }
 func (r *rig) Served() uint64              { return r.served }
 func (r *rig) Routers() []route.RouterLine { return r.routers }
 

@@ -121,12 +121,37 @@ func (c *Core) openRoutes(now time.Time) {
 			c.dirty[id] = true
 		}
 	}
-	if len(c.unrouted) > 0 {
+	if len(c.unrouted) > 0 || !c.mayJudge(now) {
 		return
 	}
 	c.open = true
 	c.deps.Routes.Complete()
 	c.log().Info("route table complete", "apps", len(c.apps), "took", now.Sub(c.began).Round(time.Millisecond))
+}
+
+// mayJudge reports whether what is in force and has no row may be withdrawn. A
+// database that was set back does not know it either: only agents can tell, so
+// they get the time to, and one has to have spoken.
+func (c *Core) mayJudge(now time.Time) bool {
+	if c.inForce == nil {
+		return c.heardAny()
+	}
+	for id := range c.inForce {
+		if c.rows[id] == nil && !c.believed {
+			return now.Sub(c.began) >= c.routeGrace && c.heardAny()
+		}
+	}
+	return true
+}
+
+// heardAny reports whether any node has told what it runs.
+func (c *Core) heardAny() bool {
+	for _, n := range c.nodes {
+		if n.EverSynced {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitsRoutes reports whether an app's next step waits for routers.

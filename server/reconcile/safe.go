@@ -129,6 +129,9 @@ func (c *Core) leaveSafe(ctx context.Context) error {
 			byHost[a.host] = a
 		}
 	}
+	if err := c.withdrawLost(ctx, byHost); err != nil {
+		return err
+	}
 	for id, host := range c.strays {
 		if a := byHost[host]; a != nil {
 			c.guests[id] = a
@@ -144,6 +147,30 @@ func (c *Core) leaveSafe(ctx context.Context) error {
 	}
 	for id := range c.apps {
 		c.dirty[id] = true
+	}
+	return nil
+}
+
+// withdrawLost takes back the routes of apps that the database does not know. It
+// asks for each by name: people have decided so, and routers hold back what goes
+// in masses without that.
+func (c *Core) withdrawLost(ctx context.Context, byHost map[string]*app) error {
+	table, _, err := c.deps.Routes.Current(ctx)
+	if err != nil {
+		return fmt.Errorf("read routes: %w", err)
+	}
+	var lost []route.Change
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		host, is := strings.CutPrefix(key, route.BackendPrefix)
+		if !is {
+			host = table[key] // a domain leads to a host
+		}
+		if byHost[host] == nil {
+			lost = append(lost, route.Change{Key: key})
+		}
+	}
+	if len(lost) > 0 {
+		c.deps.Routes.Set(lost)
 	}
 	return nil
 }

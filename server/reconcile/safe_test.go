@@ -196,6 +196,9 @@ func TestSafeMode_Ended_GuestsServeUntilTheAppsOwnInstancesDo(t *testing.T) {
 	if r.core.safe != nil || !r.core.nodes[late.NodeID()].Synced {
 		t.Errorf("an agent that comes late begins it again: %+v", r.core.safe)
 	}
+	if _, routed := r.table[route.BackendPrefix+"new.apps.test"]; routed {
+		t.Error("an app that the database does not know is routed, and nothing asks routers to let it go")
+	}
 	if len(r.core.guests)+len(r.core.orphans) != 0 {
 		t.Errorf("left: guests %v, orphans %v", r.core.guests, r.core.orphans)
 	}
@@ -238,5 +241,34 @@ func TestSafeMode_DatabaseThatNeverHadALeader_IsNotBelieved(t *testing.T) {
 	r.settle()
 	if now := r.runs(); !slices.Equal(now, before) || r.wish.Safe == nil || !strings.Contains(r.wish.Safe.Reason, "has never had a leader") {
 		t.Errorf("running %v, before %v, safe mode %+v", now, before, r.wish.Safe)
+	}
+}
+
+// A leader that finds routes in force and a database without anything believes
+// neither before agents have had the time to tell.
+func TestSafeMode_RoutesWithoutRows_StayUntilAgentsHaveSpoken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 8192)
+	r.deploy("shop", 1)
+	r.settle()
+	agents := r.agents
+	r.restore(backup{wish: store.Wish{Availabilities: map[string]model.Availability{}}, releases: map[string]model.Release{}, instances: map[string]model.Instance{}, deployments: map[string]model.Deployment{}, slots: map[string]store.Slot{}})
+	r.agents, r.complete = map[string]*fakeAgent{}, false
+	r.term(5*day, model.Moment{Epoch: 4 * day, Age: 1000}, model.Moment{})
+	for range 20 {
+		r.round()
+		r.pass(5 * time.Second)
+	}
+	if r.complete {
+		t.Error("no agent has spoken, and what it may run is withdrawn")
+	}
+	for _, a := range agents { // of nothing that this database does not know
+		a.hello.MaxEpoch, a.hello.WrittenMs = 4*day, 1000
+		a.connect()
+	}
+	r.settle()
+	if !r.complete || r.core.safe != nil {
+		t.Errorf("agents have spoken, safe mode %+v, and the table is complete: %v", r.core.safe, r.complete)
 	}
 }
