@@ -121,6 +121,7 @@ var rarities = []kind{
 	}, func(w *World, a Action) { delete(w.net.slow, [2]string{"redis", w.rtr(a).name}) }},
 	{"node is bad", 1, 20 * time.Second, 2 * time.Minute, func(w *World, a Action) { w.spoil(w.nod(a), a.For) }, nil},
 	{"singleton", 3, 0, 0, func(w *World, _ Action) { w.people.single() }, nil},
+	{"database restored", 1, time.Second, 10 * time.Second, func(w *World, a Action) { w.touch(); w.db.restore(time.Duration(75+a.A%225)*time.Second, a.For) }, nil},
 	{"node given up", 3, 30 * time.Second, 4 * time.Minute, func(w *World, a Action) { w.giveUp(w.nod(a), time.Duration(a.B%100)*time.Second) }, func(w *World, a Action) { w.takeBack(w.nod(a)) }},
 }
 

@@ -24,6 +24,9 @@ func (c *checker) committed(l store.Lease, ctl store.Control, before, after tabl
 		c.fail("only a leader writes", "%s wrote with epoch %d and leads no more", l.Owner, l.Epoch)
 		return
 	}
+	if before.safe != nil && len(ctl.Insert)+len(ctl.Stop)+len(ctl.Role)+len(ctl.Delete)+len(ctl.Deployments)+len(ctl.Cordon) > 0 {
+		c.fail("safe mode changes nothing", "%s writes %+v, and nobody has decided yet", m.s.name, ctl)
+	}
 	for _, i := range ctl.Insert {
 		w.say(m.s.name, "row %s: %s v%d slot %d %s on %s", label(i.ID), w.db.apps[i.AppID].Name, w.db.releases[i.ReleaseID].Number, i.Slot, i.Role, i.NodeID)
 		c.inserted(m, l, i, after)

@@ -45,6 +45,9 @@ func (c *checker) unrouted(x *serverSession, id string) {
 // ordered: orders go to who has told everything in this session.
 func (c *checker) ordered(x *serverSession, id string) {
 	c.w.did("order")
+	if safe := c.w.db.safe; safe != nil {
+		c.fail("safe mode changes nothing", "%s orders %s about %s, and nobody has decided yet: %s", x.m.s.name, x.node, id, safe.Reason)
+	}
 	if !x.synced {
 		c.fail("no order before a full sync", "%s orders %s about %s, which has not told what it has", x.m.s.name, x.node, id)
 	}

@@ -18,7 +18,8 @@ import (
 type database struct {
 	w *World
 	tables
-	past []tables // after each of the last commits, oldest first
+	past    []tables // after each of the last commits, oldest first
+	backups []backup // one each half minute, oldest first
 
 	failedOver   time.Time // last
 	downUntil    time.Time
@@ -26,7 +27,7 @@ type database struct {
 	unknown      int // of 100 commits, how many answer with an error all the same
 	failing      int // of 100 questions, how many are answered by an error at once
 
-	told map[holder]int64 // the least that a lease's beat must be, by what its holder was told
+	told map[holder]told // by who holds a lease
 
 	// What the invariants need of the past, failovers included.
 	everRows  map[string]model.Instance // every row ever committed, as last seen
@@ -42,9 +43,16 @@ type holder struct {
 	epoch int64
 }
 
+// told is what the holder of a lease knows of it.
+type told struct {
+	beat  int64     // the least that it must be
+	began time.Time // of the term, by its own clock
+	age   int64     // milliseconds of the term, at the last write that was acknowledged
+}
+
 func newDatabase(w *World) *database {
 	return &database{
-		w: w, everRows: map[string]model.Instance{}, goneRows: map[string]time.Time{}, lostRows: map[string]time.Time{}, told: map[holder]int64{},
+		w: w, everRows: map[string]model.Instance{}, goneRows: map[string]time.Time{}, lostRows: map[string]time.Time{}, told: map[holder]told{},
 		tables: tables{
 			lease: store.Lease{Name: "leader"}, apps: map[string]model.App{}, releases: map[string]model.Release{}, domains: map[string]model.Domain{}, avail: map[string]model.Availability{},
 			instances: map[string]model.Instance{}, deployments: map[string]model.Deployment{}, slots: map[string]store.Slot{}, nodes: map[string]model.Node{},
@@ -125,12 +133,24 @@ func (c dbClient) commit(ctx context.Context, f func(t *tables) error) error {
 	})
 }
 
-const keptCommits = 12
+const (
+	keptCommits = 12
+	backupEvery = 30 * time.Second
+)
+
+// backup is what was stored at a time.
+type backup struct {
+	at time.Time
+	tables
+}
 
 func (d *database) write(f func(t *tables) error) error {
 	next := d.clone()
 	if err := f(&next); err != nil {
 		return err
+	}
+	if n := len(d.backups); n == 0 || d.w.now.Sub(d.backups[n-1].at) >= backupEvery {
+		d.backups = append(d.backups, backup{d.w.now, d.tables})
 	}
 	d.past = append(d.past, d.tables)
 	if len(d.past) > keptCommits {
@@ -146,10 +166,33 @@ func (d *database) failover(n int, away time.Duration) {
 	if n = min(n, len(d.past)); n == 0 {
 		return
 	}
+	before := d.past[len(d.past)-n]
+	d.past = d.past[:len(d.past)-n]
+	d.setBack(before)
+}
+
+// restore sets the database back to the backup that is at least so old.
+func (d *database) restore(age, away time.Duration) {
+	at := len(d.backups) - 1
+	for at >= 0 && d.w.now.Sub(d.backups[at].at) < age {
+		at--
+	}
+	if at < 0 {
+		return // there is none so old
+	}
+	d.downUntil = d.w.now.Add(away)
+	b := d.backups[at]
+	d.backups, d.past = d.backups[:at+1], nil
+	d.w.say("db", "is restored to what it was %s ago", d.w.now.Sub(b.at).Round(time.Second))
+	d.setBack(b.tables)
+}
+
+// setBack makes the database what it was once. Rows that are no more, or are
+// again, and what people had changed meanwhile, are noted.
+func (d *database) setBack(to tables) {
 	was := d.tables
 	d.failedOver = d.w.now
-	d.tables = d.past[len(d.past)-n].clone()
-	d.past = d.past[:len(d.past)-n]
+	d.tables = to.clone()
 	for id, i := range was.instances {
 		if j, ok := d.instances[id]; !ok || j != i {
 			d.lostRows[id] = d.w.now
@@ -165,6 +208,10 @@ func (d *database) failover(n int, away time.Duration) {
 			d.w.people.lost(id, ok)
 		}
 	}
+	d.w.check.wished("")
+	if d.safe != nil {
+		d.w.people.answer(*d.safe) // whoever ended it has to do so again
+	}
 }
 
 // Lease reads the lease.
@@ -175,6 +222,7 @@ func (c dbClient) Lease(ctx context.Context) (l store.Lease, err error) {
 
 // TakeLease does what store.TakeLease does.
 func (c dbClient) TakeLease(ctx context.Context, seen store.Lease, owner string, floor int64) (next store.Lease, err error) {
+	began := c.p.now()
 	next = store.Lease{Name: seen.Name, Owner: owner, Address: owner, Epoch: max(seen.Epoch+1, floor), Beat: seen.Beat + 1}
 	err = c.commit(ctx, func(t *tables) error {
 		if t.lease != seen {
@@ -185,23 +233,26 @@ func (c dbClient) TakeLease(ctx context.Context, seen store.Lease, owner string,
 		return nil
 	})
 	if err == nil {
-		c.db.told[holder{c.p, next.Epoch}] = next.Beat
+		c.db.told[holder{c.p, next.Epoch}] = told{beat: next.Beat, began: began}
 	}
+	next.Before = model.Moment{Epoch: seen.Epoch, Age: seen.Age}
 	return next, err
 }
 
 // underLease does what store.underLease does.
 func (c dbClient) underLease(ctx context.Context, l store.Lease, f func(t *tables) error) error {
 	key, beat := holder{c.p, l.Epoch}, int64(0)
+	age := c.p.now().Sub(c.db.told[key].began).Milliseconds()
 	err := c.commit(ctx, func(t *tables) error {
-		if err := t.beat(l, c.db.told[key]); err != nil {
+		if err := t.beat(l, c.db.told[key].beat, age); err != nil {
 			return err
 		}
 		beat = t.lease.Beat
 		return f(t)
 	})
 	if err == nil {
-		c.db.told[key] = max(c.db.told[key], beat)
+		was := c.db.told[key]
+		c.db.told[key] = told{max(was.beat, beat), was.began, max(was.age, age)}
 	}
 	return err
 }
@@ -214,7 +265,7 @@ func (c dbClient) RenewLease(ctx context.Context, l store.Lease) error {
 // ReleaseLease does what store.ReleaseLease does.
 func (c dbClient) ReleaseLease(ctx context.Context, l store.Lease) error {
 	return c.commit(ctx, func(t *tables) error {
-		if t.beat(l, 0) == nil {
+		if t.beat(l, 0, 0) == nil {
 			t.lease.Owner = ""
 		}
 		return nil
@@ -224,7 +275,7 @@ func (c dbClient) ReleaseLease(ctx context.Context, l store.Lease) error {
 // Wish implements reconcile.Store.
 func (c dbClient) Wish(ctx context.Context) (out store.Wish, err error) {
 	err = c.exchange(ctx, func() error {
-		out = store.Wish{Availabilities: maps.Clone(c.db.avail)}
+		out = store.Wish{Availabilities: maps.Clone(c.db.avail), Safe: c.db.safe}
 		used := map[string]bool{}
 		for _, i := range c.db.instances {
 			used[i.AppID] = true
@@ -305,6 +356,9 @@ func (c dbClient) Apply(ctx context.Context, l store.Lease, ctl store.Control) e
 			return err
 		}
 		c.db.note(ctl, *t)
+		if ctl.Safe != nil {
+			c.db.w.people.answer(*ctl.Safe)
+		}
 		c.db.committed(l, ctl, c.db.tables, *t)
 		return nil
 	})

@@ -95,6 +95,7 @@ func drawControl(r *rand.Rand, epoch int64) store.Control {
 			ReleaseID: fmt.Sprintf("r%d", r.IntN(3)), AppID: "a0", Status: []model.DeploymentStatus{model.DeploymentRunning, model.DeploymentSucceeded}[r.IntN(2)], StartedAt: at, Deadline: at,
 		})
 	})
+	some(5, func() { c.Safe = &model.SafeMode{Epoch: epoch, Since: at, Reason: "restored"} })
 	some(2, func() { c.Forget = append(c.Forget, fmt.Sprintf("n%d", r.IntN(3))) })
 	return c
 }
@@ -102,6 +103,7 @@ func drawControl(r *rand.Rand, epoch int64) store.Control {
 // leases is what a server asks of the database about the lease and under it.
 type leases interface {
 	World(ctx context.Context) (store.World, error)
+	Wish(ctx context.Context) (store.Wish, error)
 	RenewLease(ctx context.Context, l store.Lease) error
 	ReleaseLease(ctx context.Context, l store.Lease) error
 	Apply(ctx context.Context, l store.Lease, c store.Control) error
@@ -143,7 +145,7 @@ func TestDatabase_TheModelDoesWhatTheStoreDoes(t *testing.T) {
 				taken[1], err = modelled.TakeLease(ctx, seen, owner, 5)
 				return err
 			})
-			taken[0].Before = taken[1].Before // ages are of other clocks
+			taken[0].Before.Age, taken[0].Age = taken[1].Before.Age, taken[1].Age // ages are of other clocks
 			if taken[0] != taken[1] {
 				t.Fatalf("the store gives %+v, the model %+v", taken[0], taken[1])
 			}
@@ -151,20 +153,32 @@ func TestDatabase_TheModelDoesWhatTheStoreDoes(t *testing.T) {
 		case kind == 1:
 			both("renew", func(ctx context.Context, db leases) error { return db.RenewLease(ctx, l) })
 		case kind == 2:
+			_ = real.EndSafeMode(t.Context(), model.Actor{Name: "you"}) // refused when there is none
+			w.db.safe = nil
+		case kind == 3:
 			both("release", func(ctx context.Context, db leases) error { return db.ReleaseLease(ctx, l) })
 		default:
 			c := drawControl(r, l.Epoch)
 			both(fmt.Sprintf("apply %+v", c), func(ctx context.Context, db leases) error { return db.Apply(ctx, l, c) })
 		}
 		var worlds [2]store.World
-		both("read", func(ctx context.Context, db leases) (err error) {
+		var safe [2]*model.SafeMode
+		both("read", func(ctx context.Context, db leases) error {
 			at := 0
 			if db != leases(real) {
 				at = 1
 			}
+			wish, err := db.Wish(ctx)
+			if err != nil {
+				return err
+			}
+			safe[at] = wish.Safe
 			worlds[at], err = db.World(ctx)
 			return err
 		})
+		if d := cmp.Diff(safe[0], safe[1]); d != "" {
+			t.Fatalf("after %d steps the store's (-) safe mode and the model's (+) differ:\n%s", n, d)
+		}
 		slices.SortFunc(worlds[0].Slots, func(a, b store.Slot) int {
 			return strings.Compare(fmt.Sprint(a.AppID, a.Slot), fmt.Sprint(b.AppID, b.Slot))
 		})

@@ -186,6 +186,25 @@ func (p *people) availability(n int, v model.Availability) {
 	})
 }
 
+// decideAfter is how long people need to see a safe mode and to decide.
+const decideAfter = time.Minute
+
+// answer looks at what a leader does not dare to do, and then lets it.
+func (p *people) answer(m model.SafeMode) {
+	p.w.say("you", "see a safe mode: %s", m.Reason)
+	p.w.after(nil, decideAfter, func() {
+		p.change("end safe mode", func(t *tables) (string, bool) {
+			ended := t.safe != nil && t.safe.Epoch == m.Epoch
+			if ended {
+				t.safe = nil
+				p.w.db.failedOver = p.w.now // what was lost is felt from now on
+				p.w.check.hurtAll()
+			}
+			return "", ended
+		})
+	})
+}
+
 // mend deploys something that works where what is kept up does not: it was
 // deployed with no instance wanted, so nothing has shown that it fails. And it
 // takes nodes back that the leader has cordoned.

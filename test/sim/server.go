@@ -18,6 +18,7 @@ const (
 	leaseRenew  = 3 * time.Second
 	leaseMargin = 2 * time.Second
 	orphanAfter = 60 * time.Second
+	safeAfter   = 60 * time.Second
 	debounce    = 20 * time.Millisecond
 	minReady    = 10 * time.Second
 	domain      = "apps.test"

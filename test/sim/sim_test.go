@@ -57,6 +57,9 @@ var failedOnce = []struct {
 	{80, []int{12, 13}, "a change of leaders emptied the routes of a node that was silent"},
 	{37, []int{16, 17}, "the same after a failover of the database"},
 	{189, []int{3, 5}, "a change of leaders while monitors saw everything dead emptied routes"},
+	{43, []int{10, 11, 12, 15, 18, 25}, "routers held the routes of apps that a restored database does not know for ever, although a person had decided"},
+	{146, []int{14}, "a leader of a database without apps withdrew all routes before agents could tell that it was restored"},
+	{255, []int{5, 6, 7, 8, 9, 11, 15}, "a replacement that alone served was cancelled because what it replaced had become silent"},
 	{157, []int{17, 18, 21, 22}, "a surge instance took the role of a primary that was gone before its row went: refused for ever"},
 }
 

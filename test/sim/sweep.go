@@ -73,6 +73,19 @@ var scenarios = []scenario{
 		}
 		w.after(nil, 145*time.Second, func() { w.cutNode(last, 2, false) })
 	}},
+	{name: "database restored", do: func(w *World) { // to before a deploy and an app that it has forgotten then
+		w.people.scale(0, 3)
+		w.after(nil, 50*time.Second, func() {
+			w.people.deploy(0, isGood)
+			w.people.create(1)
+		})
+		w.after(nil, 90*time.Second, func() { w.db.restore(100*time.Second, time.Second) })
+	}, then: func(w *World) string {
+		if w.db.safeOf == 0 {
+			return "nobody has noticed that the database was restored"
+		}
+		return ""
+	}},
 	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)

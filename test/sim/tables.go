@@ -22,18 +22,21 @@ type tables struct {
 	deployments map[string]model.Deployment // by release
 	slots       map[string]store.Slot
 	nodes       map[string]model.Node
+	safe        *model.SafeMode // that nobody has ended
+	safeOf      int64           // epoch of the last that began
 }
 
 func (t tables) clone() tables {
-	return tables{t.lease, maps.Clone(t.apps), maps.Clone(t.releases), maps.Clone(t.domains), maps.Clone(t.avail), maps.Clone(t.instances), maps.Clone(t.deployments), maps.Clone(t.slots), maps.Clone(t.nodes)}
+	return tables{t.lease, maps.Clone(t.apps), maps.Clone(t.releases), maps.Clone(t.domains), maps.Clone(t.avail), maps.Clone(t.instances), maps.Clone(t.deployments), maps.Clone(t.slots), maps.Clone(t.nodes), t.safe, t.safeOf}
 }
 
 // beat is the first statement of all that a leader writes.
-func (t *tables) beat(l store.Lease, least int64) error {
+func (t *tables) beat(l store.Lease, least, age int64) error {
 	if t.lease.Owner != l.Owner || t.lease.Epoch != l.Epoch || t.lease.Beat < least {
 		return store.ErrLost
 	}
 	t.lease.Beat++
+	t.lease.Age = max(t.lease.Age, age)
 	return nil
 }
 
@@ -108,6 +111,9 @@ func (t *tables) control(c store.Control) error {
 	}
 	for _, id := range c.Forget {
 		delete(t.nodes, id)
+	}
+	if c.Safe != nil && c.Safe.Epoch != t.safeOf { // once ended, that of an epoch does not begin again
+		t.safe, t.safeOf = c.Safe, c.Safe.Epoch
 	}
 	return nil
 }

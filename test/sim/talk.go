@@ -55,7 +55,7 @@ func (a *agent) redial(err error, established bool) {
 
 func (a *agent) hello() *pb.Hello {
 	e := a.journal.Epoch()
-	return &pb.Hello{NodeId: a.n.name, BootId: "b", Name: a.n.name, Address: a.n.address, Zone: a.n.zone, MemoryMib: a.n.memory, CpuMilli: a.n.cpu, MaxEpoch: e.Max, LeaderId: e.Leader}
+	return &pb.Hello{NodeId: a.n.name, BootId: "b", Name: a.n.name, Address: a.n.address, Zone: a.n.zone, MemoryMib: a.n.memory, CpuMilli: a.n.cpu, MaxEpoch: e.Max, LeaderId: e.Leader, WrittenMs: e.Written}
 }
 
 func (t *simTalk) live() bool { return t.a.talk == t && t.a.p.alive }

@@ -48,7 +48,7 @@ func (s *simServer) lead(held store.Lease) *term {
 	p.MinReady = minReady
 	m.core = reconcile.New(reconcile.Config{
 		Plan: p, Limits: actual.Limits{UnknownAfter: 3 * heartbeat, LostAfter: lostAfter}, Domain: domain, Sweep: 30 * time.Second,
-		Debounce: debounce, OrphanAfter: orphanAfter, RouteGrace: 20 * time.Second,
+		Debounce: debounce, OrphanAfter: orphanAfter, RouteGrace: 20 * time.Second, SafeAfter: safeAfter,
 	}, held, reconcile.Deps{
 		Store: dbClient{s.w.db, s.p}, Routes: termRoutes{m.pub, m}, Now: s.p.now, NewID: s.w.newID, Log: log, Tail: m.tail,
 	})
