@@ -42,10 +42,18 @@ func (c *checker) unrouted(x *serverSession, id string) {
 	}
 }
 
+// safe is the safe mode that every leader knows of; nil: none.
+func (c *checker) safe() *model.SafeMode {
+	if c.w.now.Sub(c.w.db.safeAgain) < slack {
+		return nil
+	}
+	return c.w.db.safe
+}
+
 // ordered: orders go to who has told everything in this session.
 func (c *checker) ordered(x *serverSession, id string) {
 	c.w.did("order")
-	if safe := c.w.db.safe; safe != nil {
+	if safe := c.safe(); safe != nil {
 		c.fail("safe mode changes nothing", "%s orders %s about %s, and nobody has decided yet: %s", x.m.s.name, x.node, id, safe.Reason)
 	}
 	if !x.synced {

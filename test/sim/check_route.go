@@ -13,7 +13,7 @@ import (
 func (c *checker) written(before, after map[string]string, b route.Batch) {
 	c.w.touch()
 	c.w.did("routes")
-	if c.w.db.safe != nil && len(b.Changes) > 0 {
+	if c.safe() != nil && len(b.Changes) > 0 {
 		c.fail("safe mode changes nothing", "%s is written, and nobody has decided yet", b.Version)
 	}
 	for _, ch := range b.Changes {

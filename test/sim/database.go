@@ -22,6 +22,7 @@ type database struct {
 	backups []backup // one each half minute, oldest first
 
 	failedOver   time.Time // last
+	safeAgain    time.Time // when it last forgot that a safe mode had ended
 	downUntil    time.Time
 	stalledUntil time.Time
 	unknown      int // of 100 commits, how many answer with an error all the same
@@ -209,8 +210,9 @@ func (d *database) setBack(to tables) {
 		}
 	}
 	d.w.check.wished("")
-	if d.safe != nil {
-		d.w.people.answer(*d.safe) // whoever ended it has to do so again
+	if d.safe != nil { // whoever ended it has to do so again
+		d.safeAgain = d.w.now
+		d.w.people.answer(*d.safe)
 	}
 }
 

@@ -85,7 +85,7 @@ var scenarios = []scenario{
 			return "nobody has noticed that the database was restored"
 		}
 		return ""
-	}},
+	}, stride: 3},
 	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
