@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -197,6 +199,29 @@ type Sweep struct {
 
 // String says it for people.
 func (s Sweep) String() string { return fmt.Sprintf("%s, %s at effect %d", s.Scenario, s.Fault, s.K) }
+
+// ParseSweep reads what String says.
+func ParseSweep(text string) (s Sweep, ok bool) {
+	text, k, ok := cutLast(text, " at effect ")
+	if !ok {
+		return s, false
+	}
+	s.Scenario, s.Fault, ok = cutLast(text, ", ")
+	if !ok {
+		return s, false
+	}
+	n, err := strconv.Atoi(k)
+	s.K = n
+	return s, err == nil
+}
+
+func cutLast(text, sep string) (before, after string, ok bool) {
+	at := strings.LastIndex(text, sep)
+	if at < 0 {
+		return text, "", false
+	}
+	return text[:at], text[at+len(sep):], true
+}
 
 // Command is what replays it, for people.
 func (s Sweep) Command() string {

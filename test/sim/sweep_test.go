@@ -27,3 +27,17 @@ func TestSweep_AFaultAtAnyEffectHarmsNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestParseSweep_ReadsWhatStringSays(t *testing.T) {
+	t.Parallel()
+	for _, s := range append(Sweeps(), Scenarios()...) {
+		if got, ok := ParseSweep(s.String()); !ok || got != s {
+			t.Errorf("%q is read as %+v, %v", s, got, ok)
+		}
+	}
+	for _, text := range []string{"", "seed 7", "deploy at effect 3", "deploy, power cut at effect x"} {
+		if got, ok := ParseSweep(text); ok {
+			t.Errorf("%q is read as %+v", text, got)
+		}
+	}
+}

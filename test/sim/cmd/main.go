@@ -28,6 +28,7 @@ func main() {
 	only := flag.String("only", "", "with -seed: numbers of the actions that happen, as in 3,7; none for no action")
 	verbose := flag.Bool("v", false, "with -seed: print what happens")
 	brief := flag.Bool("brief", false, "with many seeds: then sweep, and print what fails in one line, not cut down")
+	likely := flag.String("likely", "", "with -brief: try this run first, named as it prints them")
 	scenario := flag.String("scenario", "", "run this scenario alone, with -fault at -effect")
 	fault := flag.String("fault", "", "with -scenario: what goes wrong")
 	effect := flag.Int("effect", 1, "with -scenario: the effect after which it goes wrong")
@@ -44,7 +45,7 @@ func main() {
 		os.Exit(sweep(ctx, sim.Sweep{Scenario: *scenario, Fault: *fault, K: *effect}, *verbose, *logs))
 	}
 	if *brief {
-		os.Exit(briefly(ctx, *first, *seeds, *jobs))
+		os.Exit(briefly(ctx, *likely, *first, *seeds, *jobs))
 	}
 	os.Exit(many(ctx, *first, *seeds, *jobs))
 }
@@ -121,30 +122,27 @@ func search[T any](ctx context.Context, n uint64, jobs int, try func(i uint64) *
 // found in one of them.
 const quick = 30
 
+// try is a run, or a few; it says in one line what failed, nil for nothing.
+type try func(ctx context.Context) *string
+
 // briefly looks for any failure, in the way that is the fastest for a program
-// that has one: the scenarios as they are, some seeds, the sweeps, and the other
-// seeds.
-func briefly(ctx context.Context, first, n uint64, jobs int) int {
-	scenarios, sweeps := sim.Scenarios(), sim.Sweeps()
-	calm := uint64(len(scenarios))
-	seed := func(i uint64) *string {
-		return oneLine(fmt.Sprintf("seed %d", first+i), sim.Run(ctx, first+i, sim.Options{}).Failure)
+// that has one: what has failed before, the scenarios as they are, some seeds, the
+// sweeps, and the other seeds.
+func briefly(ctx context.Context, likely string, first, n uint64, jobs int) int {
+	tries := again(likely)
+	for _, s := range sim.Scenarios() {
+		tries = append(tries, once(s))
 	}
-	failed := search(ctx, calm+n+uint64(len(sweeps)), jobs, func(i uint64) *string {
-		if i < calm {
-			failure, _ := sim.RunSweep(ctx, scenarios[i], nil, false)
-			return oneLine(scenarios[i].String(), failure)
-		}
-		i -= calm
-		switch head := min(n, quick); {
-		case i < head:
-			return seed(i)
-		case i >= head+uint64(len(sweeps)):
-			return seed(i - uint64(len(sweeps)))
-		default:
-			return sweepAll(ctx, sweeps[i-head])
-		}
-	})
+	for i := range min(n, quick) {
+		tries = append(tries, seed(first+i))
+	}
+	for _, s := range sim.Sweeps() {
+		tries = append(tries, func(ctx context.Context) *string { return sweepAll(ctx, s) })
+	}
+	for i := min(n, quick); i < n; i++ {
+		tries = append(tries, seed(first+i))
+	}
+	failed := search(ctx, uint64(len(tries)), jobs, func(i uint64) *string { return tries[i](ctx) })
 	if failed == nil {
 		return 0
 	}
@@ -152,14 +150,44 @@ func briefly(ctx context.Context, first, n uint64, jobs int) int {
 	return 1
 }
 
+// again is the run that a text names, and for one of a sweep the whole of it:
+// effects move when the program changes.
+func again(name string) []try {
+	var n uint64
+	if _, err := fmt.Sscanf(name, "seed %d", &n); err == nil {
+		return []try{seed(n)}
+	}
+	s, ok := sim.ParseSweep(name)
+	if !ok {
+		return nil
+	}
+	whole := s
+	whole.K = 1
+	return []try{once(s), func(ctx context.Context) *string { return sweepAll(ctx, whole) }}
+}
+
+func seed(n uint64) try {
+	return func(ctx context.Context) *string {
+		return oneLine(fmt.Sprintf("seed %d", n), sim.Run(ctx, n, sim.Options{}).Failure)
+	}
+}
+
+func once(s sim.Sweep) try {
+	return func(ctx context.Context) *string {
+		failure, _ := sim.RunSweep(ctx, s, nil, false)
+		return oneLine(s.String(), failure)
+	}
+}
+
 // sweepAll runs a sweep at each of its effects, until one fails.
 func sweepAll(ctx context.Context, s sim.Sweep) *string {
-	for ; ; s = s.Next(1) {
+	for ; ctx.Err() == nil; s = s.Next(1) {
 		failure, reached := sim.RunSweep(ctx, s, nil, false)
 		if failure != nil || !reached {
 			return oneLine(s.String(), failure)
 		}
 	}
+	return nil
 }
 
 func oneLine(what string, f *sim.Failure) *string {
