@@ -14,10 +14,15 @@ import (
 
 // bind opens one of the router's listening sockets, shared or not.
 func (r *Router) bind(name, addr string, shared bool) (net.Listener, error) {
-	lc := net.ListenConfig{}
-	if shared {
-		lc.Control = func(_, _ string, c syscall.RawConn) error { return onSocket(c, reusePort) }
-	}
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		if shared {
+			return errors.Join(onSocket(c, reusePort), onSocket(c, boundUnsent))
+		}
+		return onSocket(c, boundUnsent)
+	}}
+	// Behind a load balancer the further connections of a multipath one would
+	// come to other routers; and a listener for such makes each connection dearer.
+	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		_, port, _ := net.SplitHostPort(addr)
@@ -34,6 +39,18 @@ func onSocket(c syscall.RawConn, do func(fd int) error) error {
 	var failure error
 	err := c.Control(func(fd uintptr) { failure = do(int(fd)) })
 	return errors.Join(err, failure)
+}
+
+// maxUnsent is what a connection may hold in the kernel of an answer that its
+// client has not begun to take. The kernel's own bound is that of net.ipv4.tcp_wmem, some
+// 4 MiB, on the memory of all: 500 clients that read nothing would have 500 times that.
+// What is on its way to a client does not count, so nobody gets his answer later.
+const maxUnsent = 128 << 10
+
+// boundUnsent bounds it for all connections that the listening socket accepts:
+// they inherit it.
+func boundUnsent(fd int) error {
+	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
 }
 
 func reusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
