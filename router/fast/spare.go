@@ -15,9 +15,13 @@ type spare struct {
 // no more than is of use for what has come of it.
 var sizes = [...]int{smallBuffer, 16 << 10, maxHead, bufferSize + 4<<10}
 
+// maxSpare is how many of each size are kept. Of the smallest every request
+// under way has one, with its exchange.
+var maxSpare = [len(sizes)]int{maxExchanges, 64, 64, 64}
+
 const (
-	smallBuffer = 4 << 10
-	maxSpare    = 64 // of a size
+	smallBuffer  = 4 << 10
+	maxExchanges = 1 << 10 // 5 MiB with their heads
 )
 
 // take returns an empty buffer for at least n bytes.
@@ -40,7 +44,7 @@ func (s *spare) take(n int) []byte {
 // give takes a buffer back.
 func (s *spare) give(b []byte) {
 	for i, size := range sizes {
-		if cap(b) == size && len(s.buffers[i]) < maxSpare {
+		if cap(b) == size && len(s.buffers[i]) < maxSpare[i] {
 			s.buffers[i] = append(s.buffers[i], b[:0])
 		}
 	}
@@ -59,7 +63,7 @@ func (s *spare) takeExchange() *exchange {
 // giveExchange takes an exchange back, emptied.
 func (s *spare) giveExchange(x *exchange) {
 	*x = exchange{}
-	if len(s.exchanges) < 4*maxSpare {
+	if len(s.exchanges) < maxExchanges {
 		s.exchanges = append(s.exchanges, x)
 	}
 }
