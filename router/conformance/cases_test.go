@@ -101,6 +101,8 @@ var bodyCases = []kase{
 	{name: "trailers that are not announced", send: "POST / HTTP/1.1\nHost: shop.local\nTransfer-Encoding: chunked\n\n5\nhello\n0\nX-Sum: 9\nx-b: c\n\n", app: `POST / | chunks "hello" | x-b: c | x-sum: 9`},
 	{name: "trailers that would rewrite the head", send: "POST / HTTP/1.1\nHost: shop.local\nTransfer-Encoding: chunked\n\n5\nhello\n0\nHost: evil\nX-Forwarded-For: 1.1.1.1\nX-Sum: 9\n\n", app: `POST / | chunks "hello" | x-sum: 9`},
 	{name: "trailers", send: "POST / HTTP/1.1\nHost: shop.local\nTransfer-Encoding: chunked\nTrailer: X-Sum\n\n5\nhello\n0\nX-Sum: 9\n\n", app: `POST / | trailer: X-Sum | chunks "hello" | x-sum: 9`},
+	{name: "a trailer announced by what is no name", send: "POST / HTTP/1.1\nHost: shop.local\nTransfer-Encoding: chunked\nTrailer: X Y, X-Sum\n\n5\nhello\n0\nX-Sum: 9\n\n", app: `POST / | trailer: X Y, X-Sum | chunks "hello" | x-sum: 9`,
+		fullApp: `POST / | trailer: X-Sum | chunks "hello" | x-sum: 9`, why: "net/http announces what are names"},
 	{name: "100-continue", send: "POST / HTTP/1.1\nHost: shop.local\nExpect: 100-continue\nContent-Length: 5\n\nhello",
 		reply: "HTTP/1.1 200 OK\nContent-Length: 2\n\nok" + closes, app: "-",
 		fullBack: "*", why: "net/http may ask for the body before the app has answered"},

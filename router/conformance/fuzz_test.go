@@ -39,7 +39,7 @@ func FuzzPaths(f *testing.F) {
 		if padded {
 			return
 		}
-		if first := fast.sends(t, a, b, 20*time.Millisecond); !ends && (!first.ended || first.refused()) {
+		if first := fast.sends(t, a, b, 5*time.Millisecond); !ends && (!first.ended || first.refused()) {
 			return // it waits for the rest, or does not want it
 		}
 		// Who is cut off on a busy machine is asked again; a disagreement stays one.

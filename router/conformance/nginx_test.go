@@ -28,7 +28,7 @@ var beside = []struct {
 	{"RFC 9112 3.2.4: a target that the app answers; nginx has only paths", []string{"OPTIONS *"}},
 	{"methods are the app's business, and case matters (RFC 9110 9.1); nginx refuses", []string{"a method in lower case", "method TRACE"}},
 	{"trailers are passed, both ways; nginx loses them", []string{
-		"trailers that are not announced", "trailers that would rewrite the head", "trailers", "response: chunks with trailers"}},
+		"trailers that are not announced", "trailers that would rewrite the head", "trailers", "a trailer announced by what is no name", "response: chunks with trailers"}},
 	{"the app says whether it wants the body (RFC 9110 10.1.1); nginx asks for it by itself", []string{"100-continue"}},
 	{"targets go byte by byte to the app, which knows what they are; nginx refuses", []string{"target /..", "target /%00"}},
 	{"RFC 9112 5.1 and RFC 9110 5.5 would have it refused; nginx takes it for a field", []string{

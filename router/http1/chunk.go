@@ -186,8 +186,11 @@ var headOnly = []string{
 	"forwarded", "x-real-ip", "x-request-id",
 }
 
-// TrailerTravels reports whether a trailer of that name, a token, may go on.
-func TrailerTravels(name string) bool { return !staysInHead([]byte(name)) }
+// TrailerTravels reports whether a trailer of that name may go on.
+func TrailerTravels(name string) bool {
+	b := []byte(name)
+	return len(b) > 0 && skip(b, 0, isToken) == len(b) && !staysInHead(b)
+}
 
 func staysInHead(name []byte) bool {
 	for _, h := range headOnly {

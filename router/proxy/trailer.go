@@ -11,6 +11,7 @@ import (
 // that its head does not announce, which net/http would keep to itself. r must
 // be the server's own request: it puts them there when it has read the body.
 func openTrailers(r *http.Request) {
+	dropTrailers(r.Trailer)
 	if r.ProtoMajor != 1 || r.ContentLength >= 0 || r.Body == nil {
 		return
 	}
@@ -20,7 +21,7 @@ func openTrailers(r *http.Request) {
 	r.Body = &trailedBody{r.Body, r.Trailer}
 }
 
-// trailedBody drops the trailers that must not travel, once they are there.
+// trailedBody drops trailers again when they are there.
 type trailedBody struct {
 	io.ReadCloser
 	trailer http.Header
@@ -30,11 +31,17 @@ type trailedBody struct {
 func (b *trailedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		for name := range b.trailer {
-			if !http1.TrailerTravels(name) {
-				delete(b.trailer, name)
-			}
-		}
+		dropTrailers(b.trailer)
 	}
 	return n, err
+}
+
+// dropTrailers drops those that must not travel. An announced one that has no
+// name would have the transport refuse the request.
+func dropTrailers(trailer http.Header) {
+	for name := range trailer {
+		if !http1.TrailerTravels(name) {
+			delete(trailer, name)
+		}
+	}
 }
