@@ -12,6 +12,10 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/dinp/dinp/router/intake"
@@ -34,18 +38,23 @@ func (r *rig) adopted() net.Conn {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.AdoptTLS(&intake.Conn{TCPConn: here.(*net.TCPConn)}, ofServer())
+	return c
+}
+
+// ofServer is how the engine speaks TLS, with a certificate that nobody checks.
+var ofServer = sync.OnceValue(func() *tls.Config {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		r.t.Fatal(err)
+		panic(err)
 	}
 	sheet := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"shop.local"}}
 	der, err := x509.CreateCertificate(rand.Reader, sheet, sheet, key.Public(), key)
 	if err != nil {
-		r.t.Fatal(err)
+		panic(err)
 	}
-	r.AdoptTLS(&intake.Conn{TCPConn: here.(*net.TCPConn)}, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
-	return c
-}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+})
 
 func TestTLS_ClientsAreAnsweredAndToldWhenTheStreamEnds(t *testing.T) {
 	app, _ := okApp(t)
@@ -84,4 +93,58 @@ func TestTLS_AHandshakeThatHangsEndsWithTheEngine(t *testing.T) {
 	if n := r.Connections(); n != 0 {
 		t.Errorf("%d connections", n)
 	}
+}
+
+// What stays of a client in TLS is crypto/tls's: keys, ciphers, and the buffer it
+// has read records into, which grows to the largest of them, and is not given back.
+func TestTLS_IdleConnectionsAreBounded(t *testing.T) {
+	app, _ := okApp(t)
+	r := newRig(t, app)
+	const count = 200
+	for _, c := range []struct {
+		name, request string
+		limit         int64
+	}{
+		{"after a GET", ask, 16 << 10},
+		{"after a body in records of the largest size", "POST / HTTP/1.1\r\nHost: shop.local\r\nContent-Length: 65536\r\n\r\n" + strings.Repeat("x", 64<<10), 48 << 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			measure := func(m *runtime.MemStats) { runtime.GC(); runtime.GC(); runtime.ReadMemStats(m) }
+			measure(&before)
+			for range count {
+				r.settle(t, c.request)
+			}
+			measure(&after)
+			each := (int64(after.HeapInuse+after.StackInuse) - int64(before.HeapInuse+before.StackInuse)) / count
+			t.Logf("%d bytes each", each)
+			if each > c.limit {
+				t.Errorf("%d bytes each, want at most %d", each, c.limit)
+			}
+		})
+	}
+}
+
+// settle opens a connection in TLS, has it served once, and leaves nothing of
+// the client behind but its socket.
+func (r *rig) settle(t *testing.T, request string) {
+	here := r.adopted()
+	c, buf := tls.Client(here, &tls.Config{InsecureSkipVerify: true}), make([]byte, 4096)
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "HTTP/1.1 200") {
+		t.Fatalf("%q %v", buf[:n], err)
+	}
+	f, err := here.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	f.Close()
+	here.Close()
 }
