@@ -41,4 +41,4 @@ step "samples" examples/pack.sh "${XDG_CACHE_HOME:-$HOME/.cache}/dinp/examples"
 step "check" scripts/check.sh
 step "simulator" simulator
 step "tests" tests
-step "fuzz" scripts/fuzz.sh FuzzRequest FuzzResponse FuzzChunks FuzzLookup FuzzParse
+step "fuzz" scripts/fuzz.sh
