@@ -132,18 +132,26 @@ func (s *Server) identity() pki.Identity {
 }
 
 func (s *Server) serveGRPC(guard *pki.Guard) {
-	s.grpc = grpc.NewServer(append(guard.Options(),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.MaxRecvMsgSize(16<<20),
-		grpc.InTapHandle(dispatch.Tap),
-		// Ten thousand agents are connected and nearly silent: their buffers are most of what they cost.
-		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4<<10), // gRPC shares the latter
-	)...)
+	s.grpc = Endpoint(guard)
 	pb.RegisterCertificatesServer(s.grpc, enrol.NewService(s.cfg.Authority, s.log))
 	pb.RegisterAgentsServer(s.grpc, s.agents)
 	pb.RegisterHealthServer(s.grpc, s.agents)
 	pb.RegisterPlatformServer(s.grpc, &platform{s: s})
+}
+
+// Endpoint is a server's gRPC before any service is registered: guarded, and with
+// buffers for very many connections.
+func Endpoint(guard *pki.Guard) *grpc.Server {
+	return grpc.NewServer(append(guard.Options(),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.MaxRecvMsgSize(16<<20),
+		// Constant, or gRPC measures each connection by a ping with every message.
+		grpc.StaticStreamWindowSize(256<<10), grpc.StaticConnWindowSize(1<<20),
+		grpc.InTapHandle(dispatch.Tap),
+		// Ten thousand agents are connected and nearly silent: their buffers are most of what they cost.
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4<<10), // gRPC shares the latter
+	)...)
 }
 
 // lead runs one term: the reconciler and the publisher, under a context that

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/dinp/dinp/proto/pki"
 )
@@ -76,21 +75,29 @@ func (c *Client) State() State {
 
 // Run keeps a session with the leader until ctx ends, and returns why ctx did.
 func (c *Client) Run(ctx context.Context) error {
+	conns := NewConns(c.cfg.Servers, func(addr string) (*grpc.ClientConn, error) {
+		return Dial(addr, c.cfg.Identity, c.cfg.Dial...)
+	})
+	defer conns.Close()
+	var standBy sync.WaitGroup
+	defer standBy.Wait()
+	standBy.Go(func() { conns.StandBy(ctx, func() bool { return c.State().Connected }) })
 	search := Search{Servers: c.cfg.Servers}
 	for addr, wait := search.First(), time.Duration(0); Pause(ctx, wait) == nil; {
-		err := c.one(ctx, addr)
-		addr, wait = search.Next(err, c.ended(addr, err), rand.Int64N)
+		err := c.one(ctx, conns, addr)
+		established := c.ended(addr, err)
+		conns.Ended(addr, err, established)
+		addr, wait = search.Next(err, established, rand.Int64N)
 	}
 	return ctx.Err()
 }
 
 // one runs one session with the server at addr to its end.
-func (c *Client) one(ctx context.Context, addr string) error {
-	conn, err := c.dial(addr)
+func (c *Client) one(ctx context.Context, conns *Conns, addr string) error {
+	conn, err := conns.To(addr)
 	if err != nil {
 		return fmt.Errorf("server %q: %w", addr, err)
 	}
-	defer conn.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	answer := time.AfterFunc(answerTimeout, func() { cancel(errSilent) })
@@ -100,15 +107,6 @@ func (c *Client) one(ctx context.Context, addr string) error {
 		return why // rather than how that looked on the stream
 	}
 	return err
-}
-
-func (c *Client) dial(addr string) (*grpc.ClientConn, error) {
-	return grpc.NewClient(addr, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(c.cfg.Identity.Client()),
-		// A leader that hangs is noticed by us, and before it matters: with the default
-		// times its successor takes a node that has not come within 15 s for silent.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 4 * time.Second}),
-	}, c.cfg.Dial...)...)
 }
 
 // ended notes a session's end and reports whether it had been established. The
