@@ -163,6 +163,9 @@ func TestTrustedProxy_IsBelieved(t *testing.T) {
 			{"X-Forwarded-For: nonsense\n", "x-forwarded-for: nonsense, 127.0.0.1 | x-forwarded-host: shop.local | x-forwarded-proto: http | x-real-ip: 127.0.0.1"},
 			{"X-Forwarded-For: 6.6.6.6\nX-Forwarded-For: 1.2.3.4\n",
 				"x-forwarded-for: 6.6.6.6, 1.2.3.4, 127.0.0.1 | x-forwarded-host: shop.local | x-forwarded-proto: http | x-real-ip: 1.2.3.4"},
+			{"Forwarded: for=1.2.3.4;proto=https, for=\"[2001:db8::1]\"\nX-Forwarded-For: 1.2.3.4\n",
+				"forwarded: for=1.2.3.4;proto=https, for=\"[2001:db8::1]\" | forwarded: for=127.0.0.1;proto=http | " +
+					"x-forwarded-for: 1.2.3.4, 127.0.0.1 | x-forwarded-host: shop.local | x-forwarded-proto: http | x-real-ip: 1.2.3.4"},
 		} {
 			v := d.dial()
 			v.say(t, "GET / HTTP/1.1\nHost: shop.local\n"+c.sent+"\n")
@@ -170,13 +173,13 @@ func TestTrustedProxy_IsBelieved(t *testing.T) {
 			got, _ := a.messages()
 			var fields []string
 			for _, f := range got[len(got)-1].fields {
-				if strings.HasPrefix(f, "x-forwarded") || strings.HasPrefix(f, "x-real") {
+				if strings.HasPrefix(f, "forwarded") || strings.HasPrefix(f, "x-forwarded") || strings.HasPrefix(f, "x-real") {
 					fields = append(fields, f)
 				}
 			}
 			want := c.want
 			if d.tls {
-				want = strings.Replace(want, "proto: http ", "proto: https ", 1)
+				want = strings.NewReplacer("proto: http ", "proto: https ", "proto=http ", "proto=https ").Replace(want)
 			}
 			if s := strings.Join(fields, " | "); s != want {
 				t.Errorf("%q:\n got %s\nwant %s", c.sent, s, want)

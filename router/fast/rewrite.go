@@ -66,6 +66,9 @@ func (x *exchange) rewrite(b []byte, trusted bool) {
 		h = appendID(h)
 	}
 	x.id.to = len(h)
+	if trusted && r.Forwarded {
+		h = proxy.AppendHop(append(h, "\r\nForwarded: "...), c.addr, c.secure != nil)
+	}
 	h = append(h, "\r\n\r\n"...)
 	x.head, x.headSize = h, len(h)
 }

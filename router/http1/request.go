@@ -13,11 +13,12 @@ type Request struct {
 
 	ForwardedFor, ForwardedProto, ForwardedHost []byte // X-Forwarded-…, nil when not given
 	ForwardedForLines                           int
+	Forwarded                                   bool   // Forwarded (RFC 7239) was given
 	RequestID                                   []byte // X-Request-Id, nil when not given
 
 	line      int // length of the request line
 	drops     drops
-	family    [4]span // lines of X-Forwarded-… that only strangers lose
+	family    [4]span // lines of Forwarded and X-Forwarded-… that only strangers lose
 	nFamily   int
 	hosts     int
 	lengths   int
@@ -155,7 +156,8 @@ func (r *Request) field(b []byte, l line) Reason {
 	case 9:
 		switch {
 		case is(name, "forwarded"):
-			r.drop(l)
+			r.Forwarded = true
+			r.believed(l)
 		case is(name, "x-real-ip"):
 			r.drop(l)
 		}
@@ -283,12 +285,19 @@ func (r *Request) forwarded(b []byte, l line, what []byte) {
 			r.ForwardedHost = l.value(b)
 		}
 		r.drop(l)
-	case r.nFamily == len(r.family):
-		r.elsewhere = true
 	default:
-		r.family[r.nFamily] = span{int32(l.from), int32(l.to)}
-		r.nFamily++
+		r.believed(l)
 	}
+}
+
+// believed notes a line that goes on if the client is a trusted proxy.
+func (r *Request) believed(l line) {
+	if r.nFamily == len(r.family) {
+		r.elsewhere = true
+		return
+	}
+	r.family[r.nFamily] = span{int32(l.from), int32(l.to)}
+	r.nFamily++
 }
 
 // judge decides on the whole head.
@@ -314,7 +323,7 @@ func (r *Request) judge() (Verdict, Reason) {
 
 // AppendHead appends the request line and the fields that go on, without the
 // blank line. b is what was parsed. trusted says that the client is a proxy
-// whose other X-Forwarded- fields are believed.
+// whose Forwarded and other X-Forwarded- fields are believed.
 func (r *Request) AppendHead(dst, b []byte, trusted bool) []byte {
 	if !trusted && r.nFamily > 0 {
 		r.dropFamily()

@@ -140,7 +140,7 @@ func TestRequest_OnlyWhatMayTravelGoesOn(t *testing.T) {
 	var r Request
 	r.Parse(head)
 	const stranger = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nb: 2\r\nX-Forwarded: k\r\n"
-	const proxy = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nX-Forwarded-Port: 9\r\nb: 2\r\nX-Forwarded: k\r\n"
+	const proxy = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nX-Forwarded-Port: 9\r\nForwarded: for=x\r\nb: 2\r\nX-Forwarded: k\r\n"
 	if got := string(r.AppendHead(nil, head, true)); got != proxy {
 		t.Errorf("from a proxy: %q", got)
 	}

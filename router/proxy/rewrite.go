@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // Headers the router sets; a visitor's are believed from trusted proxies only.
 const (
+	headerForwarded      = "Forwarded"
 	headerForwardedFor   = "X-Forwarded-For"
 	headerForwardedProto = "X-Forwarded-Proto"
 	headerForwardedHost  = "X-Forwarded-Host"
@@ -64,6 +66,9 @@ func forwarded(h http.Header, in *http.Request, x *exchange) {
 		if prior := in.Header.Values(headerForwardedFor); len(prior) > 0 {
 			chain = strings.Join(prior, ", ") + ", " + chain
 		}
+		if prior := in.Header.Values(headerForwarded); len(prior) > 0 {
+			h[headerForwarded] = append(slices.Clone(prior), string(AppendHop(nil, x.peer, in.TLS != nil)))
+		}
 	} else {
 		dropForwarded(h)
 	}
@@ -71,6 +76,22 @@ func forwarded(h http.Header, in *http.Request, x *exchange) {
 	h.Set(headerForwardedProto, proto)
 	h.Set(headerForwardedHost, host)
 	h.Set(headerRealIP, x.client.String())
+}
+
+// AppendHop appends the element of Forwarded (RFC 7239, 4) that tells of the
+// connection from addr. It is said behind what a trusted proxy has said, and not
+// on its own: apps know X-Forwarded-For.
+func AppendHop(dst []byte, addr netip.Addr, secure bool) []byte {
+	dst = append(dst, "for="...)
+	if addr.Is4() {
+		dst = addr.AppendTo(dst)
+	} else {
+		dst = append(addr.AppendTo(append(dst, `"[`...)), `]"`...)
+	}
+	if secure {
+		return append(dst, ";proto=https"...)
+	}
+	return append(dst, ";proto=http"...)
 }
 
 // dropForwarded removes also the members of the family that nobody standardised.
