@@ -24,7 +24,7 @@ const (
 // clients are served, and what those notice of it.
 func (b *bench) change(ctx context.Context) error {
 	fmt.Fprintf(b.out, "\none route changed %d times under load; from before it is published to the first answer by it\n", manyFlips)
-	fmt.Fprintf(b.out, "  %-10s %12s %10s %10s %10s   %s\n", "", "routes", "p50", "p99", "max", "what the load's clients saw")
+	fmt.Fprintf(b.out, "  %-10s %12s %10s %10s %10s %12s %10s   %s\n", "", "routes", "p50", "p99", "max", "publication", "a request", "what the load's clients saw")
 	redis, err := start(ctx, filepath.Join(b.dir, "redis.log"), "redis-server", "--port", "9300", "--save", "", "--dir", b.dir)
 	if err != nil {
 		return err
@@ -67,7 +67,8 @@ func (b *bench) changeOf(ctx context.Context, p peer, s setting) error {
 		load <- s
 		loaded <- err
 	}()
-	took, err := b.flip(ctx, r, l, s)
+	var parts flipParts
+	took, err := b.flip(ctx, r, l, s, &parts)
 	saw := <-load
 	if err := errors.Join(err, <-loaded); err != nil {
 		return err
@@ -76,13 +77,20 @@ func (b *bench) changeOf(ctx context.Context, p peer, s setting) error {
 	if s.routes {
 		routes = manyHosts * manyPaths
 	}
-	fmt.Fprintf(b.out, "  %-10s %12d %10v %10v %10v   %s\n", p.name, routes, shorter(percentile(took, 50)), shorter(percentile(took, 99)),
-		shorter(took[len(took)-1]), either(saw.errors, "no connection cut, no request failed"))
+	fmt.Fprintf(b.out, "  %-10s %12d %10v %10v %10v %12v %10v   %s\n", p.name, routes, shorter(percentile(took, 50)), shorter(percentile(took, 99)),
+		shorter(took[len(took)-1]), shorter(median(parts.publication)), shorter(median(parts.request)), either(saw.errors, "no connection cut, no request failed"))
 	return nil
 }
 
+// flipParts are what the time of a change consists of beside the router's own:
+// the machine is busy, and the change is seen by asking again and again.
+type flipParts struct {
+	publication []time.Duration // until Redis, or the new file, has it
+	request     []time.Duration // each that was asked meanwhile
+}
+
 // flip changes the route to and fro.
-func (b *bench) flip(ctx context.Context, r *running, l *leader, s setting) (took []time.Duration, err error) {
+func (b *bench) flip(ctx context.Context, r *running, l *leader, s setting, parts *flipParts) (took []time.Duration, err error) {
 	c := &caller{addr: r.addr, all: []string{workload{}.request(flips, "/")}}
 	defer c.close()
 	time.Sleep(time.Second) // for the load to have begun
@@ -97,10 +105,13 @@ func (b *bench) flip(ctx context.Context, r *running, l *leader, s setting) (too
 		if err != nil {
 			return nil, err
 		}
+		parts.publication = append(parts.publication, time.Since(began))
 		for c.app != s.flips {
+			asked := time.Now()
 			if err := c.call(); err != nil {
 				c.close() // a reload cuts it
 			}
+			parts.request = append(parts.request, time.Since(asked))
 			if time.Since(began) > 20*time.Second || ctx.Err() != nil {
 				return nil, fmt.Errorf("the change was not obeyed for 20 s: %w", errors.Join(err, ctx.Err()))
 			}
