@@ -66,7 +66,11 @@ func (q *Pool) choose(now time.Duration, ask Ask, tried []*Endpoint, draw func(i
 	case q.policy == Hash && ask.Keyed:
 		return q.hashed(ask.Key, now, tried)
 	}
-	return q.better(q.drawn(now, draw), q.drawn(now, draw), now, tried)
+	first := q.drawn(now, draw)
+	if q.peers != nil {
+		return q.better(first, q.peer(first, draw), now, tried)
+	}
+	return q.better(first, q.drawn(now, draw), now, tried)
 }
 
 // drawn draws an endpoint by weight. One that is not warm yet is often passed

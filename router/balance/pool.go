@@ -1,10 +1,13 @@
 package balance
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/router/table"
 )
 
@@ -27,6 +30,7 @@ type Pool struct {
 	open   []*Endpoint // those with weight
 	sums   []int       // running sums of open's weights
 	cycle  cycle       // of round robin
+	peers  []span      // of each of open, where releases have shares of their own; else nil
 }
 
 func newPool(policy Policy, l *Lane) *Pool { return &Pool{policy: policy, lane: l} }
@@ -70,7 +74,7 @@ func (q *Pool) warmUp(joined []*Endpoint, now time.Duration) {
 
 // fill adds a backend's endpoints, made where they are new, and returns those.
 func (q *Pool) fill(b *table.Backend, s *Set) (joined []*Endpoint) {
-	for _, re := range b.Endpoints() {
+	for _, re := range byRelease(b.Endpoints()) {
 		if re.Weight <= 0 {
 			continue
 		}
@@ -81,5 +85,59 @@ func (q *Pool) fill(b *table.Backend, s *Set) (joined []*Endpoint) {
 		}
 	}
 	q.cycle = cycleOf(q)
+	q.pair()
 	return joined
+}
+
+// byRelease puts a release's endpoints together where weights differ. Where they
+// do not, the order stays.
+func byRelease(all []route.Endpoint) []route.Endpoint {
+	if !slices.ContainsFunc(all, func(e route.Endpoint) bool { return e.Weight != all[0].Weight }) {
+		return all
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b route.Endpoint) int { return cmp.Compare(a.Release, b.Release) })
+	return all
+}
+
+// span is a range of open, of one release.
+type span struct{ from, to int }
+
+// pair notes each endpoint's peers, those of its release, when weights differ:
+// then releases have shares of the requests, and the load is balanced among
+// peers alone. Were it compared across releases, one that answers fast because
+// it fails would draw more than its share.
+func (q *Pool) pair() {
+	q.peers = nil
+	if len(q.open) == 0 || !q.uneven() {
+		return
+	}
+	q.peers = make([]span, len(q.open))
+	for from := 0; from < len(q.open); {
+		to := from + 1
+		for to < len(q.open) && q.open[to].Release == q.open[from].Release {
+			to++
+		}
+		for i := from; i < to; i++ {
+			q.peers[i] = span{from, to}
+		}
+		from = to
+	}
+}
+
+// uneven reports whether weights differ.
+func (q *Pool) uneven() bool {
+	for i := range q.open {
+		if q.weight(i) != q.weight(0) {
+			return true
+		}
+	}
+	return false
+}
+
+// peer draws a peer of the i-th endpoint by weight.
+func (q *Pool) peer(i int, draw func(int) int) int {
+	s := q.peers[i]
+	before := q.sums[s.from] - q.weight(s.from)
+	return q.index(before + draw(q.sums[s.to-1]-before))
 }
