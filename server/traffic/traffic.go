@@ -30,8 +30,9 @@ type Log struct {
 	mu      sync.Mutex
 	routers map[string]*counter
 	apps    map[string]*app
-	minute  int64     // up to which all apps' minutes are written
-	since   time.Time // of the first line
+	watches map[string]map[int]*Tally // by app and release, see Watch
+	minute  int64                     // up to which all apps' minutes are written
+	since   time.Time                 // of the first line
 }
 
 // counter is what one router last said.
@@ -188,6 +189,7 @@ func (l *Log) count(c *counter, a route.AppLine, now time.Time) {
 	}
 	owner, r := l.release(k)
 	r.ring.add(&t, now)
+	l.watched(k, &t)
 	owner.last, r.last = now, now
 }
 
