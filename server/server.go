@@ -165,11 +165,11 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	t.Lost = limits.UnknownAfter + limits.LostAfter
 	t.Written = func() int64 { return s.store.Written(held.Epoch) }
 	pub := publish.New(s.publish, publish.NewRedisTable(s.rdb), held.Epoch, time.Now, s.log, func() { t.Post(reconcile.RoutesServed()) })
+	seen := new(traffic.Log)
 	loop := reconcile.NewLoop(reconcile.Config{
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,
 		Debounce: 20 * time.Millisecond, OrphanAfter: s.cfg.Orphans, RouteGrace: s.routeGrace, SafeAfter: s.cfg.SafeAfter,
-	}, held, reconcile.Deps{Store: s.store, Routes: pub, NewID: store.NewID, Log: s.log}, inbox)
-	seen := new(traffic.Log)
+	}, held, reconcile.Deps{Store: s.store, Routes: pub, Traffic: seen, NewID: store.NewID, Log: s.log}, inbox)
 	s.term.Store(&term{term: t, loop: loop, seen: seen, ended: ctx.Done()})
 	s.agents.Lead(t)
 	defer s.agents.Lead(nil)

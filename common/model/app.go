@@ -19,6 +19,7 @@ type App struct {
 	Singleton   bool // at most one instance, at any time (R11): also where a node is cut off
 	Constraints Constraints
 	Routing     RoutingText // how routers treat its requests
+	Promoted    string      // the release that a person lets through its stages unjudged; "" for none
 	Generation  int64
 	CreatedAt   time.Time
 	UpdatedAt   time.Time

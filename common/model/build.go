@@ -80,6 +80,8 @@ type DeployRequest struct {
 	Drain     *Duration         `json:"drain,omitempty"`
 	Grace     *Duration         `json:"grace,omitempty"`
 	Strategy  string            `json:"strategy,omitempty"`
+	Steps     []int             `json:"steps,omitempty"`   // of a canary, in percent of the requests
+	Observe   *Duration         `json:"observe,omitempty"` // of a canary's step; how long bluegreen keeps the old release
 	Note      string            `json:"note,omitempty"`
 }
 
@@ -93,9 +95,13 @@ func (d DeployRequest) Apply(base Spec) Spec {
 	set(&s.Deadline, d.Deadline)
 	set(&s.Drain, d.Drain)
 	set(&s.Grace, d.Grace)
-	if d.Strategy != "" {
-		s.Strategy = d.Strategy
+	if d.Strategy != "" && d.Strategy != s.Strategy { // the settings of another do not fit it
+		s.Strategy, s.Steps, s.Observe = d.Strategy, nil, 0
 	}
+	if d.Steps != nil {
+		s.Steps = d.Steps
+	}
+	set(&s.Observe, d.Observe)
 	if d.Command != nil {
 		s.Command = d.Command
 	}

@@ -63,6 +63,8 @@ const (
 	CodeBadConstraint Code = "D147" // a constraint cannot be read
 	CodeNoMatch       Code = "D148" // no node meets the app's constraints
 	CodeAlone         Code = "D200" // a singleton waits for the end of the instance before it
+	CodeJudged        Code = "D205" // a canary did worse than the release before it
+	CodeHeld          Code = "D206" // too few requests came to judge a canary by
 	CodeBadNode       Code = "D149" // a node on which apps end that run elsewhere
 )
 
@@ -97,7 +99,7 @@ var kinds = map[Code]Kind{
 	CodeBuildFailed: Failed, CodeBuildStopped: Failed, CodeNoImage: Invalid, CodeRegistryAway: Unavailable,
 	CodeNoBaseImage: Failed, CodeNoMemory: Failed, CodeCutOff: Failed, CodeNoNode: Failed, CodeNotReady: Failed,
 	CodeCrashed: Failed, CodePullFailed: Failed, CodeSuperseded: Failed, CodeStartFailed: Failed,
-	CodeBadConstraint: Invalid, CodeNoMatch: Failed, CodeBadNode: Failed, CodeAlone: Failed,
+	CodeBadConstraint: Invalid, CodeNoMatch: Failed, CodeBadNode: Failed, CodeAlone: Failed, CodeJudged: Failed, CodeHeld: Failed,
 	CodePreflight: Invalid, CodeConvert: Failed,
 	CodeNoLeader: Unavailable, CodeNoSuchHost: NotFound, CodeNoReady: Unavailable, CodeBadGateway: Unavailable,
 	CodeGatewaySlow: Unavailable, CodeMaintenance: Unavailable,

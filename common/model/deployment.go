@@ -24,6 +24,10 @@ type Deployment struct {
 	Error         *Error // with DeploymentFailed
 	StartedAt     time.Time
 	Deadline      time.Time // moved on with each bit of progress
+	Stage         int       // of its release's Stages; their number when it has passed them all
+	StageAt       time.Time // when the stage began; zero for the first
+	Judgement     string    // what was counted when the stage before was passed, or why this one is held
+	Held          bool      // the stage waits for a person: too few requests came to judge by
 	EndedAt       time.Time
 }
 

@@ -51,11 +51,13 @@ type Spec struct {
 	Port      int               `json:"port"`             // the port the app listens on, told to it as PORT
 	Health    string            `json:"health,omitempty"` // HTTP path; "": any answer below 500 at / counts
 	MemoryMiB int64             `json:"memory_mib"`
-	CPUMilli  int64             `json:"cpu_milli"` // thousandths of a core; 0: a fair share, no limit
-	Deadline  Duration          `json:"deadline"`  // for a new release to become ready
-	Strategy  string            `json:"strategy"`  // rolling
-	Drain     Duration          `json:"drain"`     // between un-routing and the stop signal
-	Grace     Duration          `json:"grace"`     // between the stop signal and the kill
+	CPUMilli  int64             `json:"cpu_milli"`         // thousandths of a core; 0: a fair share, no limit
+	Deadline  Duration          `json:"deadline"`          // for a new release to become ready
+	Strategy  string            `json:"strategy"`          // rolling, bluegreen or canary
+	Steps     []int             `json:"steps,omitempty"`   // of a canary: shares of the requests in percent, growing; nil: DefaultSteps
+	Observe   Duration          `json:"observe,omitempty"` // of each canary step; after bluegreen's change, the old release stays so long; 0: the default
+	Drain     Duration          `json:"drain"`             // between un-routing and the stop signal
+	Grace     Duration          `json:"grace"`             // between the stop signal and the kill
 }
 
 // Duration is a time.Duration whose JSON form is text such as "30s".
@@ -90,7 +92,6 @@ const (
 	DefaultDeadline  = Duration(5 * time.Minute)
 	DefaultDrain     = Duration(10 * time.Second)
 	DefaultGrace     = Duration(30 * time.Second)
-	StrategyRolling  = "rolling"
 )
 
 // WithDefaults returns the spec with every unset field at its default.
@@ -137,12 +138,13 @@ func (s Spec) Check() error {
 			WithNext("set it as in --memory 256M")
 	case s.CPUMilli < 0 || s.CPUMilli > MaxCPUMilli:
 		return E(CodeBadSize, "cpu is %d thousandths; it must be 0 to %d", s.CPUMilli, MaxCPUMilli)
-	case s.Strategy != StrategyRolling:
-		return E(CodeBadSize, "strategy %q is not known; only %q is", clip(s.Strategy, 40), StrategyRolling)
 	case s.Deadline < Duration(time.Second) || s.Deadline > Duration(24*time.Hour):
 		return E(CodeBadSize, "deadline is %s; it must be 1s to 24h", time.Duration(s.Deadline))
 	case s.Drain < 0 || s.Drain > Duration(time.Hour) || s.Grace < 0 || s.Grace > Duration(time.Hour):
 		return E(CodeBadSize, "drain is %s and stop grace %s; each must be 0s to 1h", time.Duration(s.Drain), time.Duration(s.Grace))
+	}
+	if err := s.checkStrategy(); err != nil {
+		return err
 	}
 	if err := CheckHealthPath(s.Health); err != nil {
 		return err

@@ -25,6 +25,9 @@ func (c *Case) desired() Step {
 	case a.Instances == 0:
 		return not(Desired, ScaledDown, "scaled to 0: no instance is wanted").since(a.UpdatedAt).next("dinp scale %s 1", a.Name)
 	case d.Status == model.DeploymentRunning:
+		if c.Progress != "" {
+			return c.staged(d)
+		}
 		return Step{Link: Desired, OK: true, Text: fmt.Sprintf("%s wanted; its rollout has until %s", c.wish(), d.Deadline.UTC().Format("15:04:05 MST")), At: d.StartedAt}
 	default:
 		return Step{Link: Desired, OK: true, Text: c.wish() + " wanted", At: d.StartedAt}
@@ -33,6 +36,18 @@ func (c *Case) desired() Step {
 
 func (c *Case) wish() string {
 	return fmt.Sprintf("%d × %s", c.App.Instances, c.version(c.App.ReleaseID))
+}
+
+// staged is a wish on its way by steps, or held at one.
+func (c *Case) staged(d model.Deployment) Step {
+	since := d.StartedAt
+	if !d.StageAt.IsZero() {
+		since = d.StageAt
+	}
+	if d.Held && c.App.Promoted != d.ReleaseID {
+		return not(Desired, Held, "%s wanted; %s", c.wish(), c.Progress).since(since).code(model.CodeHeld).next("dinp promote %s", c.App.Name)
+	}
+	return Step{Link: Desired, OK: true, Text: c.wish() + " wanted; " + c.Progress, At: since}
 }
 
 // failed is a wish that could not be had.

@@ -48,6 +48,7 @@ type Case struct {
 	Silent   int             // nodes that are unknown or lost, of Nodes
 	Safe     *model.SafeMode // why the leader changes nothing; nil: it works
 	Trouble  time.Time       // since when the leader could finish no round; zero: the last one was
+	Progress string          // where a deployment stands among its steps, in words; "": it has none
 	MinReady time.Duration
 	Patience time.Duration // an unhealthy instance is replaced after so long
 }

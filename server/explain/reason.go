@@ -11,6 +11,7 @@ const (
 	Paused     Reason = "paused"
 	Hidden     Reason = "maintenance"
 	Failed     Reason = "deployment-failed"
+	Held       Reason = "held"           // a step of its rollout waits for a person
 	Trouble    Reason = "leader-trouble" // the leader cannot write what it decides
 	SafeMode   Reason = "safe-mode"      // the database is older than what runs: nothing is changed
 )
@@ -57,7 +58,7 @@ const (
 // Reasons lists them all.
 func Reasons() []Reason {
 	return []Reason{
-		Deleted, Undeployed, ScaledDown, Paused, Hidden, Failed, Trouble, SafeMode, NoRoom, BackOff, Crashing, Planned, Alone,
+		Deleted, Undeployed, ScaledDown, Paused, Hidden, Failed, Held, Trouble, SafeMode, NoRoom, BackOff, Crashing, Planned, Alone,
 		NodeUnknown, NodeLost, EngineDown, AgentAway, AgentReturns, NotSent, NotTaken, Queued, Pulling, PullFails, Starting, Ended,
 		NoMonitor, NotProbed, NotListening, Unhealthy, MassSick, NotInTable, RoutersBehind, NoRouter, Leaving, Proving, Surplus,
 		Unrouting, Draining, StopPending,

@@ -41,7 +41,7 @@ var classes = []class{
 	}, (*planner).cancel},
 	// Surge of a release that is not wanted any more.
 	{"surge outdated", func(p *planner, i *Instance) bool {
-		return i.Role == model.Surge && i.ReleaseID != p.target && !p.App.Paused
+		return i.Role == model.Surge && i.ReleaseID != p.target && !(p.stage != nil && i.ReleaseID == p.spare) && !p.App.Paused
 	}, (*planner).cancel},
 	// It was to replace something and never became ready: stopping it harms
 	// nobody, and the slot tries again. A primary is never stopped for that; it

@@ -22,10 +22,10 @@ func (p *planner) deployments() {
 	}
 	p.supersede(d.ReleaseID)
 	p.target = d.ReleaseID
-	if d.Status == model.DeploymentRunning && p.hopeless(d) {
+	if p.enter(d); d.Status == model.DeploymentRunning && p.hopeless(d) {
 		return
 	}
-	p.settle(d)
+	p.settle(p.advance(d))
 }
 
 // settle sets what is to be kept up according to a deployment's status.
@@ -85,10 +85,10 @@ func (p *planner) hopeless(d model.Deployment) bool {
 	if why == nil {
 		return false
 	}
-	d.Status, d.EndedAt = model.DeploymentFailed, p.now
+	d.Status, d.EndedAt, d.Held = model.DeploymentFailed, p.now, false
 	d.Error = why.WithStill("%s", p.still(d))
-	p.Deployments = put(p.Deployments, d)
-	p.replaceDeploy(d)
+	p.update(d)
+	p.enter(d)
 	p.settle(d)
 	return true
 }
@@ -101,13 +101,16 @@ func (p *planner) verdict(d model.Deployment) *model.Error {
 		return model.E(f.Code, "%s failed: %d of its instances ended by themselves; the last: %s", v, n, f.Message).
 			WithEvidence(f.Logs...).WithNext("dinp logs %s --release %s", app, v)
 	}
+	if e := p.condemned(d); e != nil {
+		return e
+	}
 	if !p.Unplaceable.IsZero() && p.Refusal != nil && !p.Awaited {
 		due := p.Unplaceable.Add(p.cfg.UnplaceableFor)
 		if p.wake(due); !p.now.Before(due) && !p.leaving() {
 			return p.Refusal
 		}
 	}
-	if p.wake(d.Deadline); p.now.Before(d.Deadline) || p.unheard(d) {
+	if p.wake(d.Deadline); p.now.Before(d.Deadline) || p.stage != nil && p.complete(d) || p.unheard(d) {
 		return nil
 	}
 	return p.late(d)

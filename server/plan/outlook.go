@@ -18,7 +18,7 @@ type Outlook struct {
 // Look computes the plan of one app, as Compute does, and says what it is after.
 func Look(cfg Config, in Input, now time.Time) Outlook {
 	p := decide(cfg, in, now)
-	o := Outlook{Plan: p.sorted(), Target: p.target, Wanted: p.count, Budget: p.budget(), Leaving: map[string]model.Reason{}}
+	o := Outlook{Plan: p.sorted(), Target: p.target, Wanted: p.count, Budget: max(p.budget(), p.beside), Leaving: map[string]model.Reason{}}
 	for n := range p.count {
 		if i := p.view(n).primary; i != nil && !p.App.Paused && p.mustLeave(i) {
 			o.Leaving[i.ID] = p.replacedWhy(i)

@@ -26,6 +26,9 @@ type Config struct {
 	BackoffMax     time.Duration
 	QuickRestarts  int           // so many are immediate
 	CalmAfter      time.Duration // ready for so long, a slot's failures are forgotten
+	JudgeEvery     time.Duration // a stage's counts are looked at
+	JudgeRequests  uint64        // to the new release, before a stage can be passed
+	JudgeWithin    time.Duration // of the stage being complete they must have come, or it is held for a person
 	HearWithin     time.Duration // of a term's begin no deadline is held against a release: its nodes and monitors are still to be heard
 }
 
@@ -34,7 +37,7 @@ func Default() Config {
 	return Config{
 		MinReady: 10 * time.Second, SurgePercent: 25, UnhealthyFor: 30 * time.Second, MaxFailures: 3,
 		UnplaceableFor: 10 * time.Second, BackoffBase: 5 * time.Second, BackoffMax: 5 * time.Minute, QuickRestarts: 2, CalmAfter: 10 * time.Minute,
-		HearWithin: 30 * time.Second,
+		HearWithin: 30 * time.Second, JudgeEvery: 2 * time.Second, JudgeRequests: 50, JudgeWithin: 10 * time.Minute,
 	}
 }
 
@@ -54,6 +57,7 @@ type Input struct {
 	Frozen      bool      // the breaker is open: a lost node is not believed (R9)
 	MassSick    bool      // so many instances fell ill at once that none is replaced for it (R12)
 	Nodes       int       // of the cluster
+	Trial       *Trial    // of the stage that the wanted release is in; nil: none was complete yet
 	Since       time.Time // when the leader's term began, by its own clock
 }
 
@@ -99,6 +103,7 @@ type Plan struct {
 	Calm    []int       // slots whose failures are forgotten
 	Deploy  []model.Deployment
 	Pending []Pending // slots that wait, and for what
+	Watch   string    // names the stage whose answers are to be counted, from when it is first named; "" none
 	Wake    time.Time // plan again then, at the latest; zero: on the next change
 }
 
@@ -150,8 +155,11 @@ type planner struct {
 	spare   string // release for losses while a deployment runs
 	out     Plan
 	slots   map[int]*slotView
-	count   int // wanted instances
-	serving int // ready instances that no step of this plan takes away
+	count   int          // wanted instances
+	serving int          // ready instances that no step of this plan takes away
+	stage   *model.Stage // that a running deployment is in; nil: none, or it has passed them
+	stages  int          // how many there are
+	beside  int          // instances that the stage has
 }
 
 // slotView is a slot's live instances by role.

@@ -21,6 +21,7 @@ type cluster struct {
 	next  int
 	steps int
 	bad   map[string]bool // releases that never get ready
+	watch string          // as the last plan asked for
 }
 
 func (c *cluster) apply(p Plan) {
@@ -144,6 +145,7 @@ func (c *cluster) step() {
 		}
 	}
 	c.apply(p)
+	c.watch = p.Watch
 }
 
 func TestProperty_WithoutFaultsAppsConvergeAndNeverServeLessThanWanted(t *testing.T) {

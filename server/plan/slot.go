@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -22,7 +23,7 @@ func (p *planner) slot(n int) {
 		p.out.Promote = append(p.out.Promote, Promotion{ID: v.surge.ID, Slot: n})
 		p.stop(v.primary, p.replacedWhy(v.primary))
 		v.primary, v.surge = v.surge, nil
-	case v.surge != nil && !p.mustLeave(v.primary) && (v.primary.Ready() || !v.surge.Ready()):
+	case v.surge != nil && !p.isBeside(v) && !p.mustLeave(v.primary) && (v.primary.Ready() || !v.surge.Ready()):
 		// What it was to replace is well again. One that serves stays until that one
 		// does: a node that falls silent makes its instances no better.
 		p.stop(v.surge, model.ReasonCancelled)
@@ -54,7 +55,7 @@ func (p *planner) returned(v *slotView) {
 // deployment runs (R14).
 func (p *planner) fill(n int, v *slotView) {
 	if v.surge != nil {
-		if v.surge.Ready() {
+		if v.surge.Ready() && (p.stage == nil || v.surge.ReleaseID == p.spare) {
 			p.out.Promote = append(p.out.Promote, Promotion{ID: v.surge.ID, Slot: n})
 			v.primary, v.surge = v.surge, nil
 			return
@@ -161,9 +162,10 @@ func (p *planner) calm(n int, i *Instance) {
 }
 
 // mustLeave reports whether a primary is to be replaced by surge: it is of
-// another release, its node is to be emptied, or it has been unhealthy too long.
+// another release and no stage keeps it, its node is to be emptied, or it has
+// been unhealthy too long.
 func (p *planner) mustLeave(i *Instance) bool {
-	if i.ReleaseID != p.target || i.Draining || p.overdue(i) {
+	if i.ReleaseID != p.target && p.stage == nil || i.Draining || p.overdue(i) {
 		return true
 	}
 	if i.SickAt.IsZero() || i.Healthy || i.Node != model.NodeReady || p.MassSick {
@@ -176,7 +178,7 @@ func (p *planner) mustLeave(i *Instance) bool {
 
 func (p *planner) replacedWhy(i *Instance) model.Reason {
 	switch {
-	case i.ReleaseID != p.target:
+	case i.ReleaseID != p.target && p.stage == nil:
 		return model.ReasonReplaced
 	case i.Draining:
 		return model.ReasonDrained
@@ -185,11 +187,12 @@ func (p *planner) replacedWhy(i *Instance) model.Reason {
 }
 
 // mayPromote reports whether a surge instance may take its slot: it is of the
-// wanted release, gets requests from every router, and was ready long enough;
-// the last does not matter when what it replaces is not ready itself.
+// wanted release, or of the old one while a stage lasts, gets requests from every
+// router, and was ready long enough; the last does not matter when what it
+// replaces is not ready itself.
 func (p *planner) mayPromote(v *slotView) bool {
 	s := v.surge
-	if s.ReleaseID != p.target || !s.Ready() || !s.Routed || !p.mustLeave(v.primary) {
+	if s.ReleaseID != p.target && s.ReleaseID != p.successor(v.primary) || !s.Ready() || !s.Routed || !p.mustLeave(v.primary) {
 		return false
 	}
 	if !v.primary.Ready() {
@@ -203,9 +206,10 @@ func (p *planner) mayPromote(v *slotView) bool {
 // surge starts replacements for primaries that must leave, within the budget.
 // One failing new instance brings the budget down to one at a time.
 func (p *planner) surge() {
+	p.besides()
 	budget := p.budget()
 	for n := range p.count {
-		if v := p.slots[n]; v != nil && v.surge != nil {
+		if v := p.slots[n]; v != nil && v.surge != nil && !p.isBeside(v) {
 			budget--
 		}
 	}
@@ -218,10 +222,10 @@ func (p *planner) surge() {
 			p.stopFirst(v)
 			continue
 		}
-		if v.primary == nil || v.surge != nil || !p.mustLeave(v.primary) || p.promoted(n) || p.waits(n) || p.crashing(n, p.target) {
+		if v.primary == nil || v.surge != nil || !p.mustLeave(v.primary) || p.promoted(n) || p.started(n) || p.waits(n) || p.crashing(n, p.successor(v.primary)) {
 			continue
 		}
-		p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Surge, ReleaseID: p.target, Avoid: p.avoid(v.primary)})
+		p.out.Start = append(p.out.Start, Start{Slot: n, Role: model.Surge, ReleaseID: p.successor(v.primary), Avoid: p.avoid(v.primary)})
 		budget--
 	}
 }
@@ -248,6 +252,10 @@ func (p *planner) promoted(slot int) bool {
 		}
 	}
 	return false
+}
+
+func (p *planner) started(slot int) bool {
+	return slices.ContainsFunc(p.out.Start, func(s Start) bool { return s.Slot == slot })
 }
 
 func (p *planner) budget() int {

@@ -37,6 +37,7 @@ func (c *Core) commit(d decided, now time.Time) {
 	for _, r := range d.starts {
 		c.log().Info("instance placed", "app", a.Name, "instance", r.ID, "slot", r.Slot, "role", r.Role, "node", r.node.Name, "release", c.version(r.ReleaseID))
 	}
+	c.watch(a, d.plan.Watch, now)
 	c.wakes.set(a.ID, d.plan.Wake)
 	if len(a.pending) > 0 {
 		c.waiting[a.ID] = true
@@ -79,6 +80,9 @@ func (c *Core) noteFailure(a *app, nodeID string, o model.Observed, now time.Tim
 }
 
 func (c *Core) commitDeployment(a *app, d model.Deployment) {
+	if old := a.deployments[d.ReleaseID]; d.Stage != old.Stage || d.Held != old.Held {
+		c.log().Info("deployment step", "app", a.Name, "release", c.version(d.ReleaseID), "stage", d.Stage, "held", d.Held, "why", d.Judgement)
+	}
 	a.deployments[d.ReleaseID] = d
 	if d.Ended() {
 		c.log().Info("deployment ended", "app", a.Name, "release", c.version(d.ReleaseID), "status", d.Status, "err", d.Error)

@@ -26,6 +26,7 @@ type app struct {
 	awaited     bool // silent nodes would have the room
 	pending     []plan.Pending
 	tail        *tail
+	trial       trial
 	keys        map[string]string // route keys as last Set
 	guests      []string          // IDs of instances without a row that serve it, see leaveSafe
 }
@@ -51,6 +52,7 @@ func (c *Core) app(id string) *app {
 // drop forgets a deleted app that has no rows any more.
 func (c *Core) drop(a *app) {
 	c.unpublish(a)
+	c.watch(a, "", time.Time{})
 	for _, set := range []map[string]bool{c.dirty, c.waiting, c.awaiting, c.unrouted} {
 		delete(set, a.ID)
 	}

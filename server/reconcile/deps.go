@@ -13,11 +13,12 @@ import (
 
 // Deps are what the reconciler acts by and asks.
 type Deps struct {
-	Store  Store
-	Routes Routes
-	Now    func() time.Time // must carry the monotonic clock where there is one
-	NewID  func() string    // of an instance: unique for ever
-	Log    *slog.Logger
+	Store   Store
+	Routes  Routes
+	Traffic Traffic
+	Now     func() time.Time // must carry the monotonic clock where there is one
+	NewID   func() string    // of an instance: unique for ever
+	Log     *slog.Logger
 	// Tail reads an instance's last lines and calls done with them, in the
 	// reconciler's goroutine, later; it must not block.
 	Tail func(s dispatch.Session, instanceID string, done func(lines []string))

@@ -59,7 +59,7 @@ func (c *Core) caseOf(a *app) explain.Case {
 	out := explain.Case{
 		Input: in, Outlook: plan.Look(c.cfg.Plan, in, now), Now: now, Refused: map[int]*place.Refused{}, Room: map[int]string{},
 		Monitors: len(c.monitors), Routers: len(live), Silent: c.cluster.Silent(), Trouble: c.trouble, Safe: c.safe,
-		MinReady: c.cfg.Plan.MinReady, Patience: c.cfg.Plan.UnhealthyFor,
+		Progress: plan.Progress(c.cfg.Plan, in, now), MinReady: c.cfg.Plan.MinReady, Patience: c.cfg.Plan.UnhealthyFor,
 	}
 	for _, r := range a.rows {
 		out.Facts = append(out.Facts, c.fact(r, live))

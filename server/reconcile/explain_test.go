@@ -69,6 +69,7 @@ var reasons = []struct {
 		r.settle()
 		return r
 	}, "kept at v1", "dinp logs shop --release v2", "boom"},
+	{explain.Held, explain.Desired, unvisited, "are needed to judge it", "dinp promote shop", ""},
 	{explain.Trouble, explain.Placed, func(t *testing.T) *rig {
 		r := serving(t)
 		r.broken = errors.New("the database is away")

@@ -101,7 +101,7 @@ func (c *Core) input(a *app) plan.Input {
 	in := plan.Input{
 		App: a.App, Releases: c.releases, Deployments: a.deployments, LastGood: a.lastGood, Slots: a.slots,
 		Unplaceable: a.unplaceable, Refusal: a.refusal, Awaited: a.awaited, Frozen: c.cluster.Frozen(), MassSick: c.cluster.Sick.Mass(), Nodes: len(c.nodes),
-		Since: c.began,
+		Since: c.began, Trial: c.trialOf(a),
 	}
 	if a.failuresOf == a.ReleaseID {
 		in.Failures = a.failures
@@ -259,7 +259,7 @@ func (c *Core) version(releaseID string) string {
 func (c *Core) deploymentEvent(a *app, d model.Deployment) []model.Event {
 	old, had := a.deployments[d.ReleaseID]
 	if had && old.Status == d.Status {
-		return nil
+		return c.stageEvent(a, old, d)
 	}
 	e := model.Event{Actor: "server", Verb: "deployment." + string(d.Status), AppID: a.ID, AppName: a.Name, Subject: c.version(d.ReleaseID)}
 	switch d.Status {
@@ -272,6 +272,23 @@ func (c *Core) deploymentEvent(a *app, d model.Deployment) []model.Event {
 		if d.Error != nil {
 			e.Message, e.Outcome = d.Error.Message, string(d.Error.Code)
 		}
+	}
+	return []model.Event{e}
+}
+
+// stageEvent tells of a step that a deployment has passed, or that it is held at.
+func (c *Core) stageEvent(a *app, old, d model.Deployment) []model.Event {
+	e := model.Event{Actor: "server", AppID: a.ID, AppName: a.Name, Subject: c.version(d.ReleaseID)}
+	switch {
+	case d.Stage != old.Stage:
+		e.Verb, e.Message = "deployment.step", fmt.Sprintf("%s has passed step %d", e.Subject, max(d.Stage, 1))
+		if d.Judgement != "" {
+			e.Message += ": " + d.Judgement
+		}
+	case d.Held && !old.Held:
+		e.Verb, e.Outcome, e.Message = "deployment.held", string(model.CodeHeld), e.Subject+" is held "+d.Judgement
+	default:
+		return nil
 	}
 	return []model.Event{e}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/dinp/dinp/server/dispatch"
 	"github.com/dinp/dinp/server/explain"
 	"github.com/dinp/dinp/server/plan"
+	"github.com/dinp/dinp/server/traffic"
 	"github.com/dinp/dinp/sql/store"
 )
 
@@ -48,6 +49,10 @@ type rig struct {
 	rev, served uint64
 	lazy        bool // routers take nothing
 	routers     []route.RouterLine
+
+	traffic map[int]traffic.Tally // by release number, since the watch began
+	watched string                // the app
+	watches int                   // that were begun
 
 	agents map[string]*fakeAgent
 	sick   map[string]bool // instances that answer probes badly
@@ -84,7 +89,7 @@ func (r *rig) leadAfter(l store.Lease) {
 		Plan: plan.Default(), Limits: actual.Limits{UnknownAfter: 15 * time.Second, LostAfter: time.Minute}, Domain: "apps.test",
 		Sweep: 30 * time.Second, OrphanAfter: time.Minute, RouteGrace: 20 * time.Second, SafeAfter: time.Minute,
 	}, l, Deps{
-		Store: r, Routes: r, Now: func() time.Time { return r.now }, NewID: func() string { r.ids++; return fmt.Sprintf("i%03d", r.ids) },
+		Store: r, Routes: r, Traffic: r, Now: func() time.Time { return r.now }, NewID: func() string { r.ids++; return fmt.Sprintf("i%03d", r.ids) },
 		Log: slog.New(slog.DiscardHandler), Tail: func(_ dispatch.Session, _ string, done func([]string)) { done([]string{"last words"}) },
 	})
 	r.core.Handle(r.t.Context(), dispatch.MonitorOpened{Monitor: fakeMonitor{}})
@@ -335,6 +340,34 @@ func (r *rig) Set(changes []route.Change) uint64 {
 func (r *rig) Complete()                   { r.complete = true }
 func (r *rig) Served() uint64              { return r.served }
 func (r *rig) Routers() []route.RouterLine { return r.routers }
+
+// The rig is the reconciler's Traffic.
+
+func (r *rig) Watch(app string) {
+	r.watched, r.traffic = app, map[int]traffic.Tally{}
+	r.watches++
+}
+
+func (r *rig) Unwatch(string) { r.watched = "" }
+
+func (r *rig) Watched(app string, release int) traffic.Tally {
+	if app != r.watched {
+		return traffic.Tally{}
+	}
+	return r.traffic[release]
+}
+
+// answers counts answers of a release, if somebody watches.
+func (r *rig) answers(release int, requests, failed uint64) {
+	if r.watched == "" {
+		return
+	}
+	t := traffic.Tally{Requests: requests, Failed: failed}
+	t.Latency.Add(10*time.Millisecond, requests)
+	sum := r.traffic[release]
+	sum.Add(&t)
+	r.traffic[release] = sum
+}
 
 // fakeAgent is an agent's session, and its host.
 type fakeAgent struct {

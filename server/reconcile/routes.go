@@ -23,7 +23,7 @@ func (c *Core) publish(a *app, now time.Time) {
 	if c.hosted(a, now) {
 		return
 	}
-	backend, ok := routes.Build(a.App, c.routeViews(a, now))
+	backend, ok := routes.Build(a.App, c.routeViews(a, now), c.split(a))
 	if !ok {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/dinp/dinp/common/route"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/proto/wire"
+	"github.com/dinp/dinp/server/plan"
 )
 
 // AppReply tells the live state of one app. Call it by Do.
@@ -148,10 +149,18 @@ func (c *Core) rolling(a *app, d model.Deployment, now time.Time) string {
 			won++
 		}
 	}
+	if s := plan.Progress(c.cfg.Plan, c.input(a), now); s != "" {
+		return withPending(s, a)
+	}
 	s := fmt.Sprintf("rolling out %s: %d of %d instances serve it", c.version(d.ReleaseID), won, a.Instances)
 	if d.FromReleaseID != "" {
 		s += "; the rest is " + c.version(d.FromReleaseID)
 	}
+	return withPending(s, a)
+}
+
+// withPending adds what the first of an app's slots waits for.
+func withPending(s string, a *app) string {
 	for _, p := range a.pending {
 		return s + "; waiting: " + p.Message
 	}

@@ -140,6 +140,7 @@ func (c *Core) copyOf(a *app) *whatif.App {
 		}
 	}
 	in.Failures = slices.Clone(in.Failures)
+	in.App.Promoted = in.App.ReleaseID // its steps are taken as passed
 	return &whatif.App{Input: in, Failed: maps.Clone(a.failedOn), FailedOf: a.failuresOf}
 }
 

@@ -32,7 +32,7 @@ type Instance struct {
 //
 // Settings that cannot be read, as after an edit by hand, put the app into
 // maintenance: they may be what keeps strangers out.
-func Build(app model.App, instances []Instance) (b route.Backend, ok bool) {
+func Build(app model.App, instances []Instance, split Split) (b route.Backend, ok bool) {
 	b = route.Backend{App: app.Name, Maintenance: app.Maintenance, Endpoints: []route.Endpoint{}}
 	settings, err := app.Routing.Routing()
 	if b.Settings = settings; err != nil {
@@ -45,6 +45,7 @@ func Build(app model.App, instances []Instance) (b route.Backend, ok bool) {
 	if len(b.Endpoints) == 0 {
 		b.Endpoints = endpoints(instances, func(i Instance) bool { return i.Running && i.WasRouted })
 	}
+	b.Endpoints = split.weigh(b.Endpoints)
 	b.Drain = drain(instances)
 	return b, true
 }
@@ -65,7 +66,7 @@ func endpoints(instances []Instance, take func(Instance) bool) []route.Endpoint 
 	out := []route.Endpoint{}
 	for _, i := range instances {
 		if i.Addr != "" && i.Running && take(i) {
-			out = append(out, route.Endpoint{Addr: i.Addr, Instance: i.ID, Release: i.Release, Weight: 100})
+			out = append(out, route.Endpoint{Addr: i.Addr, Instance: i.ID, Release: i.Release, Weight: evenWeight})
 		}
 	}
 	slices.SortFunc(out, func(a, b route.Endpoint) int { return strings.Compare(a.Instance, b.Instance) })

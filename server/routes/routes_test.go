@@ -35,7 +35,7 @@ func TestBuild(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			b, ok := Build(model.App{Name: "shop"}, c.in)
+			b, ok := Build(model.App{Name: "shop"}, c.in, Split{})
 			var got []string
 			for _, e := range b.Endpoints {
 				got = append(got, e.Instance)
@@ -52,14 +52,14 @@ func TestBuild(t *testing.T) {
 
 func TestBuild_CarriesTheAppsSettingsAndClosesTheAppWhenTheyCannotBeRead(t *testing.T) {
 	settings := model.Routing{AllowFrom: []string{"10.0.0.0/8"}}
-	b, ok := Build(model.App{Name: "shop", Routing: settings.Text()}, []Instance{inst("a", nil)})
+	b, ok := Build(model.App{Name: "shop", Routing: settings.Text()}, []Instance{inst("a", nil)}, Split{})
 	if !ok || b.Maintenance || b.Settings == nil || b.Settings.AllowFrom[0] != "10.0.0.0/8" {
 		t.Errorf("got %+v, %v", b, ok)
 	}
-	if b, _ = Build(model.App{Name: "shop"}, nil); b.Settings != nil {
+	if b, _ = Build(model.App{Name: "shop"}, nil, Split{}); b.Settings != nil {
 		t.Errorf("an app without settings has %+v", b.Settings)
 	}
-	if b, ok = Build(model.App{Name: "shop", Routing: "{"}, []Instance{inst("a", nil)}); !ok || !b.Maintenance {
+	if b, ok = Build(model.App{Name: "shop", Routing: "{"}, []Instance{inst("a", nil)}, Split{}); !ok || !b.Maintenance {
 		t.Errorf("with settings nobody can read the app is open: %+v, %v", b, ok)
 	}
 }
@@ -70,7 +70,7 @@ func TestBuild_SaysHowLongUpgradedConnectionsMayGoOn(t *testing.T) {
 		for n, d := range list {
 			in = append(in, inst(fmt.Sprint(n), func(i *Instance) { i.Drain = d }))
 		}
-		b, _ := Build(model.App{Name: "shop"}, in)
+		b, _ := Build(model.App{Name: "shop"}, in, Split{})
 		return b.Drain
 	}
 	if d := drains(model.DefaultDrain, model.DefaultDrain); d != 0 {

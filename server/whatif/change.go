@@ -142,6 +142,7 @@ func (w *World) Deploy(memoryMiB, cpuMilli int64, instances int) Answer {
 		next.Spec.CPUMilli = cpuMilli
 	}
 	in.Releases[next.ID] = next
+	in.App.Promoted = next.ID
 	in.App.ReleaseID, in.Failures, in.Refusal, in.Awaited, in.Unplaceable = next.ID, nil, nil, false, time.Time{}
 	if instances > 0 {
 		in.App.Instances = instances

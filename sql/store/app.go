@@ -11,12 +11,12 @@ import (
 	"github.com/dinp/dinp/common/model"
 )
 
-const appColumns = `id, name, team_id, release_id, instances, paused, maintenance, singleton, placement, COALESCE(routing, ''), generation, created_ms, updated_ms, deleted_ms`
+const appColumns = `id, name, team_id, release_id, instances, paused, maintenance, singleton, placement, COALESCE(routing, ''), promoted, generation, created_ms, updated_ms, deleted_ms`
 
 func scanApp(r scanner) (model.App, error) {
 	var a model.App
 	var created, updated, deleted int64
-	err := r.Scan(&a.ID, &a.Name, &a.TeamID, &a.ReleaseID, &a.Instances, &a.Paused, &a.Maintenance, &a.Singleton, &a.Constraints, &a.Routing, &a.Generation, &created, &updated, &deleted)
+	err := r.Scan(&a.ID, &a.Name, &a.TeamID, &a.ReleaseID, &a.Instances, &a.Paused, &a.Maintenance, &a.Singleton, &a.Constraints, &a.Routing, &a.Promoted, &a.Generation, &created, &updated, &deleted)
 	a.CreatedAt, a.UpdatedAt, a.DeletedAt = fromMS(created), fromMS(updated), fromMS(deleted)
 	return a, err
 }
@@ -80,6 +80,7 @@ type AppEdit struct {
 	Maintenance *bool
 	Singleton   *bool
 	Constraints *model.Constraints
+	Promoted    *string                                            // release ID
 	Routing     func(model.RoutingText) (model.RoutingText, error) // from what it is to what it shall be
 }
 
@@ -109,6 +110,9 @@ func (s *Store) EditApp(ctx context.Context, appID string, generation int64, e A
 		}
 		if e.Constraints != nil {
 			app.Constraints = *e.Constraints
+		}
+		if e.Promoted != nil {
+			app.Promoted = *e.Promoted
 		}
 		if e.Routing != nil {
 			if app.Routing, err = e.Routing(app.Routing); err != nil {
@@ -142,6 +146,8 @@ func describeEdit(a, b model.App) (verb, text string) {
 		return "app.place", fmt.Sprintf("constraints %s → %s", orAny(a.Constraints), orAny(b.Constraints))
 	case a.Routing != b.Routing:
 		return "app.routing", "routing settings changed: " + strings.Join(model.RoutingChanges(a.Routing, b.Routing), ", ")
+	case a.Promoted != b.Promoted:
+		return "app.promote", "the wanted release is let through its remaining steps"
 	default:
 		return "app.pause", "paused " + onOff(b.Paused)
 	}
@@ -190,9 +196,9 @@ func stale(app model.App, saw int64) error {
 
 // saveApp writes the desired state back iff nobody else did since it was read.
 func (t *tx) saveApp(ctx context.Context, app *model.App) error {
-	n, err := exec(ctx, t, `UPDATE apps SET release_id = ?, instances = ?, paused = ?, maintenance = ?, singleton = ?, placement = ?, routing = ?, generation = ?, updated_ms = ?
+	n, err := exec(ctx, t, `UPDATE apps SET release_id = ?, instances = ?, paused = ?, maintenance = ?, singleton = ?, placement = ?, routing = ?, promoted = ?, generation = ?, updated_ms = ?
 		WHERE id = ? AND generation = ? AND live = 1`,
-		app.ReleaseID, app.Instances, b2i(app.Paused), b2i(app.Maintenance), b2i(app.Singleton), string(app.Constraints), string(app.Routing), app.Generation+1, ms(t.now), app.ID, app.Generation)
+		app.ReleaseID, app.Instances, b2i(app.Paused), b2i(app.Maintenance), b2i(app.Singleton), string(app.Constraints), string(app.Routing), app.Promoted, app.Generation+1, ms(t.now), app.ID, app.Generation)
 	if err != nil {
 		return err
 	}

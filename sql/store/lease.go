@@ -183,13 +183,13 @@ func (t *tx) control(ctx context.Context, c Control) error {
 }
 
 func (t *tx) putDeployment(ctx context.Context, d model.Deployment) error {
-	n, err := exec(ctx, t, `UPDATE deployments SET status = ?, error = ?, deadline_ms = ?, ended_ms = ? WHERE release_id = ?`,
-		string(d.Status), encodeError(d.Error), ms(d.Deadline), ms(d.EndedAt), d.ReleaseID)
+	n, err := exec(ctx, t, `UPDATE deployments SET status = ?, error = ?, deadline_ms = ?, ended_ms = ?, stage = ?, stage_ms = ?, judgement = ?, held = ? WHERE release_id = ?`,
+		string(d.Status), encodeError(d.Error), ms(d.Deadline), ms(d.EndedAt), d.Stage, ms(d.StageAt), d.Judgement, b2i(d.Held), d.ReleaseID)
 	if err != nil || n > 0 {
 		return err
 	}
-	_, err = t.ExecContext(ctx, `INSERT INTO deployments (`+deploymentColumns+`) VALUES (?,?,?,?,?,?,?,?)`,
-		d.ReleaseID, d.AppID, d.FromReleaseID, string(d.Status), encodeError(d.Error), ms(d.StartedAt), ms(d.Deadline), ms(d.EndedAt))
+	_, err = t.ExecContext(ctx, `INSERT INTO deployments (`+deploymentColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
+		d.ReleaseID, d.AppID, d.FromReleaseID, string(d.Status), encodeError(d.Error), ms(d.StartedAt), ms(d.Deadline), ms(d.EndedAt), d.Stage, ms(d.StageAt), d.Judgement, b2i(d.Held))
 	return err
 }
 

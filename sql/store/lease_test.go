@@ -318,6 +318,7 @@ func TestWorld_RoundTrip(t *testing.T) {
 
 		// All again with other values: what exists is changed, never doubled.
 		d1.Status, d1.EndedAt = model.DeploymentSucceeded, t0
+		d1.Stage, d1.StageAt, d1.Judgement, d1.Held = 2, t0, "0 of 240 requests failed", true
 		node.MemoryMiB, node.Name = 8192, "web-1"
 		check(t, s.Apply(ctx, l, Control{Deployments: []model.Deployment{d1}, Slots: []Slot{{"app1", 0, 4, 99, "n3"}, {"app1", 1, 0, 0, ""}}, Nodes: []model.Node{node}}))
 		check(t, s.SetAvailability(ctx, "n1", model.Draining, admin))

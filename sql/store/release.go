@@ -202,16 +202,16 @@ func changedEnv(a, b map[string]string) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-const deploymentColumns = `release_id, app_id, from_release_id, status, error, started_ms, deadline_ms, ended_ms`
+const deploymentColumns = `release_id, app_id, from_release_id, status, error, started_ms, deadline_ms, ended_ms, stage, stage_ms, judgement, held`
 
 func scanDeployment(r scanner) (model.Deployment, error) {
 	var d model.Deployment
 	var failure string
-	var started, deadline, ended int64
-	if err := r.Scan(&d.ReleaseID, &d.AppID, &d.FromReleaseID, &d.Status, &failure, &started, &deadline, &ended); err != nil {
+	var started, deadline, ended, stage int64
+	if err := r.Scan(&d.ReleaseID, &d.AppID, &d.FromReleaseID, &d.Status, &failure, &started, &deadline, &ended, &d.Stage, &stage, &d.Judgement, &d.Held); err != nil {
 		return d, err
 	}
-	d.StartedAt, d.Deadline, d.EndedAt = fromMS(started), fromMS(deadline), fromMS(ended)
+	d.StartedAt, d.Deadline, d.EndedAt, d.StageAt = fromMS(started), fromMS(deadline), fromMS(ended), fromMS(stage)
 	return d, decodeError(failure, &d.Error)
 }
 
