@@ -76,6 +76,11 @@ func TestScale_AfterAFailedDeployIsJudgedByWhatServes(t *testing.T) {
 	if ok, err := scaled(a); !ok || !model.IsCode(err, model.CodeCrashed) {
 		t.Errorf("scaled with nothing serving: %v, %v", ok, err)
 	}
+	held := &api.Deployment{Release: "v2", From: "v1", Status: "running", Step: 1, Steps: 3, Share: 10, Held: true, Judgement: "3 of 50 requests came"}
+	a = api.App{Name: "shop", Release: "v2", Serving: "v1", Instances: 2, Ready: 3, Deployment: held}
+	if ok, err := rolled(a); !ok || !model.IsCode(err, model.CodeHeld) {
+		t.Errorf("held: %v, %v", ok, err)
+	}
 	a = api.App{Name: "shop", Instances: 2}
 	if ok, err := scaled(a); !ok || err != nil {
 		t.Errorf("scaled without a release: %v, %v", ok, err)

@@ -23,6 +23,7 @@ type deployFlags struct {
 	instances, port                     int
 	env                                 []string
 	drain, deadline, job, sha256        string
+	steps, observe                      string
 	noWait                              bool
 	changed                             func(name string) bool
 }
@@ -40,7 +41,9 @@ func (f *deployFlags) add(cmd *cobra.Command) {
 	v.StringVar(&f.health, "health", "", "path that is asked whether an instance is healthy, as /healthz")
 	v.IntVar(&f.port, "port", model.DefaultPort, "port the app listens on")
 	v.StringArrayVar(&f.env, "env", nil, "environment variable K=V (repeat for more)")
-	v.StringVar(&f.strategy, "strategy", "", "how the release takes over: rolling")
+	v.StringVar(&f.strategy, "strategy", "", "how the release takes over: rolling, bluegreen or canary (docs/strategies.md)")
+	v.StringVar(&f.steps, "steps", "", "a canary's shares of the requests in percent, as 5,25,50 (default 10,50)")
+	v.StringVar(&f.observe, "observe", "", "how long a canary's step lasts (default 1m), or bluegreen keeps the old release (default 5m)")
 	v.StringVar(&f.drain, "drain", "", "time for open requests before an old instance stops, as 10s")
 	v.StringVar(&f.deadline, "deadline", "", "time for the release to become ready, as 5m")
 	v.StringVar(&f.note, "note", "", "what this release is about")
@@ -58,7 +61,7 @@ func (c *console) deployCommands() []*cobra.Command {
 			"An artifact may be a file, - for standard input, or an address that the platform fetches it from.\n" +
 			"The app is created if it is new. The URL is printed on standard output.\n" +
 			"The exit code is 0 only when the release serves.",
-		example:  "  dinp deploy shop shop.war\n  dinp deploy shop site.tar.gz --memory 128M --env GREETING=hello\n  dinp deploy shop https://ci.example.org/shop.war --sha256 9f86…\n  dinp deploy shop --image nginx:1.27",
+		example:  "  dinp deploy shop shop.war\n  dinp deploy shop site.tar.gz --memory 128M --env GREETING=hello\n  dinp deploy shop https://ci.example.org/shop.war --sha256 9f86…\n  dinp deploy shop shop.war --strategy canary --steps 5,25,50 --observe 2m\n  dinp deploy shop --image nginx:1.27",
 		args:     cobra.RangeArgs(1, 2),
 		complete: appThenFile,
 		run: func(ctx context.Context, s *session, args []string) error {
@@ -132,6 +135,12 @@ func (f *deployFlags) release() (api.NewRelease, error) {
 		return r, err
 	}
 	if r.Drain, err = option(f, "drain", f.drain, parseDuration); err != nil {
+		return r, err
+	}
+	if r.Observe, err = option(f, "observe", f.observe, parseDuration); err != nil {
+		return r, err
+	}
+	if r.Steps, err = model.ParseSteps(f.steps); err != nil {
 		return r, err
 	}
 	if r.Deadline, err = option(f, "deadline", f.deadline, parseDuration); err != nil {

@@ -15,6 +15,7 @@ func (c *console) releaseCommands() []*cobra.Command {
 		c.command(spec{use: "releases APP", short: "List an app's releases, newest first", example: "  dinp releases shop", args: cobra.ExactArgs(1),
 			complete: appOnly, list: true, run: listReleases}),
 		c.rollbackCommand(),
+		c.promoteCommand(),
 	}
 }
 
@@ -73,5 +74,25 @@ func (c *console) rollbackCommand() *cobra.Command {
 		}})
 	w.add(cmd)
 	cmd.Flags().StringVar(&note, "note", "", "why")
+	return cmd
+}
+
+func (c *console) promoteCommand() *cobra.Command {
+	var w waitFlags
+	cmd := c.command(spec{use: "promote APP [vN]", short: "Let a canary or bluegreen release take over at once",
+		long:    "Let the release that is on its way by steps take over without waiting and judging any more.\nIt still has to become ready. To take it back instead: dinp rollback APP.",
+		example: "  dinp promote shop\n  dinp promote shop v7   # refused unless v7 is the one on its way", args: cobra.RangeArgs(1, 2), complete: appThenRelease,
+		run: func(ctx context.Context, s *session, args []string) error {
+			var p api.Promote
+			if len(args) == 2 {
+				n, err := model.ParseVersion(args[1])
+				if err != nil {
+					return err
+				}
+				p.Version = model.Release{Number: n}.Version()
+			}
+			return s.roll(ctx, http.MethodPost, "promote", args[0], p, w)
+		}})
+	w.add(cmd)
 	return cmd
 }

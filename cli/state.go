@@ -119,6 +119,9 @@ func rolled(a api.App) (bool, error) {
 	switch {
 	case a.Paused:
 		return true, paused(a)
+	case d != nil && d.Held:
+		return true, model.E(model.CodeHeld, "%s is held at %d %% of the requests: %s", d.Release, d.Share, d.Judgement).WithStill("%s serves the rest", d.From).
+			WithNext("dinp promote %s lets it take over; dinp rollback %s takes it back", a.Name, a.Name)
 	case d != nil && d.Release == a.Release && d.Status == string(model.DeploymentFailed):
 		if d.Error != nil {
 			return true, withNext(d.Error, "dinp explain %s", a.Name)

@@ -52,7 +52,7 @@ func TestDeploy_RefusesBadInputEarly(t *testing.T) {
 		"instance=3": model.CodeBadRequest, "instances=": model.CodeBadSize, "instances=x": model.CodeBadSize, "instances=-1": model.CodeBadSize,
 		"memory=much": model.CodeBadSize, "memory=1": model.CodeBadSize, "cpu=many": model.CodeBadSize, "port=0": model.CodeBadSize, "health=x": model.CodeBadSize,
 		"env=A": model.CodeBadEnv, "env=1A=b": model.CodeBadEnv, "env=PORT=1": model.CodeBadEnv, "wait=perhaps": model.CodeBadRequest, "timeout=soon&wait=1": model.CodeBadRequest,
-		"strategy=bluegreen": model.CodeBadSize, "deadline=x": model.CodeBadSize, "team=none": model.CodeNotFound, "runtime=" + strings.Repeat("x", 80): model.CodeBadRuntime,
+		"strategy=bigbang": model.CodeBadSize, "strategy=canary&steps=50,10": model.CodeBadSize, "steps=10": model.CodeBadSize, "strategy=canary&steps=x": model.CodeBadSize, "strategy=canary&observe=x": model.CodeBadSize, "deadline=x": model.CodeBadSize, "team=none": model.CodeNotFound, "runtime=" + strings.Repeat("x", 80): model.CodeBadRuntime,
 	} {
 		r.refused(code, "PUT", "/apps/shop/deploy?"+q, r.admin, bytes.NewReader(small))
 	}

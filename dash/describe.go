@@ -272,12 +272,31 @@ func (h history) deployment(releaseID string) *api.Deployment {
 	case ok:
 		out.From, out.Status, out.Error = h.version(dep.FromReleaseID), string(dep.Status), dep.Error
 		out.StartedAt, out.EndedAt = dep.StartedAt, dep.EndedAt
+		h.steps(dep, &out)
 	case releaseID == h.of.ReleaseID:
 		out.Status = "waiting"
 	default:
 		out.Status = string(model.DeploymentSuperseded)
 	}
 	return &out
+}
+
+// steps adds where a running deployment stands among its release's stages.
+func (h history) steps(dep model.Deployment, out *api.Deployment) {
+	r := h.releases[dep.ReleaseID]
+	stages := r.Stages()
+	if dep.Status != model.DeploymentRunning || dep.FromReleaseID == "" || h.of.Singleton || len(stages) == 0 {
+		return
+	}
+	out.Strategy, out.Step, out.Steps, out.Share = r.Spec.Strategy, min(dep.Stage, len(stages))+1, len(stages)+1, 100
+	if dep.Stage < len(stages) {
+		out.Share = stages[dep.Stage].Share
+	}
+	out.StepAt, out.Judgement = dep.StageAt, dep.Judgement
+	out.Held = dep.Held && h.of.Promoted != dep.ReleaseID
+	if out.StepAt.IsZero() {
+		out.StepAt = dep.StartedAt
+	}
 }
 
 // describeRelease is one release, just made or read, in wire form.

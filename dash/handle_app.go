@@ -150,6 +150,16 @@ func (d *Dash) postRollback(c *gin.Context) {
 	d.replyRelease(c, r, err)
 }
 
+func (d *Dash) postPromote(c *gin.Context) {
+	in, err := decode[api.Promote](c)
+	if err != nil {
+		d.fail(c, err)
+		return
+	}
+	r, err := d.Promote(c.Request.Context(), actorOf(c), c.Param("app"), in)
+	d.replyRelease(c, r, err)
+}
+
 // restart is the body of POST /apps/{app}/restart; it may be left out.
 type restart struct {
 	Note string `json:"note,omitempty"`

@@ -89,11 +89,15 @@ func deployQuery(c *gin.Context) (in DeployInput, wait time.Duration, err error)
 		optional(c, "cpu", &in.CPUMilli, model.ParseCPU),
 		optional(c, "health", &in.Health, func(s string) (string, error) { return s, nil }),
 		optional(c, "deadline", &in.Deadline, parseSpan),
+		optional(c, "observe", &in.Observe, parseSpan),
 		optional(c, "drain", &in.Drain, parseSpan),
 		optional(c, "grace", &in.Grace, parseSpan),
 	)
 	if err != nil {
 		return in, 0, firstError(err)
+	}
+	if in.Steps, err = model.ParseSteps(c.Query("steps")); err != nil {
+		return in, 0, err
 	}
 	if in.Env, err = envQuery(c.QueryArray("env")); err != nil {
 		return in, 0, err

@@ -95,6 +95,16 @@ func (d *Dash) rollbackForm(c *gin.Context) {
 	d.done(c, appPath(c, tabReleases), "flash.rollback", version, r.Version)
 }
 
+// promoteForm lets the wanted release through its remaining steps.
+func (d *Dash) promoteForm(c *gin.Context) {
+	r, err := d.Promote(c.Request.Context(), actorOf(c), c.Param("app"), api.Promote{Version: c.PostForm("version")})
+	if err != nil {
+		d.showApp(c, tabOverview, err, nil)
+		return
+	}
+	d.done(c, appPath(c, tabOverview), "flash.promote", r.Version)
+}
+
 // generationOf is the one the form's values come from; 0, for any, when the form
 // does not say.
 func generationOf(c *gin.Context) int64 {

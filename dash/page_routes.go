@@ -60,6 +60,7 @@ func (d *Dash) registerForms(g *gin.RouterGroup) {
 	g.POST("/apps/:app/pause", d.pauseForm)
 	g.POST("/apps/:app/delete", d.deleteForm)
 	g.POST("/apps/:app/rollback", d.rollbackForm)
+	g.POST("/apps/:app/promote", d.promoteForm)
 	g.POST("/apps/:app/pin", d.pinForm)
 	g.POST("/apps/:app/env", d.envForm)
 	g.POST("/apps/:app/domains", d.bindForm)

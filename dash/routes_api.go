@@ -2,6 +2,7 @@ package dash
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -97,6 +98,7 @@ func (d *Dash) appEndpoints() []endpoint {
 		{method: "PUT", path: "/apps/:app/releases/:version/pin", handle: d.putPin, summary: "Keep a release's image and artifact for ever", answer: api.Release{}},
 		{method: "DELETE", path: "/apps/:app/releases/:version/pin", handle: d.deletePin, summary: "Let a release go when it is old", answer: api.Release{}},
 		{method: "POST", path: "/apps/:app/rollback", handle: d.postRollback, summary: "Go back to an earlier release, without a build", body: api.Rollback{}, answer: api.Release{}, status: 202},
+		{method: "POST", path: "/apps/:app/promote", handle: d.postPromote, summary: "Let a canary or a bluegreen release take over without waiting and judging any more", body: api.Promote{}, answer: api.Release{}, status: 202},
 	}
 }
 
@@ -179,7 +181,7 @@ var (
 		{"team", "string", "of an app that is new"}, {"instances", "integer", ""}, {"memory", "string", "as 256M"}, {"cpu", "string", "cores, as 0.5"},
 		{"port", "integer", "the app listens on"}, {"health", "string", "path that is probed"}, {"env", "string", "K=V; may be given more than once"},
 		{"deadline", "string", "for the release to become ready, as 5m"}, {"drain", "string", "as 10s"}, {"grace", "string", "as 30s"},
-		{"strategy", "string", model.StrategyRolling}, {"note", "string", "why"}, {"sha256", "string", "of the body; if the platform has it, the body is not read"}, {"job", "string", "of CI: a name or address, for the statement of provenance"},
+		{"strategy", "string", strings.Join(model.Strategies, ", ")}, {"steps", "string", "of a canary: shares of the requests in percent, as 10,50"}, {"observe", "string", "how long each of them lasts; of bluegreen: how long the old release stays, as 5m"}, {"note", "string", "why"}, {"sha256", "string", "of the body; if the platform has it, the body is not read"}, {"job", "string", "of CI: a name or address, for the statement of provenance"},
 	}, waiting...)
 	whatIfParams = []param{
 		{"drain", "string", "a node, by name or ID"}, {"lose", "string", "a node, by name or ID"}, {"lose_zone", "string", "a zone"},

@@ -116,6 +116,8 @@ func (d *Dash) describeRollout(ctx context.Context, app model.App, releaseID str
 	case status == model.DeploymentSuperseded:
 		out.Done = true
 		out.Error = model.E(model.CodeSuperseded, "%s was superseded by %s before it served", out.Release, h.version(app.ReleaseID)).WithNext("dinp releases %s", app.Name)
+	case dep.Held:
+		out.Done, out.Error = true, heldError(app.Name, dep)
 	case !app.DeletedAt.IsZero():
 		out.Done = true
 		out.Error = model.E(model.CodeSuperseded, "app %s was deleted meanwhile", app.Name).WithNext("an admin can bring it back")

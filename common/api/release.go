@@ -37,6 +37,15 @@ type Deployment struct {
 	Error     *model.Error `json:"error,omitempty"`
 	StartedAt time.Time    `json:"started_at,omitzero"`
 	EndedAt   time.Time    `json:"ended_at,omitzero"`
+
+	// Of one that goes by steps beside the release before, as canary and bluegreen do.
+	Strategy  string    `json:"strategy,omitempty"`
+	Step      int       `json:"step,omitempty"`      // 1 for the first
+	Steps     int       `json:"steps,omitempty"`     // the last is the taking over of the slots
+	Share     int       `json:"share,omitempty"`     // percent of the requests that the new release gets in this step
+	StepAt    time.Time `json:"step_at,omitzero"`    // when the step began
+	Judgement string    `json:"judgement,omitempty"` // what was counted when the step before was passed, or why this one is held
+	Held      bool      `json:"held,omitempty"`      // the step waits for a person to promote the release or to roll it back
 }
 
 // NewRelease is the body of POST /apps/{app}/releases: an existing image (which
@@ -57,6 +66,12 @@ type NewRelease struct {
 type Rollback struct {
 	Version string `json:"version,omitempty"`
 	Note    string `json:"note,omitempty"`
+}
+
+// Promote is the body of POST /apps/{app}/promote; version, when it is given,
+// must be the wanted release: it guards against promoting one nobody has seen.
+type Promote struct {
+	Version string `json:"version,omitempty"`
 }
 
 // Deploy answers a deploy, and GET /builds/{id}/deploy tells how it goes on: all

@@ -153,13 +153,16 @@ func samples() map[string]sample {
 	building := api.Deploy{App: "shop", Build: sampleBuild("running"), State: "building shop-1.4.war"}
 	live := api.Deploy{App: "shop", URL: sampleApp().URL, Build: sampleBuild("succeeded"), Release: "v3", Done: true, OK: true, State: "v3 serves", Instances: sampleInstances().Items}
 	return map[string]sample{
-		"login":          {"login", Login{Next: "/apps/shop", User: "alice"}, []string{`name="password"`, `value="/apps/shop"`, `value="alice"`}},
-		"apps":           {"apps", Apps{Apps: []api.App{sampleApp()}, Next: "shop", Drop: sampleDrop("")}, []string{"shop", "v3 serves with 2 of 2", "tomcat", `id="deploy-form"`, ".apps.localhost:8080"}},
-		"apps-empty":     {"apps", Apps{}, []string{"class=\"empty\""}},
-		"deploy-build":   {"deploy", Deploying{Deploy: building, Log: sampleLog(), CanCancel: true}, []string{"building shop-1.4.war", "812 files", "step busy", "12.3 MB"}},
-		"deploy-live":    {"deploy", Deploying{Deploy: live}, []string{`id="url" href="http://shop.apps.localhost:8080/"`}},
-		"deploy-failed":  {"deploy", Deploying{Deploy: failed}, []string{"D142", "v3 keeps serving 2 of 2", "connection refused", "dinp logs shop", "step bad"}},
-		"app":            {"app", sampleFrame(""), []string{"v3 serves with 2 of 2", "node-1", "GET /healthz", "3 lack memory", "D140", "512 MiB"}},
+		"login":         {"login", Login{Next: "/apps/shop", User: "alice"}, []string{`name="password"`, `value="/apps/shop"`, `value="alice"`}},
+		"apps":          {"apps", Apps{Apps: []api.App{sampleApp()}, Next: "shop", Drop: sampleDrop("")}, []string{"shop", "v3 serves with 2 of 2", "tomcat", `id="deploy-form"`, ".apps.localhost:8080"}},
+		"apps-empty":    {"apps", Apps{}, []string{"class=\"empty\""}},
+		"deploy-build":  {"deploy", Deploying{Deploy: building, Log: sampleLog(), CanCancel: true}, []string{"building shop-1.4.war", "812 files", "step busy", "12.3 MB"}},
+		"deploy-live":   {"deploy", Deploying{Deploy: live}, []string{`id="url" href="http://shop.apps.localhost:8080/"`}},
+		"deploy-failed": {"deploy", Deploying{Deploy: failed}, []string{"D142", "v3 keeps serving 2 of 2", "connection refused", "dinp logs shop", "step bad"}},
+		"app":           {"app", sampleFrame(""), []string{"v3 serves with 2 of 2", "node-1", "GET /healthz", "3 lack memory", "D140", "512 MiB"}},
+		"app-steps": {"app", with(sampleFrame(""), func(a *App) {
+			a.App.Deployment = &api.Deployment{Release: "v4", From: "v3", Status: "running", Strategy: "canary", Step: 2, Steps: 3, Share: 25, StepAt: at(2), Judgement: "at 10 % of the requests, v4: " + hostile, Held: true}
+		}), []string{`max="3" value="2"`, "at 10 % of the requests", "/promote", `name="version" value="v3"`}},
 		"app-failed":     {"app", with(sampleFrame(""), func(a *App) { a.App.Deployment.Status, a.App.Deployment.Error = "failed", sampleError() }), []string{"D142", "v3 keeps serving"}},
 		"app-new":        {"app", App{App: api.App{Name: "shop", State: "no release yet"}, Can: Can{Deploy: true}}, []string{"no release yet", "/apps/shop/deploy"}},
 		"app-deploy":     {"app_deploy", with(sampleFrame("deploy"), func(a *App) { a.Drop = sampleDrop("shop") }), []string{`name="existing"`, `value="shop"`}},
