@@ -2,6 +2,7 @@
 // writes what it does to standard output, says whether it is healthy, and ends cleanly on SIGTERM.
 //
 // Some addresses are for trying the platform out: /env shows a variable, /slow takes its time, /crash ends the process.
+// With the variable FAIL set, the page answers 500, though the program is healthy: a canary for trying out.
 package main
 
 import (
@@ -73,6 +74,10 @@ var page = template.Must(template.New("home").Parse(`<!doctype html>
 
 // home greets with the text of the variable GREETING: change it and see a new release come.
 func home(w http.ResponseWriter, _ *http.Request) {
+	if os.Getenv("FAIL") != "" {
+		http.Error(w, "it fails, as asked by FAIL", http.StatusInternalServerError)
+		return
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
