@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -63,8 +64,11 @@ func (d *Dash) getBuildLog(c *gin.Context) {
 	d.streamBuildLog(s, id, max(int64(after), lastEventID(c)), follow || events)
 }
 
+// logPeriod is between two looks at the log of a build that somebody follows. Each is two short queries.
+const logPeriod = 100 * time.Millisecond
+
 func (d *Dash) streamBuildLog(s *eventStream, id string, seq int64, follow bool) {
-	err := s.poll(followPeriod, func() (done bool, err error) {
+	err := s.poll(logPeriod, func() (done bool, err error) {
 		b, err := d.store.Build(s.ctx, id) // before the log: an ended build's log is complete
 		if err != nil {
 			return false, err
