@@ -49,6 +49,9 @@ func TestExtract_HostileTar(t *testing.T) {
 		{"file then folder", []tar.Header{ok, file("ok/deeper", "x")}, model.CodeHostile, "twice"},
 		{"folder then file", []tar.Header{file("d/f", "x"), file("d", "x")}, model.CodeHostile, "twice"},
 		{"long name", []tar.Header{file(long, "x")}, model.CodeTooLarge, "(10000 bytes) is longer than the 1024"},
+		{"GNU header with a long name that leaves", []tar.Header{gnu(file("../"+long, "x"))}, model.CodeTooLarge, "(10003 bytes)"},
+		{"GNU header with a name that leaves", []tar.Header{gnu(file("../"+strings.Repeat("n/", 60)+"f", "x"))}, model.CodeHostile, "tries to leave"},
+		{"GNU header with a link that leaves", []tar.Header{gnu(symlink("l", strings.Repeat("../", 60)+"etc"))}, model.CodeHostile, "outside the archive"},
 		{"long part", []tar.Header{file(strings.Repeat("n", 300), "x")}, model.CodeTooLarge, "300 bytes"},
 		{"deep", []tar.Header{file(strings.Repeat("d/", 200)+"f", "x")}, model.CodeTooLarge, "200 folders deep"},
 		{"not UTF-8", []tar.Header{file("caf\xe9", "x")}, model.CodeHostile, "not UTF-8"},
@@ -66,6 +69,12 @@ func TestExtract_HostileTar(t *testing.T) {
 			wantRefusal(t, err, c.code, c.part)
 		})
 	}
+}
+
+// gnu is a header whose long names stand in entries of GNU's own before it.
+func gnu(h tar.Header) tar.Header {
+	h.Format = tar.FormatGNU
+	return h
 }
 
 // A PAX record says anew what a header says: name, link, size. It meets the same rules.
