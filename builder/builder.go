@@ -130,7 +130,7 @@ func (b *Builder) Listen() (err error) {
 	if b.folder != nil {
 		return nil
 	}
-	if b.folder, err = openWorkFolder(b.cfg.WorkDir); err != nil {
+	if b.folder, err = openWorkFolder(b.cfg.WorkDir, b.cfg.LarderMiB<<20); err != nil {
 		return err
 	}
 	if b.cfg.ID == "" {

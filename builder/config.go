@@ -44,15 +44,16 @@ type Config struct {
 	Sources      source.Config  `yaml:"sources"`     // of artifacts by URL
 	Import       image.Imports  `yaml:"import"`      // of images by reference
 	ReserveMiB   int64          `yaml:"reserve_mib"` // that must stay free in work_dir beside four times the artifact's size
+	LarderMiB    int64          `yaml:"larder_mib"`  // of artifacts' parts that stay in work_dir for the next build; 0: none
 }
 
 // Default returns the defaults of a cluster.
 func Default() Config {
 	return Config{
 		Admin: "127.0.0.1:1974", Registry: "127.0.0.1:5080", DockerHost: image.DefaultDockerHost, WorkDir: "/var/lib/dinp/builder",
-		Concurrency: 2, BuildTimeout: 15 * time.Minute, Poll: 200 * time.Millisecond, Lease: 30 * time.Second,
+		Concurrency: 2, BuildTimeout: 15 * time.Minute, Poll: 50 * time.Millisecond, Lease: 30 * time.Second,
 		Limits: archive.DefaultLimits(), Dockerfile: image.DefaultLimits(),
-		Sources: source.DefaultConfig(), Import: image.DefaultImports(), ReserveMiB: 256,
+		Sources: source.DefaultConfig(), Import: image.DefaultImports(), ReserveMiB: 256, LarderMiB: 1024,
 	}
 }
 
@@ -76,6 +77,7 @@ func (c Config) Validate() error {
 	between("poll", c.Poll, 10*time.Millisecond, time.Minute)
 	between("lease", c.Lease, time.Second, 10*time.Minute)
 	bad(c.ReserveMiB < 0, "reserve_mib is %d; it must be at least 0", c.ReserveMiB)
+	bad(c.LarderMiB < 0, "larder_mib is %d; it must be at least 0", c.LarderMiB)
 	for _, p := range slices.Concat(c.Limits.Problems(), c.Dockerfile.Problems(), c.Sources.Problems(), c.Import.Problems()) {
 		bad(true, "%s", p)
 	}

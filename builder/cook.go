@@ -69,11 +69,9 @@ func (j *job) layers(ctx context.Context, t image.Tree, c recipe.Choice) (func(c
 func (j *job) assemble(ctx context.Context, t image.Tree, l image.Layered) (string, error) {
 	var a image.Assembled
 	err := j.step(ctx, stepAssemble, l.Runtime.Name, func() (err error) {
-		last, err := j.b.store.LastBuilt(ctx, j.build.AppID)
-		if err != nil {
+		if l.Earlier, err = j.before(ctx); err != nil {
 			return err
 		}
-		l.Earlier = last.Image
 		a, err = j.b.registry.Assemble(ctx, t, l)
 		return err
 	})
@@ -86,7 +84,9 @@ func (j *job) assemble(ctx context.Context, t image.Tree, l image.Layered) (stri
 			how = "unchanged"
 		}
 		j.log.say("layer %s: %s, %s", layer.Name, size(layer.Bytes), how)
-		j.report.LayerList = append(j.report.LayerList, model.BuildLayer{Name: layer.Name, Bytes: layer.Bytes, Reused: layer.Known})
+		j.report.LayerList = append(j.report.LayerList, model.BuildLayer{
+			Name: layer.Name, Bytes: layer.Bytes, Reused: layer.Known, Digest: layer.Digest.String(), Content: layer.Content,
+		})
 	}
 	var p image.Pushed
 	err = j.step(ctx, stepPush, l.Runtime.Name, func() (err error) {
@@ -101,6 +101,25 @@ func (j *job) assemble(ctx context.Context, t image.Tree, l image.Layered) (stri
 	j.report.LayersReused = max(len(a.Layers)-max(p.Blobs-1, 0), 0)
 	j.log.say("pushed %s in %d blobs; what else the image needs, the registry had", size(p.Bytes), p.Blobs)
 	return p.Name, nil
+}
+
+// before is the app's last image, with what its builder wrote down of its layers.
+func (j *job) before(ctx context.Context) (image.Earlier, error) {
+	last, err := j.b.store.LastBuilt(ctx, j.build.AppID)
+	if err != nil || last.ID == "" {
+		return image.Earlier{}, err
+	}
+	r, _, err := j.b.store.BuildReport(ctx, last.ID)
+	if err == nil && r.Reused != "" {
+		r, _, err = j.b.store.BuildReport(ctx, r.Reused)
+	}
+	e := image.Earlier{Image: last.Image, Layers: map[string]string{}}
+	for _, l := range r.LayerList {
+		if l.Content != "" {
+			e.Layers[l.Content] = l.Digest
+		}
+	}
+	return e, err
 }
 
 // dockerfile prepares a build by the engine: by the artifact's own Dockerfile or the runtime's template.

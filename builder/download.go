@@ -26,13 +26,13 @@ func (j *job) download(ctx context.Context) error {
 		}
 		b.Artifact, b.Size, b.Filename = got.SHA256, got.Size, cmp.Or(b.Filename, got.Filename)
 		j.log.say("downloaded %q, %s (sha256 %s)", b.Filename, size(b.Size), b.Artifact)
-		if err := j.b.folder.room(b.Size, j.b.cfg.ReserveMiB<<20); err != nil {
+		if err := j.room(roomToBegin); err != nil {
 			return err
 		}
 		if err := j.b.store.TouchArtifact(ctx, b.Artifact, b.Size); err != nil {
 			return err
 		}
-		return j.b.registry.StoreArtifact(ctx, j.path("download"), b.Artifact, b.Size)
+		return j.b.registry.StoreArtifact(ctx, j.path("download"), b.Artifact)
 	})
 	if err != nil {
 		return err

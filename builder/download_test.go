@@ -2,10 +2,14 @@ package builder
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,5 +121,25 @@ func TestRoom_AFullDiskIsAnErrorBeforeTheBuild(t *testing.T) {
 	}
 	if bytes.Contains([]byte(r.log(b.ID)), []byte("fetched")) {
 		t.Error("it began all the same")
+	}
+}
+
+func TestRoom_TheLarderGivesWayBeforeABuildIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, err := openWorkFolder(dir, 1<<30)
+	must(t, err)
+	defer f.close()
+	part := filepath.Join(dir, "larder", strings.Repeat("a", 64))
+	must(t, os.WriteFile(part, []byte("part"), 0o600))
+	must(t, f.room(1))
+	if _, err := os.Stat(part); err != nil {
+		t.Errorf("with room enough: %v", err)
+	}
+	if err := f.room(1 << 62); !model.IsCode(err, model.CodeDiskFull) {
+		t.Errorf("got %v, want that the disk is full", err)
+	}
+	if _, err := os.Stat(part); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without room the larder keeps its parts: %v", err)
 	}
 }

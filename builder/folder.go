@@ -8,18 +8,21 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/dinp/dinp/builder/image"
 	"github.com/dinp/dinp/common/model"
 )
 
-// workFolder is the builder's place on the disk: a folder per build under way, and nothing else that lasts but its id.
+// workFolder is the builder's place on the disk: a folder per build under way, and nothing else that lasts but its id and
+// the larder.
 type workFolder struct {
 	builds string
+	larder *image.Larder
 	id     string // stays the same over restarts
 	lock   *os.File
 }
 
 // openWorkFolder makes the folder and takes it for this process alone: the start removes what stands in it.
-func openWorkFolder(dir string) (*workFolder, error) {
+func openWorkFolder(dir string, larder int64) (*workFolder, error) {
 	f := &workFolder{builds: filepath.Join(dir, "builds")}
 	if err := os.MkdirAll(f.builds, 0o700); err != nil {
 		return nil, model.E(model.CodeBadConfig, "builder: work_dir: %v", err).WithNext("set work_dir to a folder that can be written")
@@ -32,7 +35,11 @@ func openWorkFolder(dir string) (*workFolder, error) {
 		f.lock.Close()
 		return nil, model.E(model.CodeConflict, "another builder works in %s", dir).WithNext("stop it, or set work_dir to another folder")
 	}
-	if f.id, err = keptID(filepath.Join(dir, "id")); err != nil {
+	f.id, err = keptID(filepath.Join(dir, "id"))
+	if err == nil {
+		f.larder, err = image.OpenLarder(filepath.Join(dir, "larder"), larder)
+	}
+	if err != nil {
 		f.lock.Close()
 		return nil, err
 	}
@@ -59,21 +66,35 @@ func (f *workFolder) make(build string) (string, error) {
 	return dir, os.Mkdir(filepath.Join(dir, "tree"), 0o700)
 }
 
-// room refuses work for which the disk has no room: the artifact, the files in it, their layer, and as much again for
-// archives that pack well; an archive that packs better still is stopped by the limits of unpacking. Better an error now
-// than in the middle.
-func (f *workFolder) room(artifact, reserve int64) error {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(f.builds, &fs); err != nil {
-		return err
+// What a build needs of the disk, in sizes of its artifact: the artifact, the files in it, their layer, and as much again
+// for archives that pack well; an archive that packs better still is stopped by the limits of unpacking. The first is there
+// once it is fetched.
+const (
+	roomToBegin  = 4
+	roomToUnpack = 3
+)
+
+// room refuses work for which the disk has no room: better an error now than in the middle. What the larder holds gives way.
+func (f *workFolder) room(need int64) error {
+	free, err := f.free()
+	if err == nil && free < need {
+		if err = f.larder.Empty(); err == nil {
+			free, err = f.free()
+		}
 	}
-	free, need := int64(fs.Bavail)*int64(fs.Bsize), 4*artifact+reserve
-	if free >= need {
-		return nil
+	if err != nil || free >= need {
+		return err
 	}
 	return model.E(model.CodeDiskFull, "the builder's disk has %s free; this build may need %s", size(free), size(need)).
 		WithStill("nothing was changed; other builders may have room").
 		WithNext("free space where the builder's work_dir is, then deploy again: what was uploaded is kept")
+}
+
+// free is how many bytes the disk has left.
+func (f *workFolder) free() (int64, error) {
+	var fs syscall.Statfs_t
+	err := syscall.Statfs(f.builds, &fs)
+	return int64(fs.Bavail) * int64(fs.Bsize), err
 }
 
 // empty removes the folders of all builds.

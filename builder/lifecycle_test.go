@@ -219,7 +219,7 @@ func (r *rig) wantLost(b model.Build) {
 // A builder that loses a build by being slow may claim the same build again while its first attempt still goes on.
 func TestWork_ABuildClaimedAgainByTheSameBuilderHasItsOwnFolder(t *testing.T) {
 	t.Parallel()
-	f, err := openWorkFolder(t.TempDir())
+	f, err := openWorkFolder(t.TempDir(), 0)
 	must(t, err)
 	defer f.close()
 	first, err := f.make("b1")

@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,7 +94,7 @@ func (j *job) copyImage(ctx context.Context) (name string, err error) {
 }
 
 func (j *job) buildArtifact(ctx context.Context) (store.BuildOutcome, error) {
-	if err := j.b.folder.room(j.build.Size, j.b.cfg.ReserveMiB<<20); err != nil {
+	if err := j.room(roomToBegin); err != nil {
 		return store.BuildOutcome{}, err
 	}
 	if j.build.Artifact == "" {
@@ -134,11 +135,15 @@ func (j *job) path(name string) string { return filepath.Join(j.dir, name) }
 // unpack brings the artifact here and opens it.
 func (j *job) unpack(ctx context.Context) (c archive.Contents, err error) {
 	err = j.step(ctx, stepFetch, "", func() error {
-		n, err := j.b.registry.FetchArtifact(ctx, j.build.Artifact, j.path("artifact"))
-		if err == nil {
-			j.log.say("fetched %q, %s (sha256 %.12s)", j.build.Filename, size(n), j.build.Artifact)
+		n, came, err := j.b.registry.FetchArtifact(ctx, j.build.Artifact, j.path("artifact"), j.b.folder.larder)
+		if err != nil {
+			return err
 		}
-		return err
+		j.log.say("fetched %q, %s (sha256 %.12s)%s", j.build.Filename, size(n), j.build.Artifact, wasHere(n-came))
+		if err := j.b.folder.larder.Trim(); err != nil {
+			j.b.log.Warn("larder not trimmed", "err", err)
+		}
+		return j.room(roomToUnpack) // the larder must not have taken what the build was promised
 	})
 	if err != nil {
 		return c, err
@@ -159,6 +164,19 @@ func (j *job) unpack(ctx context.Context) (c archive.Contents, err error) {
 	}
 	j.report.Files, j.report.Bytes = c.Count, c.Bytes
 	return c, nil
+}
+
+// room refuses a build that needs more of the disk than there is, as many times the artifact's size.
+func (j *job) room(times int64) error {
+	return j.b.folder.room(times*j.build.Size + j.b.cfg.ReserveMiB<<20)
+}
+
+// wasHere says how much of an artifact did not have to be fetched.
+func wasHere(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s of it was here from an earlier build", size(n))
 }
 
 // detect chooses the runtime and says why.

@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -34,8 +35,12 @@ func (j *job) whole(c recipe.Choice) (image.Tree, error) {
 	if err := errors.Join(os.Mkdir(j.path("whole"), 0o700), os.Rename(j.path("artifact"), j.path(filepath.Join("whole", as)))); err != nil {
 		return image.Tree{}, err
 	}
+	file := recipe.File{Path: as, Size: info.Size()}
+	if _, err := hex.Decode(file.SHA256[:], []byte(j.build.Artifact)); err != nil {
+		return image.Tree{}, err
+	}
 	root, err := os.OpenRoot(j.path("whole"))
-	return image.Tree{Root: root, Files: []recipe.File{{Path: as, Size: info.Size()}}}, err
+	return image.Tree{Root: root, Files: []recipe.File{file}}, err
 }
 
 // convert lets the runtime's converter work on the tree. Its result comes from a program that has read a stranger's files:

@@ -2,10 +2,7 @@ package dash
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"hash"
 	"io"
 	"net/http"
 	"os"
@@ -20,12 +17,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/parts"
 )
 
 var sha256hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// artifactStore keeps artifacts in the registry: each is an OCI image of one
-// raw layer, so that builders need no other shared storage.
+// artifactStore keeps artifacts in the registry: each is an OCI image whose raw
+// layers are its parts, so that builders need no other shared storage, and what
+// an artifact has in common with another is sent and stored once.
 type artifactStore struct{ repo name.Repository }
 
 // newArtifactStore names the repository. A registry without TLS is spoken to in
@@ -55,10 +54,14 @@ func (s *artifactStore) size(ctx context.Context, sha string) (int64, error) {
 	if err != nil {
 		return 0, registryAway(err)
 	}
-	if len(m.Layers) != 1 || m.Layers[0].Digest.Hex != sha {
+	size := int64(0)
+	for _, l := range m.Layers {
+		size += l.Size
+	}
+	if len(m.Layers) == 0 || len(m.Layers) == 1 && m.Layers[0].Digest.Hex != sha {
 		return 0, model.E(model.CodeNotFound, "what the registry has under the tag of artifact %s is something else", sha).WithNext("upload it again")
 	}
-	return m.Layers[0].Size, nil
+	return size, nil
 }
 
 // labels reads the labels of an image of the platform, named repository@digest; CodeNotFound when it is not there.
@@ -88,7 +91,11 @@ func (s *artifactStore) push(ctx context.Context, f received) error {
 		return err
 	}
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	img, err := mutate.AppendLayers(base, fileLayer(f))
+	var layers []v1.Layer
+	for _, p := range f.parts {
+		layers = append(layers, partLayer{path: f.path, Part: p})
+	}
+	img, err := mutate.AppendLayers(base, layers...)
 	if err != nil {
 		return err
 	}
@@ -111,32 +118,45 @@ type received struct {
 	path   string
 	sha256 string
 	size   int64
+	parts  []parts.Part
 }
 
-// fileLayer is a received file as an image's layer, compressed by nobody.
-type fileLayer received
+// partLayer is a part of a received file as an image's layer, compressed by nobody.
+type partLayer struct {
+	path string
+	parts.Part
+}
 
 // Digest implements v1.Layer.
-func (f fileLayer) Digest() (v1.Hash, error) {
-	return v1.Hash{Algorithm: "sha256", Hex: f.sha256}, nil
+func (l partLayer) Digest() (v1.Hash, error) {
+	return v1.Hash{Algorithm: "sha256", Hex: l.SHA256}, nil
 }
 
 // DiffID implements v1.Layer.
-func (f fileLayer) DiffID() (v1.Hash, error) { return f.Digest() }
+func (l partLayer) DiffID() (v1.Hash, error) { return l.Digest() }
 
 // Compressed implements v1.Layer.
-func (f fileLayer) Compressed() (io.ReadCloser, error) { return os.Open(f.path) }
+func (l partLayer) Compressed() (io.ReadCloser, error) {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f, l.Offset, l.Part.Size), f}, nil
+}
 
 // Uncompressed implements v1.Layer.
-func (f fileLayer) Uncompressed() (io.ReadCloser, error) { return os.Open(f.path) }
+func (l partLayer) Uncompressed() (io.ReadCloser, error) { return l.Compressed() }
 
 // Size implements v1.Layer.
-func (f fileLayer) Size() (int64, error) { return f.size, nil }
+func (l partLayer) Size() (int64, error) { return l.Part.Size, nil }
 
 // MediaType implements v1.Layer.
-func (f fileLayer) MediaType() (types.MediaType, error) { return model.ArtifactMediaType, nil }
+func (l partLayer) MediaType() (types.MediaType, error) { return model.ArtifactMediaType, nil }
 
-// intake checks and hashes an upload while it is written: what nobody could
+// intake checks and cuts an upload while it is written: what nobody could
 // build is refused at its first bytes, not after two gigabytes.
 type intake struct {
 	to       io.Writer
@@ -145,11 +165,11 @@ type intake struct {
 	size     int64
 	head     []byte // the first bytes, until they are judged
 	judged   bool
-	sum      hash.Hash
+	cutter   *parts.Cutter
 }
 
 func newIntake(to io.Writer, filename string, limit int64) *intake {
-	return &intake{to: to, filename: filename, limit: limit, sum: sha256.New()}
+	return &intake{to: to, filename: filename, limit: limit, cutter: parts.NewCutter()}
 }
 
 // Write implements io.Writer.
@@ -165,7 +185,7 @@ func (in *intake) Write(p []byte) (int, error) {
 			}
 		}
 	}
-	in.sum.Write(p)
+	in.cutter.Write(p)
 	n, err := in.to.Write(p)
 	in.size += int64(n)
 	return n, err
@@ -176,14 +196,12 @@ func (in *intake) judge() error {
 	return checkMagic(in.head, in.filename)
 }
 
-// finish judges an upload shorter than a head, and returns the sum.
-func (in *intake) finish() (string, error) {
-	if !in.judged {
-		if err := in.judge(); err != nil {
-			return "", err
-		}
+// finish judges an upload shorter than a head.
+func (in *intake) finish() error {
+	if in.judged {
+		return nil
 	}
-	return hex.EncodeToString(in.sum.Sum(nil)), nil
+	return in.judge()
 }
 
 func tooLarge(limit int64) error {

@@ -218,15 +218,20 @@ func (c *collector) weigh(ctx context.Context, gone []string) error {
 		}
 	}
 	for i := range c.out.Items {
-		for digest, n := range c.blobs[c.out.Items[i].Name] {
-			if !counted[digest] {
-				counted[digest] = true
-				c.out.Items[i].Bytes += n
-				c.out.Bytes += n
-			}
-		}
+		c.weighItem(&c.out.Items[i], c.blobs[c.out.Items[i].Name], counted)
 	}
 	return nil
+}
+
+// weighItem adds to an item the blobs that were not counted yet.
+func (c *collector) weighItem(item *api.Collected, blobs map[string]int64, counted map[string]bool) {
+	for digest, n := range blobs {
+		if !counted[digest] {
+			counted[digest] = true
+			item.Bytes += n
+			c.out.Bytes += n
+		}
+	}
 }
 
 // artifacts removes, or counts, the artifacts of which no image is kept.
@@ -239,26 +244,40 @@ func (c *collector) artifacts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept := map[string]bool{} // parts, by digest
+	var weights []map[string]int64
+	first := len(c.out.Items)
 	for _, tag := range tags {
 		sha, ok := strings.CutPrefix(tag, model.ArtifactTag(""))
 		if !ok {
 			continue
 		}
-		size, removed, err := c.artifact(ctx, sha, tag, gone)
+		blobs, err := c.d.artifacts.blobs(ctx, model.ArtifactRepository+":"+tag)
+		if err != nil {
+			return err
+		}
+		removed, err := c.artifact(ctx, sha, tag, gone)
 		if err != nil {
 			return err
 		}
 		if !removed {
 			c.out.Kept++
+			for digest := range blobs {
+				kept[digest] = true
+			}
 			continue
 		}
-		c.out.Items = append(c.out.Items, api.Collected{Kind: "artifact", Name: sha, Bytes: size})
-		c.out.Bytes += size
+		c.out.Items = append(c.out.Items, api.Collected{Kind: "artifact", Name: sha})
+		weights = append(weights, blobs)
+	}
+	for i, blobs := range weights {
+		c.weighItem(&c.out.Items[first+i], blobs, kept)
 	}
 	return nil
 }
 
-func (c *collector) artifact(ctx context.Context, sha, tag string, gone []string) (size int64, removed bool, err error) {
+// artifact removes, or would remove, an artifact that nothing needs.
+func (c *collector) artifact(ctx context.Context, sha, tag string, gone []string) (removed bool, err error) {
 	if !c.out.DryRun {
 		gone = nil // they are marked as removed by now
 	}
@@ -267,28 +286,28 @@ func (c *collector) artifact(ctx context.Context, sha, tag string, gone []string
 		if err == nil && !c.out.DryRun {
 			err = c.d.store.SeeArtifact(ctx, sha)
 		}
-		return 0, false, err
+		return false, err
 	}
-	size, err = c.d.artifacts.size(ctx, sha)
+	_, err = c.d.artifacts.size(ctx, sha)
 	if model.IsKind(err, model.NotFound) {
-		return 0, false, nil
+		return false, nil
 	}
 	if err != nil || c.out.DryRun {
-		return size, err == nil, err
+		return err == nil, err
 	}
 	until := time.Now().Add(removalTime)
 	held, err := c.d.store.BeginArtifactRemoval(ctx, sha, c.owner, c.rules, until)
 	if err != nil || !held {
-		return 0, false, err
+		return false, err
 	}
 	image, err := c.d.artifacts.resolve(ctx, model.ArtifactRepository, tag)
 	if err == nil && image != "" {
 		_, err = c.d.artifacts.removeAll(ctx, []string{image}, until.Add(-collectMargin))
 	}
 	if err != nil {
-		return 0, false, errors.Join(err, c.d.store.EndRemoval(context.WithoutCancel(ctx), "artifact:"+sha, c.owner))
+		return false, errors.Join(err, c.d.store.EndRemoval(context.WithoutCancel(ctx), "artifact:"+sha, c.owner))
 	}
-	return size, true, c.d.store.EndArtifactRemoval(ctx, sha, c.owner)
+	return true, c.d.store.EndArtifactRemoval(ctx, sha, c.owner)
 }
 
 // collectRegularly collects garbage every GCEvery, until ctx ends.

@@ -143,6 +143,33 @@ func TestCollect_RemovesWhatNoKeptReleaseNeedsAndTellsBefore(t *testing.T) {
 	})
 }
 
+// What goes with an artifact are the parts that no other artifact has.
+func TestCollect_CountsOfAnArtifactWhatNoOtherOneHas(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, sqliteURL(t))
+	s.rules.Recent = time.Nanosecond
+	for n := range 4 {
+		s.built("shop", large(strings.Repeat("x", n)))
+	}
+	plan := do[api.Collection](s.rig, 200, "POST", "/gc", s.admin, api.Collect{DryRun: true})
+	done := do[api.Collection](s.rig, 200, "POST", "/gc", s.admin, api.Collect{})
+	if names(plan) != names(done) || plan.Bytes != done.Bytes {
+		t.Errorf("planned %s, %d bytes; done %s, %d bytes", names(plan), plan.Bytes, names(done), done.Bytes)
+	}
+	n := 0
+	for _, i := range done.Items {
+		if i.Kind != "artifact" {
+			continue
+		}
+		if n++; i.Bytes == 0 || i.Bytes > 5<<20 {
+			t.Errorf("%+v, of 6 MiB", i)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d artifacts went, want 2", n)
+	}
+}
+
 func names(c api.Collection) string {
 	var out []string
 	for _, i := range c.Items {

@@ -2,14 +2,12 @@ package dash
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"hash"
 	"io"
 	"os"
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/parts"
 	"github.com/dinp/dinp/dash/policy"
 )
 
@@ -54,8 +52,9 @@ func (d *Dash) receive(r io.Reader, filename string, size int64) (received, erro
 	if err != nil {
 		err = uploadError(err, in.size, size)
 	} else {
-		f.sha256, err = in.finish()
+		err = in.finish()
 	}
+	f.parts, f.sha256 = in.cutter.Finish()
 	if cerr := tmp.Close(); err == nil && cerr != nil {
 		err = diskError(cerr)
 	}
@@ -127,7 +126,7 @@ func (d *Dash) appendUpload(ctx context.Context, actor model.Actor, id string, o
 	if u.Artifact != "" {
 		return u, at, nil
 	}
-	whole := sha256.New()
+	whole := parts.NewCutter()
 	if at, err = d.uploads.write(u, at, r, sum, whole); err != nil {
 		return u, at, err
 	}
@@ -170,23 +169,23 @@ func (d *Dash) giveUp(u upload) {
 
 // finishUpload stores an upload whose bytes are all there. whole has seen them; nil: they came in several requests, and
 // are read again.
-func (d *Dash) finishUpload(ctx context.Context, u upload, whole hash.Hash) (upload, error) {
+func (d *Dash) finishUpload(ctx context.Context, u upload, whole *parts.Cutter) (upload, error) {
 	if err := d.judgeUpload(u); err != nil {
 		return u, err
 	}
 	path := d.uploads.part(u.ID)
 	if whole == nil {
-		whole = sha256.New()
+		whole = parts.NewCutter()
 		if err := readInto(whole, path); err != nil {
 			return u, err
 		}
 	}
-	sha := hex.EncodeToString(whole.Sum(nil))
+	cut, sha := whole.Finish()
 	if u.SHA256 != "" && u.SHA256 != sha {
 		d.giveUp(u)
 		return u, model.E(model.CodeBadRequest, "the upload was damaged on its way: its sha256 is %s, announced was %s", sha, u.SHA256).WithNext("begin a new upload")
 	}
-	if err := d.keep(ctx, received{path: path, sha256: sha, size: u.Length}); err != nil {
+	if err := d.keep(ctx, received{path: path, sha256: sha, size: u.Length, parts: cut}); err != nil {
 		return u, err // the bytes stay: an empty PATCH at the end tries again
 	}
 	u.Artifact = sha

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -168,7 +167,7 @@ func noUpload(id string) error {
 // write appends to an upload that the caller has locked. Bytes that came before
 // an error stay, which is what resuming is for, unless sum is to prove them: then
 // all of them count or none. whole gets all that is written, kept or not.
-func (s *uploadStore) write(u upload, offset int64, r io.Reader, sum *checksum, whole hash.Hash) (int64, error) {
+func (s *uploadStore) write(u upload, offset int64, r io.Reader, sum *checksum, whole io.Writer) (int64, error) {
 	f, err := os.OpenFile(s.part(u.ID), os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return offset, err

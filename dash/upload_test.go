@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -280,4 +282,37 @@ func FuzzUploadHeaders(f *testing.F) {
 			t.Errorf("checksum of %d bytes", len(c.want))
 		}
 	})
+}
+
+// large is an artifact of 6 MiB; those of other changes differ from it in a few bytes amidst.
+func large(change string) []byte {
+	noise := make([]byte, 6<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise)
+	return slices.Concat([]byte("PK\x03\x04"), noise[:2<<20], []byte(change), noise[2<<20:])
+}
+
+// An artifact is kept in parts, so that the next one of the app costs what is new in it.
+func TestUpload_AChangedArtifactIsStoredAsWhatIsNew(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, sqliteURL(t))
+	blobs := func(content []byte) map[string]int64 {
+		sha := s.upload(content)
+		if n, err := s.artifacts.size(t.Context(), sha); err != nil || n != int64(len(content)) {
+			t.Errorf("size %d, %v; want %d", n, err, len(content))
+		}
+		out, err := s.artifacts.blobs(t.Context(), model.ArtifactRepository+":"+model.ArtifactTag(sha))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	was, news := blobs(large("")), int64(0)
+	for digest, n := range blobs(large("a line more")) {
+		if was[digest] == 0 {
+			news += n
+		}
+	}
+	if news == 0 || news > 5<<20 {
+		t.Errorf("the second artifact has %d bytes that the first has not", news)
+	}
 }

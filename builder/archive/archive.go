@@ -38,9 +38,10 @@ type File struct {
 	Size    int64
 	ModTime int64 // seconds since 1970, as the archive says; 0 for folders
 	Dir     bool
-	Exec    bool   // may be executed: by its mode, or because it is an ELF program or a script
-	ELF     bool   // begins as an ELF file
-	Link    string // target of a symbolic link
+	Exec    bool     // may be executed: by its mode, or because it is an ELF program or a script
+	ELF     bool     // begins as an ELF file
+	Link    string   // target of a symbolic link
+	SHA256  [32]byte // of a regular file's bytes
 }
 
 // Extract unpacks the archive at path into dir, which must be an empty folder. The filename is what the user called the

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -35,10 +37,11 @@ type tree struct {
 	ignored int
 	cleared int
 	buf     []byte
+	sum     hash.Hash // of the file under way
 }
 
 func newTree(ctx context.Context, root *os.Root, l Limits, packed int64) *tree {
-	return &tree{ctx: ctx, root: root, limits: l, packed: packed, dirs: map[string]struct{}{}, buf: make([]byte, 128<<10)}
+	return &tree{ctx: ctx, root: root, limits: l, packed: packed, dirs: map[string]struct{}{}, buf: make([]byte, 128<<10), sum: sha256.New()}
 }
 
 func (t *tree) count() int { return len(t.files) }
@@ -145,9 +148,10 @@ func (t *tree) add(f File) {
 	t.files = append(t.files, f)
 }
 
-// copy writes what r holds and learns from its first bytes whether it is a program.
+// copy writes what r holds, sums it up, and learns from its first bytes whether it is a program.
 func (t *tree) copy(f *File, w io.Writer, r io.Reader) error {
 	var head []byte
+	t.sum.Reset()
 	for {
 		n, rerr := r.Read(t.buf)
 		if n > 0 {
@@ -158,11 +162,13 @@ func (t *tree) copy(f *File, w io.Writer, r io.Reader) error {
 			if err := t.grow(f.Path, int64(n), f.Size); err != nil {
 				return err
 			}
+			t.sum.Write(t.buf[:n])
 			if _, err := w.Write(t.buf[:n]); err != nil {
 				return err
 			}
 		}
 		if rerr == io.EOF {
+			t.sum.Sum(f.SHA256[:0])
 			f.ELF = bytes.HasPrefix(head, []byte("\x7fELF"))
 			f.Exec = f.Exec || f.ELF || bytes.HasPrefix(head, []byte("#!"))
 			return nil

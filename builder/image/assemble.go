@@ -3,12 +3,12 @@ package image
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -29,8 +29,15 @@ type Layered struct {
 	Runtime recipe.Runtime
 	Command []string // nil: the base's own
 	Labels  map[string]string
-	Earlier string // image of the app before this one, whose layers are taken again where they are the same; "" for none
+	Earlier Earlier
 	Scratch string // folder for the layers; the caller removes it
+}
+
+// Earlier is the app's image before this one. Its layers are taken again where this one's have the same content. The zero
+// value is none.
+type Earlier struct {
+	Image  string
+	Layers map[string]string // digest by content, as the builder that packed them wrote down
 }
 
 // Assembled is an image that is ready to be pushed.
@@ -45,7 +52,8 @@ type Layer struct {
 	Bytes int64 // compressed
 	Known bool  // as in the earlier image: neither packed nor pushed again
 
-	digest v1.Hash
+	Digest  v1.Hash
+	Content string // what it was packed from, in hex; equal only for equal layers
 }
 
 // labelCompression says by which compression an image's layers were packed.
@@ -74,12 +82,12 @@ func (r *Registry) Assemble(ctx context.Context, t Tree, l Layered) (Assembled, 
 	return Assembled{Image: img, Layers: a.said}, r.explain(ctx, err)
 }
 
-// earlierLayers are the layers of an image of this app, by their digest unpacked. It is empty when there is no such image
-// any more: that costs time, nothing else.
-func (r *Registry) earlierLayers(ctx context.Context, relative string) func(v1.Hash) v1.Layer {
-	none := func(v1.Hash) v1.Layer { return nil }
-	ref, err := r.ref(relative)
-	if relative == "" || err != nil {
+// earlierLayers are the layers of an image of this app, by their content. It is empty when there is no such image any more:
+// that costs time, nothing else.
+func (r *Registry) earlierLayers(ctx context.Context, e Earlier) func(content string) v1.Layer {
+	none := func(string) v1.Layer { return nil }
+	ref, err := r.ref(e.Image)
+	if e.Image == "" || err != nil {
 		return none
 	}
 	img, err := remote.Image(ref, r.options(ctx)...)
@@ -90,11 +98,12 @@ func (r *Registry) earlierLayers(ctx context.Context, relative string) func(v1.H
 	if err != nil || cf.Config.Labels[labelCompression] != compression {
 		return none
 	}
-	return func(diffID v1.Hash) v1.Layer {
-		if !slices.Contains(cf.RootFS.DiffIDs, diffID) {
+	return func(content string) v1.Layer {
+		digest, err := v1.NewHash(e.Layers[content])
+		if err != nil {
 			return nil
 		}
-		l, err := img.LayerByDiffID(diffID)
+		l, err := img.LayerByDigest(digest)
 		if err != nil {
 			return nil
 		}
@@ -107,7 +116,7 @@ type assembly struct {
 	Layered
 	tree  Tree
 	media types.MediaType
-	known func(diffID v1.Hash) v1.Layer
+	known func(content string) v1.Layer
 	said  []Layer
 }
 
@@ -136,7 +145,7 @@ func runtimeFiles(files []recipe.RuntimeFile) part {
 	for _, f := range files {
 		name := strings.TrimPrefix(f.To, "/")
 		content[name] = f.Content
-		p.files = append(p.files, recipe.File{Path: name, Size: int64(len(f.Content)), Exec: f.Exec})
+		p.files = append(p.files, recipe.File{Path: name, Size: int64(len(f.Content)), Exec: f.Exec, SHA256: sha256.Sum256(f.Content)})
 	}
 	return p
 }
@@ -160,23 +169,18 @@ func (a *assembly) layers(ctx context.Context) ([]mutate.Addendum, error) {
 
 // layer takes the layer from the earlier image, or makes it.
 func (a *assembly) layer(ctx context.Context, i int, p named) (v1.Layer, Layer, error) {
-	if a.Earlier != "" {
-		id, err := p.diffID(ctx)
-		if err != nil {
-			return nil, Layer{}, err
-		}
-		if l := a.known(id); l != nil {
-			if said, ok := describe(l, a.media); ok {
-				said.Name, said.Known = p.name, true
-				return l, said, nil
-			}
+	content := p.content()
+	if l := a.known(content); l != nil {
+		if said, ok := describe(l, a.media); ok {
+			said.Name, said.Content, said.Known = p.name, content, true
+			return l, said, nil
 		}
 	}
 	l, err := newLayer(ctx, p.part, filepath.Join(a.Scratch, fmt.Sprintf("layer-%d", i)), a.media)
 	if err != nil {
 		return nil, Layer{}, err
 	}
-	return l, Layer{Name: p.name, Bytes: l.size, digest: l.digest}, nil
+	return l, Layer{Name: p.name, Bytes: l.size, Digest: l.digest, Content: content}, nil
 }
 
 // describe reads what is known of a layer in the registry; false if it is of the other family.
@@ -187,7 +191,7 @@ func describe(l v1.Layer, media types.MediaType) (Layer, bool) {
 	}
 	size, serr := l.Size()
 	digest, derr := l.Digest()
-	return Layer{Bytes: size, digest: digest}, serr == nil && derr == nil
+	return Layer{Bytes: size, Digest: digest}, serr == nil && derr == nil
 }
 
 func (r *Registry) base(ctx context.Context, l Layered) (v1.Image, error) {

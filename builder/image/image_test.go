@@ -60,7 +60,7 @@ func tree(t testing.TB, top string, files map[string]string) Tree {
 		path := filepath.Join(dir, top, p)
 		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		must(t, os.WriteFile(path, []byte(files[p]), 0o600))
-		out.Files = append(out.Files, recipe.File{Path: p, Size: int64(len(files[p])), ModTime: 1_700_000_000, Exec: strings.HasPrefix(files[p], "#!")})
+		out.Files = append(out.Files, recipe.File{Path: p, Size: int64(len(files[p])), ModTime: 1_700_000_000, Exec: strings.HasPrefix(files[p], "#!"), SHA256: sha256.Sum256([]byte(files[p]))})
 	}
 	root, err := os.OpenRoot(dir)
 	must(t, err)
@@ -134,7 +134,7 @@ func TestFetchArtifact(t *testing.T) {
 	content := bytes.Repeat([]byte("artifact "), 100_000)
 	sha := pushArtifact(t, r, content)
 	path := filepath.Join(t.TempDir(), "a")
-	n, err := r.FetchArtifact(t.Context(), sha, path)
+	n, _, err := r.FetchArtifact(t.Context(), sha, path, nil)
 	must(t, err)
 	got, err := os.ReadFile(path)
 	must(t, err)
@@ -150,7 +150,7 @@ func TestFetchArtifact_Refuses(t *testing.T) {
 	pushArtifactAs(t, r, []byte("x"), wrong, model.ArtifactMediaType)
 	pushArtifactAs(t, r, []byte("x"), odd, types.OCILayer)
 	for sha, part := range map[string]string{none: "does not have the artifact", wrong: "copy is damaged", odd: "is no artifact"} {
-		_, err := r.FetchArtifact(t.Context(), sha, filepath.Join(t.TempDir(), "a"))
+		_, _, err := r.FetchArtifact(t.Context(), sha, filepath.Join(t.TempDir(), "a"), nil)
 		wantRefusal(t, err, model.CodeBadArtifact, part)
 	}
 }
@@ -159,7 +159,7 @@ func TestRegistry_Away(t *testing.T) {
 	t.Parallel()
 	r, err := NewRegistry("127.0.0.1:1", false, "")
 	must(t, err)
-	_, err = r.FetchArtifact(t.Context(), strings.Repeat("0", 64), filepath.Join(t.TempDir(), "a"))
+	_, _, err = r.FetchArtifact(t.Context(), strings.Repeat("0", 64), filepath.Join(t.TempDir(), "a"), nil)
 	wantRefusal(t, err, model.CodeRegistryAway, "127.0.0.1:1 does not answer")
 	_, err = r.BaseDigest(t.Context(), "dinp/base/static")
 	wantRefusal(t, err, model.CodeRegistryAway, "does not answer")

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 
@@ -12,57 +13,100 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/parts"
 )
 
 // HasArtifact returns the size of an artifact that the registry has.
 func (r *Registry) HasArtifact(ctx context.Context, sha256hex string) (size int64, ok bool, err error) {
-	layer, err := r.artifactLayer(ctx, sha256hex)
+	layers, err := r.artifactParts(ctx, sha256hex)
 	if model.IsCode(err, model.CodeBadArtifact) {
 		return 0, false, nil
 	}
 	if err != nil {
 		return 0, false, err
 	}
-	size, err = layer.Size()
-	return size, err == nil, err
+	for _, l := range layers {
+		n, err := l.Size()
+		if err != nil {
+			return 0, false, r.explain(ctx, err)
+		}
+		size += n
+	}
+	return size, true, nil
 }
 
-// StoreArtifact keeps the file at path, whose SHA-256 and size are given, in the registry, in the form that dash gives to
-// uploads: an image of one raw layer. Bytes that are there already are not sent again.
-func (r *Registry) StoreArtifact(ctx context.Context, path, sha256hex string, size int64) error {
+// StoreArtifact keeps the file at path in the registry, in the form that dash gives to uploads: an image of its parts as
+// raw layers. Parts that are there already are not sent again.
+func (r *Registry) StoreArtifact(ctx context.Context, path, sha256hex string) error {
+	cut, err := partsOf(path, sha256hex)
+	if err != nil {
+		return err
+	}
 	ref, err := r.ref(model.ArtifactRepository + ":" + model.ArtifactTag(sha256hex))
 	if err != nil {
 		return err
 	}
+	var layers []v1.Layer
+	for _, p := range cut {
+		layers = append(layers, filePart{path, p})
+	}
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	img, err := mutate.AppendLayers(base, rawFile{path, v1.Hash{Algorithm: "sha256", Hex: sha256hex}, size})
+	img, err := mutate.AppendLayers(base, layers...)
 	if err != nil {
 		return err
 	}
 	return r.explain(ctx, remote.Write(ref, img, r.options(ctx)...))
 }
 
-// rawFile is a file as a layer, as it is.
-type rawFile struct {
-	path   string
-	digest v1.Hash
-	size   int64
+// partsOf cuts a file whose SHA-256 is known.
+func partsOf(path, sha256hex string) ([]parts.Part, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	c := parts.NewCutter()
+	if _, err := io.Copy(c, f); err != nil {
+		return nil, err
+	}
+	cut, sha := c.Finish()
+	if sha != sha256hex {
+		return nil, fmt.Errorf("%s has SHA-256 %s, not %s any more", path, sha, sha256hex)
+	}
+	return cut, nil
+}
+
+// filePart is a part of a file as a layer, as it is.
+type filePart struct {
+	path string
+	parts.Part
 }
 
 // Digest implements v1.Layer.
-func (f rawFile) Digest() (v1.Hash, error) { return f.digest, nil }
+func (f filePart) Digest() (v1.Hash, error) {
+	return v1.Hash{Algorithm: "sha256", Hex: f.SHA256}, nil
+}
 
 // DiffID implements v1.Layer.
-func (f rawFile) DiffID() (v1.Hash, error) { return f.digest, nil }
+func (f filePart) DiffID() (v1.Hash, error) { return f.Digest() }
 
 // Compressed implements v1.Layer.
-func (f rawFile) Compressed() (io.ReadCloser, error) { return os.Open(f.path) }
+func (f filePart) Compressed() (io.ReadCloser, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(file, f.Offset, f.Part.Size), file}, nil
+}
 
 // Uncompressed implements v1.Layer.
-func (f rawFile) Uncompressed() (io.ReadCloser, error) { return os.Open(f.path) }
+func (f filePart) Uncompressed() (io.ReadCloser, error) { return f.Compressed() }
 
 // Size implements v1.Layer.
-func (f rawFile) Size() (int64, error) { return f.size, nil }
+func (f filePart) Size() (int64, error) { return f.Part.Size, nil }
 
 // MediaType implements v1.Layer.
-func (f rawFile) MediaType() (types.MediaType, error) { return model.ArtifactMediaType, nil }
+func (f filePart) MediaType() (types.MediaType, error) { return model.ArtifactMediaType, nil }

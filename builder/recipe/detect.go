@@ -20,6 +20,7 @@ type File struct {
 	Exec    bool
 	ELF     bool
 	Link    string
+	SHA256  [32]byte // of a regular file's bytes
 }
 
 // Upload is what is known of an artifact once it is unpacked.

@@ -130,8 +130,9 @@ type LogLine struct {
 }
 
 // The registry repositories dinp writes. An artifact is kept there as an OCI
-// image of one raw layer, so that the registry is the only shared storage that
-// the platform needs.
+// image whose raw layers are its parts (common/parts), so that the registry is
+// the only shared storage that the platform needs, and a part that several
+// artifacts have is there once.
 const (
 	ArtifactRepository = "dinp/artifacts"
 	ArtifactMediaType  = "application/vnd.dinp.artifact.v1"

@@ -71,6 +71,9 @@ type BuildLayer struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`            // compressed
 	Reused bool   `json:"reused,omitempty"` // as in the app's image before this one
+
+	Digest  string `json:"digest,omitempty"`  // in the registry
+	Content string `json:"content,omitempty"` // SHA-256 of what the builder laid into it: names, modes, times and bytes
 }
 
 // FileSize is a file of an artifact.
