@@ -67,6 +67,18 @@ func TestUp_EveryKindOfArtifactAnswersOnItsURL(t *testing.T) {
 		s.answers("war", "/servlets/servlet/HelloWorldExample", "Hello World")
 		s.echo("war", "/websocket/echoProgrammatic")
 	})
+	for _, c := range []struct{ file, app, memory, path, want string }{
+		{"hello.jar", "java", "256M", "/", "hello from Java"},
+		{"javax.war", "javax", "384M", "/hello", "hello from jakarta.servlet"}, // converted while it is built
+		{"node.tar.gz", "node", "128M", "/", "hello from Node.js"},
+		{"python.tar.gz", "python", "128M", "/", "hello from Python"},
+		{"php.tar.gz", "php", "128M", "/any/path?x=1", "hello from PHP"},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			s.dinp("deploy", c.app, artifact(t, c.file), "--memory", c.memory)
+			s.answers(c.app, c.path, c.want)
+		})
+	}
 	t.Run("an image by reference", func(t *testing.T) {
 		image := s.localImage()
 		s.dinp("deploy", "imaged", "--image", image)
