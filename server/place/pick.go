@@ -55,19 +55,27 @@ func (o *order) less(p *order) bool {
 // at, beginning at a place that the seed tells, and the exact memory decides.
 // Nodes of the same zone that have the image are looked at in any case.
 func (x *Index) Pick(r *Request, v *View) (int, *Refused) {
+	if at := x.Find(r, v); at >= 0 {
+		return at, nil
+	}
+	return -1, x.common(r, 4+v.used).Refuse(x, r, v)
+}
+
+// Find is Pick without the reasons.
+func (x *Index) Find(r *Request, v *View) int {
 	if x.stale {
 		x.settle()
 	}
 	s := search{x: x, r: r, v: v, avoid: -1, best: -1, start: mix(r.Seed + uint64(v.total)), pool: x.pools[r.poolName()]}
 	if !s.prepare() {
-		return -1, x.refuse(r, v)
+		return -1
 	}
 	for level, more := s.fewest(-1); more; level, more = s.fewest(level) {
 		if s.zonesAt(level); s.best >= 0 {
-			return int(s.best), nil
+			return int(s.best)
 		}
 	}
-	return -1, x.refuse(r, v)
+	return -1
 }
 
 func (r *Request) poolName() string {

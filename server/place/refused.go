@@ -76,6 +76,7 @@ type Miss struct {
 	ShortMiB    int64    // memory that it lacks; 0 for none
 	ShortMilli  int64    // CPU that it lacks
 	constraints int
+	number      int32 // of the node
 }
 
 // String is such as "web3 is short by 128 MiB".
@@ -94,37 +95,7 @@ func (m Miss) String() string {
 	return m.Node + " is " + strings.Join(parts, " and ")
 }
 
-// refuse looks at every node once and notes all that speaks against it.
-func (x *Index) refuse(r *Request, v *View) *Refused {
-	out := &Refused{Request: *r, Nodes: len(x.numbers)}
-	all, only := make([]int, len(constraints)), make([]int, len(constraints))
-	for i := range x.hot {
-		if !x.hot[i].there {
-			continue
-		}
-		f := x.failing(int32(i), r, v)
-		for rest := f; rest != 0; rest &= rest - 1 {
-			k := bits.TrailingZeros32(uint32(rest))
-			all[k]++
-			if f == 1<<k {
-				only[k]++
-			}
-		}
-		if x.nodes[i].Status == model.NodeReady {
-			out.Largest = max(out.Largest, x.nodes[i].MemoryMiB)
-		}
-		out.near(x, int32(i), f)
-	}
-	for k, c := range constraints {
-		if all[k] > 0 {
-			out.Counts = append(out.Counts, Count{Why: c.name, Nodes: all[k], Only: only[k]})
-		}
-	}
-	return out
-}
-
-func (x *Index) failing(i int32, r *Request, v *View) (f failing) {
-	e := v.of(i)
+func (x *Index) failing(i int32, r *Request, e *stand) (f failing) {
 	for k := range constraints {
 		if constraints[k].fails(x, i, r, e) {
 			f |= 1 << k
@@ -133,38 +104,26 @@ func (x *Index) failing(i int32, r *Request, v *View) (f failing) {
 	return f
 }
 
-// near keeps the three best misses: fewest constraints failed, least memory
-// lacking, least CPU, by name.
-func (r *Refused) near(x *Index, i int32, f failing) {
+// miss is how a node that fails f misses a request.
+func (x *Index) miss(i int32, r *Request, f failing) Miss {
 	n, h := &x.nodes[i], &x.hot[i]
 	m := Miss{
-		Node: n.Name, constraints: bits.OnesCount32(uint32(f)),
-		ShortMiB: max(0, r.Request.MemoryMiB-h.memory), ShortMilli: max(0, r.Request.CPUMilli-h.cpu),
-	}
-	if len(r.Misses) == 3 && !nearer(m, r.Misses[2]) {
-		return
+		Node: n.Name, constraints: bits.OnesCount32(uint32(f)), number: i,
+		ShortMiB: max(0, r.MemoryMiB-h.memory), ShortMilli: max(0, r.CPUMilli-h.cpu),
 	}
 	for k, c := range constraints {
 		if f>>k&1 == 1 {
 			m.Why = append(m.Why, c.name)
 		}
 	}
-	r.Misses = append(r.Misses, m)
-	slices.SortStableFunc(r.Misses, func(a, b Miss) int {
-		if nearer(a, b) {
-			return -1
-		}
-		if nearer(b, a) {
-			return 1
-		}
-		return 0
-	})
-	r.Misses = r.Misses[:min(len(r.Misses), 3)]
+	return m
 }
 
-func nearer(a, b Miss) bool {
+// compareMisses orders by nearness: fewest constraints failed, least memory
+// lacking, least CPU, by name.
+func compareMisses(a, b Miss) int {
 	return cmp.Or(cmp.Compare(a.constraints, b.constraints), cmp.Compare(a.ShortMiB, b.ShortMiB),
-		cmp.Compare(a.ShortMilli, b.ShortMilli), strings.Compare(a.Node, b.Node)) < 0
+		cmp.Compare(a.ShortMilli, b.ShortMilli), strings.Compare(a.Node, b.Node), cmp.Compare(a.number, b.number))
 }
 
 // Of is how many nodes a constraint excludes.

@@ -38,10 +38,6 @@ func (v *View) Add(x *Index, node, n int) {
 	v.total += n
 }
 
-// Empty reports whether there is nothing of the app, and nothing against it, on
-// any node.
-func (v *View) Empty() bool { return v.used == 0 }
-
 // Fail counts n recent failures of the release on a node.
 func (v *View) Fail(node, n int) { v.enter(node).failures += int32(n) }
 

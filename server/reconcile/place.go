@@ -32,27 +32,28 @@ func (s *search) node(start plan.Start, spec model.Spec) (int, *place.Refused) {
 		s.c.lookFrom(s.d, s.release)
 	}
 	req := place.For(s.d.app.App, spec, start.Avoid)
-	known, shared := s.c.noRoom.find(s.c.index, &req, &s.c.view0)
-	if known != nil {
-		return -1, known
-	}
-	at, refused := s.c.index.Pick(&req, &s.c.view0)
-	if at < 0 {
-		s.full[alike] = refused
-		if shared {
-			s.c.noRoom.note(&req, refused)
+	known := s.c.noRoom.find(s.c.index, &req)
+	if known == nil || known.Fits() {
+		if at := s.c.index.Find(&req, &s.c.view0); at >= 0 {
+			return at, nil
 		}
 	}
-	return at, refused
+	if known == nil {
+		known = s.c.noRoom.look(s.c.index, &req)
+	}
+	refused := known.Refuse(s.c.index, &req, &s.c.view0)
+	s.full[alike] = refused
+	return -1, refused
 }
 
-// noRoom remembers the refusals of apps that are on no node, for as long as
-// nothing changes in the index: then one is refused as another of the same shape.
-// To look through ten thousand nodes for the reasons takes milliseconds, and when
-// leaders change there may be as many apps that wait.
+// noRoom remembers what the nodes say to requests that found no room, for as long
+// as nothing changes in the index: then apps of the same shape are refused alike,
+// but for the nodes where they are. To look through ten thousand nodes for the
+// reasons takes milliseconds, and when leaders change there may be as many apps that wait.
 type noRoom struct {
 	changes uint64 // of the index
-	known   map[shape]*place.Refused
+	known   map[shape]*place.Common
+	looks   int // at all nodes
 }
 
 // shape is what a request asks for, as far as it matters to an app that is nowhere.
@@ -65,19 +66,21 @@ func shapeOf(r *place.Request) shape {
 	return shape{r.MemoryMiB, r.CPUMilli, r.Pool, r.Zone, strings.Join(r.Labels, ",")}
 }
 
-// find returns the refusal of a request like r, nil when there is none, and
-// whether r's refusal would be that of others, too.
-func (n *noRoom) find(x *place.Index, r *place.Request, v *place.View) (known *place.Refused, shared bool) {
+// find returns what is said to requests like r; nil when that is not known.
+func (n *noRoom) find(x *place.Index, r *place.Request) *place.Common {
 	if n.known == nil || n.changes != x.Changes() {
-		n.changes, n.known = x.Changes(), map[shape]*place.Refused{}
+		n.changes, n.known = x.Changes(), map[shape]*place.Common{}
 	}
-	if r.Avoid != "" || !v.Empty() {
-		return nil, false
-	}
-	return n.known[shapeOf(r)], true
+	return n.known[shapeOf(r)]
 }
 
-func (n *noRoom) note(r *place.Request, refused *place.Refused) { n.known[shapeOf(r)] = refused }
+// look asks all nodes.
+func (n *noRoom) look(x *place.Index, r *place.Request) *place.Common {
+	n.looks++
+	c := x.Common(r)
+	n.known[shapeOf(r)] = c
+	return c
+}
 
 // took tells the search that a node was taken.
 func (s *search) took(node int) { s.c.view0.Add(s.c.index, node, 1) }

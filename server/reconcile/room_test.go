@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -114,25 +115,59 @@ func TestRoom_AppsAlikeAreRefusedByOneLook(t *testing.T) {
 	}
 	r.deploy("big", 2, func(s *model.Spec) { s.MemoryMiB = 512 })
 	r.round()
-	look := func(name string) any {
+	ask := func(name string) (looks int) {
 		a := r.core.apps["app-"+name]
-		_, refused := r.core.search(&decided{app: a}).node(plan.Start{ReleaseID: a.ReleaseID}, r.core.releases[a.ReleaseID].Spec)
-		return refused
+		before := r.core.noRoom.looks
+		if at, _ := r.core.search(&decided{app: a}).node(plan.Start{ReleaseID: a.ReleaseID}, r.core.releases[a.ReleaseID].Spec); at >= 0 {
+			t.Errorf("%s found room", name)
+		}
+		return r.core.noRoom.looks - before
 	}
-	first := look("a")
-	if look("b") != first {
+	ask("a")
+	if ask("b") != 0 {
 		t.Error("the nodes were looked through again for an app like the one before")
 	}
-	if look("big") == first {
+	r.core.noRoom.known = nil
+	if ask("a")+ask("big") != 2 {
 		t.Error("an app that asks for more got the refusal of one that asks for less")
 	}
 	r.node("n2", 200)
-	if look("b") == first {
+	if ask("b") != 1 {
 		t.Error("a node came, and the refusal is the one from before")
 	}
 	r.node("n3", 600)
 	r.settle()
 	if got := len(r.on("a")) + len(r.on("b")); got == 0 {
 		t.Error("there is room, and nothing was placed")
+	}
+}
+
+// What an app that waits costs must not depend on whether some of its instances
+// have found room.
+func TestRoom_AppsThatArePartlyPlacedAreRefusedByOneLookToo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, n := range []string{"n1", "n2", "n3"} {
+		r.node(n, 600)
+	}
+	const apps = 20
+	for k := range apps {
+		r.deploy(fmt.Sprintf("app%d", k), 3, func(s *model.Spec) { s.MemoryMiB = 80 })
+	}
+	r.settle()
+	r.core.noRoom.known = nil
+	before, partly := r.core.noRoom.looks, 0
+	for k := range apps {
+		a := r.core.apps[fmt.Sprintf("app-app%d", k)]
+		if n := len(r.on(fmt.Sprintf("app%d", k))); n > 0 && n < 3 {
+			partly++
+		}
+		at, why := r.core.search(&decided{app: a}).node(plan.Start{ReleaseID: a.ReleaseID}, r.core.releases[a.ReleaseID].Spec)
+		if at >= 0 || why.Of("short of memory") != 3 {
+			t.Errorf("%s: node %d, refused by %+v", a.Name, at, why)
+		}
+	}
+	if looks := r.core.noRoom.looks - before; looks != 1 {
+		t.Errorf("%d apps (%d of them on some nodes) cost %d looks at all nodes, want 1", apps, partly, looks)
 	}
 }
