@@ -24,6 +24,7 @@ import (
 // this machine's engine.
 type council struct {
 	*cluster
+	times   councilTimes
 	db      *store.Store // the test's own look at the lease
 	dsn     string
 	servers map[string]*member // by server ID
@@ -36,21 +37,36 @@ type member struct {
 	database, agents *testenv.Cable
 }
 
-// The times of a council: short, so that a test is, and long enough for a loaded
-// machine to keep them. A leader that is stopped stays so until all agents have
-// left it, which takes their keepalive 14 s: past the end of its lease, and of the
-// time after which its nodes are lost, as a minute is with the default ones.
-const (
-	councilLease = 4 * time.Second
-	councilBeat  = time.Second
-	councilLost  = 8 * time.Second
-)
+// councilTimes are the times of a council's servers, and for how long its leader is
+// stopped: past the end of its lease, and past the time after which its nodes would
+// be lost to whoever hears nothing of them.
+type councilTimes struct{ lease, beat, lost, stop time.Duration }
 
-func newCouncil(t *testing.T) *council {
+// times are short, so that a test is, and long enough for a loaded machine to keep
+// them. With DINP_SIGSTOP=60s the leader is stopped for so long, and all is as it
+// is by default.
+func times(t *testing.T) councilTimes {
+	t.Helper()
+	short := councilTimes{lease: 4 * time.Second, beat: time.Second, lost: 8 * time.Second}
+	short.stop = short.lease + 3*short.beat + short.lost + time.Second
+	text := os.Getenv("DINP_SIGSTOP")
+	if text == "" {
+		return short
+	}
+	stop, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal("DINP_SIGSTOP:", err)
+	}
+	d := defaults().Server
+	return councilTimes{lease: d.LeaseTTL, beat: d.Heartbeat, lost: d.LostAfter, stop: stop}
+}
+
+// newCouncil starts a council; settings are further ones of its servers.
+func newCouncil(t *testing.T, settings ...string) *council {
 	t.Helper()
 	c := &council{
 		cluster: &cluster{stage: &stage{t: t, data: t.TempDir(), home: t.TempDir(), docker: testenv.Docker(t)}},
-		dsn:     testenv.MariaDB(t), servers: map[string]*member{},
+		times:   times(t), dsn: testenv.MariaDB(t), servers: map[string]*member{},
 	}
 	c.dash, c.router, c.registry, c.redis = freeAddr(t), freeAddr(t), testenv.Registry(t), testenv.Redis(t)
 	bases := []string{"static", "binary"}
@@ -67,7 +83,7 @@ func newCouncil(t *testing.T) *council {
 		m.agents, m.database = testenv.NewCable(t, "tcp", m.listen), testenv.NewCable(t, "unix", socketOf(c.dsn))
 		c.servers[id] = m
 	}
-	c.writeConfig()
+	c.writeConfig(settings)
 	for _, m := range c.servers {
 		c.serve(m)
 	}
@@ -90,7 +106,7 @@ func socketOf(dsn string) string {
 	return path
 }
 
-func (c *council) writeConfig() {
+func (c *council) writeConfig(settings []string) {
 	c.t.Helper()
 	var servers []string
 	for _, m := range c.servers {
@@ -106,12 +122,12 @@ secret_file: %s
 servers: [%s]
 registry: %q
 domain: apps.test
-server: {admin: "127.0.0.1:0", heartbeat: %s, lost_after: %s, min_ready: 1s, lease_ttl: %s}
+server: {admin: "127.0.0.1:0", heartbeat: %s, lost_after: %s, min_ready: 1s, lease_ttl: %s%s}
 dash: {listen: %q, admin: "127.0.0.1:0", data: %s, public_port: %s}
 builder: {admin: "127.0.0.1:0", work_dir: %s}
 hm: {admin: "127.0.0.1:0"}
 router: {listen: %q, admin: "127.0.0.1:0", snapshot: %s}
-`, c.dsn, c.redis, secret, strings.Join(servers, ", "), c.registry, councilBeat, councilLost, councilLease,
+`, c.dsn, c.redis, secret, strings.Join(servers, ", "), c.registry, c.times.beat, c.times.lost, c.times.lease, strings.Join(append([]string{""}, settings...), ", "),
 		c.dash, filepath.Join(c.data, "dash"), routerPort, filepath.Join(c.data, "builder"), c.router, filepath.Join(c.data, "routes.json"))
 	c.config = filepath.Join(c.data, "dinp.yml")
 	for file, content := range map[string]string{secret: strings.Repeat("s3cret", 5), c.config: text} {
@@ -189,7 +205,7 @@ func (c *council) takeover(why string, old store.Lease, since time.Time) {
 	})
 	led := time.Since(since)
 	c.obeyed(c.lease().Epoch)
-	c.t.Logf("%s: another server leads after %s, all agents obey it after %s (lease %s)", why, led.Round(10*time.Millisecond), time.Since(since).Round(10*time.Millisecond), councilLease)
+	c.t.Logf("%s: another server leads after %s, all agents obey it after %s (lease %s)", why, led.Round(10*time.Millisecond), time.Since(since).Round(10*time.Millisecond), c.times.lease)
 }
 
 // obeyed waits until every agent has obeyed an epoch.
@@ -314,8 +330,8 @@ func (c *council) aloneForLong() bool {
 	mark := len(lead.log.String())
 	lead.agents.Cut()
 	// The beats of the lease are the clock: past the time of silence and the time of loss.
-	enough := old.Beat + int64((3*councilBeat+councilLost+2*councilBeat)/(councilLease*3/10))
-	testenv.Eventually(c.t, 90*time.Second, func() error {
+	enough := old.Beat + int64((3*c.times.beat+c.times.lost+2*c.times.beat)/(c.times.lease*3/10))
+	testenv.Eventually(c.t, 3*time.Minute, func() error {
 		if l := c.lease(); l.Epoch == old.Epoch && l.Beat < enough {
 			return fmt.Errorf("at beat %d of %d", l.Beat, enough)
 		}
@@ -370,8 +386,15 @@ func TestServers_WhateverBefallsTheLeader_OneTakesEffectAndAppsNoticeNothing(t *
 	t.Cleanup(func() { lead.signal(syscall.SIGCONT) })
 	c.takeover("the leader is stopped", old, since)
 	c.scaled(3)
+	testenv.Eventually(t, c.times.stop+time.Minute, func() error {
+		if d := time.Since(since); d < c.times.stop {
+			return fmt.Errorf("the leader is stopped for %s of %s", d, c.times.stop)
+		}
+		return nil
+	})
 	now, mark := c.lease(), len(lead.log.String())
 	lead.signal(syscall.SIGCONT)
+	t.Logf("the old leader goes on after %s, with a lease of %s, and nodes that are lost after %s of silence", time.Since(since).Round(10*time.Millisecond), c.times.lease, 3*c.times.beat+c.times.lost)
 	said(t, lead.process, mark, "lease ended", 1)
 	c.scaled(2)
 	if l := c.lease(); l.Epoch < now.Epoch {

@@ -74,12 +74,12 @@ var faults = []kind{
 	{"cut server from database", 3, time.Second, time.Minute, func(w *World, a Action) { w.cut(w.srv(a).name, "db", a.C, true) }, func(w *World, a Action) { w.cut(w.srv(a).name, "db", a.C, false) }},
 	{"cut server from redis", 2, time.Second, time.Minute, func(w *World, a Action) { w.cut(w.srv(a).name, "redis", a.C, true) }, func(w *World, a Action) { w.cut(w.srv(a).name, "redis", a.C, false) }},
 	{"slow network", 2, 5 * time.Second, time.Minute, func(w *World, a Action) { w.lag(a, time.Duration(100+a.C%3000)*time.Millisecond) }, func(w *World, a Action) { w.lag(a, 0) }},
-	{"lose messages", 2, 5 * time.Second, time.Minute, func(w *World, a Action) { w.garbling = 1 + a.A%5 }, func(w *World, _ Action) { w.garbling = 0 }},
+	{"lose messages", 2, 5 * time.Second, time.Minute, func(w *World, a Action) { w.garbling, w.garbled = 1+a.A%5, lose }, func(w *World, _ Action) { w.garbling = 0 }},
 	{"database stalls", 3, time.Second, 25 * time.Second, func(w *World, a Action) { w.db.stalledUntil = w.now.Add(a.For) }, nil},
 	{"commits unknown", 4, time.Second, 30 * time.Second, func(w *World, a Action) { w.db.unknown = 10 + a.A%60 }, func(w *World, _ Action) { w.db.unknown = 0 }},
 	{"database fails over", 2, time.Second, 10 * time.Second, func(w *World, a Action) { w.touch(); w.db.failover(a.A%6, a.For) }, nil},
-	{"flush redis", 3, 0, 0, func(w *World, _ Action) { w.redis.flush() }, nil},
-	{"stale redis", 2, 0, 0, func(w *World, a Action) { w.redis.stale(1 + a.A%5) }, nil},
+	{"flush redis", 3, 0, 0, func(w *World, _ Action) { w.disaster("redis set back", w.redis.flush) }, nil},
+	{"stale redis", 2, 0, 0, func(w *World, a Action) { w.disaster("redis set back", func() { w.redis.stale(1 + a.A%5) }) }, nil},
 	{"redis away", 3, time.Second, time.Minute, func(w *World, a Action) { w.redis.downUntil = w.now.Add(a.For); w.redis.life++ }, nil},
 	{"redis unknown", 2, time.Second, 30 * time.Second, func(w *World, a Action) { w.redis.unknown = 10 + a.A%50 }, func(w *World, _ Action) { w.redis.unknown = 0 }},
 	{"kill router", 2, 10 * time.Millisecond, 30 * time.Second, func(w *World, a Action) { w.rtr(a).kill() }, func(w *World, a Action) { w.rtr(a).start() }},
@@ -121,7 +121,12 @@ var rarities = []kind{
 	}, func(w *World, a Action) { delete(w.net.slow, [2]string{"redis", w.rtr(a).name}) }},
 	{"node is bad", 1, 20 * time.Second, 2 * time.Minute, func(w *World, a Action) { w.spoil(w.nod(a), a.For) }, nil},
 	{"singleton", 3, 0, 0, func(w *World, _ Action) { w.people.single() }, nil},
-	{"database restored", 1, time.Second, 10 * time.Second, func(w *World, a Action) { w.touch(); w.db.restore(time.Duration(75+a.A%225)*time.Second, a.For) }, nil},
+	{"database restored", 1, time.Second, 10 * time.Second, func(w *World, a Action) {
+		w.disaster("database restored", func() { w.touch(); w.db.restore(time.Duration(75+a.A%225)*time.Second, a.For) })
+	}, nil},
+	{"double messages", 1, 5 * time.Second, time.Minute, func(w *World, a Action) { w.garbling, w.garbled = 1+a.A%20, double }, func(w *World, _ Action) { w.garbling = 0 }},
+	{"reorder messages", 1, 5 * time.Second, time.Minute, func(w *World, a Action) { w.garbling, w.garbled = 1+a.A%10, overtake }, func(w *World, _ Action) { w.garbling = 0 }},
+	{"leader sleeps", 1, time.Second, time.Minute, func(w *World, a Action) { w.suspend(w.lead(a), a.For) }, nil},
 	{"node given up", 3, 30 * time.Second, 4 * time.Minute, func(w *World, a Action) { w.giveUp(w.nod(a), time.Duration(a.B%100)*time.Second) }, func(w *World, a Action) { w.takeBack(w.nod(a)) }},
 }
 
@@ -227,6 +232,13 @@ func (w *World) freeze(p *process, d time.Duration) {
 	}
 }
 
+// suspend lets the machine of a server sleep: when it goes on, it believes that no
+// time has passed.
+func (w *World) suspend(s *simServer, d time.Duration) {
+	s.clock.slept += d
+	w.freeze(s.p, d)
+}
+
 // cut cuts one way, the other, or both.
 func (w *World) cut(a, b string, ways int, on bool) {
 	if ways%3 != 1 {
@@ -320,21 +332,40 @@ func (w *World) sicken(a Action) {
 
 // crash makes all instances of an app end by themselves, again and again.
 func (w *World) crash(a Action) {
-	app, ok := w.people.app(a.A)
-	if !ok {
-		return
+	if app, ok := w.people.app(a.A); ok {
+		w.crashFor(app.ID, a.For)
 	}
-	w.crashing[app.ID] = w.now.Add(a.For)
+}
+
+// crashFor makes what an app runs, and starts, end by itself for so long.
+func (w *World) crashFor(appID string, d time.Duration) {
+	w.crashing[appID] = w.now.Add(d)
 	for _, i := range sorted(w.db.instances) {
-		if n, c, _, there := w.container(i.ID); there && i.AppID == app.ID && c.State == runtime.Running {
+		if n, c, _, there := w.container(i.ID); there && i.AppID == appID && c.State == runtime.Running {
 			w.crashSoon(n, i.ID)
 		}
 	}
 }
 
+// disaster lets what has happened to a run's memory happen, but not beside a
+// restored database: with that, what Redis and clocks say is what is left to go by.
+func (w *World) disaster(what string, f func()) {
+	const restored = "database restored"
+	if w.disasters[restored] && what != restored || what == restored && len(w.disasters) > 0 {
+		w.say("plan", "%s: not beside %v", what, sortedKeys(w.disasters))
+		return
+	}
+	w.disasters[what] = true
+	f()
+}
+
 // setClock sets a host's wall clock: an hour at most forward or back, often less.
 func (w *World) setClock(a Action) {
 	d := time.Duration(a.B%3600-1800) * 2 * time.Second / time.Duration(1+a.C%20)
+	if a.C%3 == 1 {
+		w.disaster("clock set", func() { w.srv(a).clock.skew += d })
+		return
+	}
 	clocks := []*clock{&w.nod(a).clock, &w.srv(a).clock, &w.rtr(a).clock}
 	names := []string{w.nod(a).name, w.srv(a).name, w.rtr(a).name}
 	w.say("plan", "the clock of %s goes %s", names[a.C%3], d)

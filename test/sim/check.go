@@ -40,13 +40,15 @@ type checker struct {
 	was      map[string]model.Availability   // node → what people wanted of it before
 	drained  map[string]time.Time            // node → when it was last draining
 	givenUp  map[string]time.Time            // node → when people said that it never returns
+	goneAt   map[string]time.Time            // routed instance that does not run → since when
+	asked    time.Time                       // when the leader was last asked for reasons
 }
 
 func newChecker(w *World) *checker {
 	return &checker{
 		w: w, wellAt: map[string]time.Time{}, hurtAt: map[string]time.Time{}, desired: map[string][]wish{}, away: map[string]time.Time{},
 		drains: map[string]time.Time{}, foreign: map[string]string{}, orphanAt: map[string]time.Time{},
-		starts: map[string][]time.Time{}, ends: map[string]map[string]time.Time{}, was: map[string]model.Availability{}, drained: map[string]time.Time{}, givenUp: map[string]time.Time{},
+		starts: map[string][]time.Time{}, ends: map[string]map[string]time.Time{}, was: map[string]model.Availability{}, drained: map[string]time.Time{}, givenUp: map[string]time.Time{}, goneAt: map[string]time.Time{},
 	}
 }
 
@@ -54,6 +56,15 @@ func (c *checker) fail(invariant, format string, args ...any) {
 	if c.failure == nil {
 		c.failure = &Failure{Invariant: invariant, At: c.w.now.Sub(epoch), Message: fmt.Sprintf(format, args...)}
 		c.w.say("!!!!", "%s: %s", invariant, c.failure.Message)
+	}
+}
+
+// ask looks, from time to time, at what no single effect shows.
+func (c *checker) ask() {
+	if c.w.now.Sub(c.asked) >= askEvery {
+		c.asked = c.w.now
+		c.pending()
+		c.stale()
 	}
 }
 

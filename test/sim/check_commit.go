@@ -83,6 +83,9 @@ func (c *checker) lasting(before, after tables) {
 // a drain or a node's end may come in between.
 const maxStarts = 12
 
+// maxStartsLong is the same for three minutes, in which two more pauses pass.
+const maxStartsLong = 16
+
 func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after tables) {
 	if i.Epoch != l.Epoch {
 		c.fail("a row carries its leader's epoch", "%s has %d, its leader %d", i.ID, i.Epoch, l.Epoch)
@@ -108,9 +111,15 @@ func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after table
 		}
 	}
 	key := fmt.Sprintf("%s/%d/%s", i.AppID, i.Slot, i.ReleaseID)
-	c.starts[key] = append(slices.DeleteFunc(c.starts[key], func(t time.Time) bool { return c.w.now.Sub(t) > time.Minute }), c.w.now)
-	if n := len(c.starts[key]); n > maxStarts {
-		c.fail("crash loops are braked", "%d instances of slot %d of %s were placed within a minute", n, i.Slot, c.w.db.apps[i.AppID].Name)
+	c.starts[key] = append(slices.DeleteFunc(c.starts[key], func(t time.Time) bool { return c.w.now.Sub(t) > 3*time.Minute }), c.w.now)
+	late := 0
+	for _, at := range c.starts[key] {
+		if c.w.now.Sub(at) <= time.Minute {
+			late++
+		}
+	}
+	if n := len(c.starts[key]); late > maxStarts || n > maxStartsLong {
+		c.fail("crash loops are braked", "%d instances of slot %d of %s were placed within a minute, %d within three", late, i.Slot, c.w.db.apps[i.AppID].Name, n)
 	}
 	if i.Slot >= c.most(i.AppID) {
 		c.fail("no instance beyond the wanted", "%s has slot %d of %d", i.ID, i.Slot, c.most(i.AppID))

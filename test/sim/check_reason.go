@@ -28,12 +28,27 @@ func (c *checker) reasoned(i model.Instance, before tables) {
 		ok = c.changed(i.AppID) || !known || !d.Ended() || was.ReleaseID != kept(a, d)
 	case model.ReasonLost:
 		ok = was.Role == model.Suspect || c.suspected(was, before)
+	case model.ReasonUnhealthy:
+		ok = !c.saysHealthy(i.ID)
 	case model.ReasonCancelled:
 		ok = was.Role == model.Surge || c.suspected(was, before)
 	}
 	if !ok {
 		c.fail("a stop's reason is so", "%s of slot %d of %s on %s, %s, is stopped: %s", i.ID, was.Slot, a.Name, was.NodeID, was.Role, i.Reason)
 	}
+}
+
+// saysHealthy reports whether a monitor has told the leader for a while that an
+// instance is healthy, and is there to tell.
+func (c *checker) saysHealthy(id string) bool {
+	for _, h := range c.w.monitors {
+		x := h.watch[id]
+		told := x != nil && x.status.Healthy && c.w.now.Sub(x.status.Since) > 2*heardWithin
+		if told && h.p.alive && !h.established.IsZero() && c.w.now.Sub(h.established) > 2*heardWithin && !c.w.now.Before(h.p.pausedUntil) {
+			return true
+		}
+	}
+	return false
 }
 
 // changed reports whether people have changed an app of late.

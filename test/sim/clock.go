@@ -13,11 +13,14 @@ import (
 
 // now is the process's clock.
 func (p *process) now() time.Time {
-	return reading(p.s.now.Add(p.host.skew), p.s.now.Sub(epoch))
+	return reading(p.s.now.Add(p.host.skew), p.s.now.Sub(epoch)-p.host.slept)
 }
 
 // clock is the wall clock of a host: all of its processes see the same.
-type clock struct{ skew time.Duration }
+type clock struct {
+	skew  time.Duration
+	slept time.Duration // how long the machine was suspended: what measures time stood still
+}
 
 // uptime is what a monotonic clock shows when a run begins: it is not zero.
 const uptime = 24 * time.Hour

@@ -20,8 +20,9 @@ type simMonitor struct {
 	clock  clock
 	search *follow.Search
 	conn   *conn
-	told   bool
 	watch  map[string]*watched
+
+	established time.Time // when the leader of this stream first told what to watch; zero: there is none
 }
 
 type watched struct {
@@ -39,7 +40,7 @@ func (h *simMonitor) start() {
 	if h.p != nil && h.p.alive {
 		return
 	}
-	h.p, h.watch, h.conn = h.w.process(h.name, &h.clock), map[string]*watched{}, nil
+	h.p, h.watch, h.conn, h.established = h.w.process(h.name, &h.clock), map[string]*watched{}, nil, time.Time{}
 	h.search = &follow.Search{Servers: h.w.serverNames()}
 	h.dial(h.search.First())
 }
@@ -60,7 +61,7 @@ func (h *simMonitor) dial(addr string) {
 		h.p.after(time.Second, func() { h.redial(errBroken, false) })
 		return
 	}
-	h.conn, h.told = c, false
+	h.conn, h.established = c, time.Time{}
 	established := false
 	c.ends[client].take = func(v any) {
 		m := v.(*pb.HealthTargets)
@@ -68,7 +69,9 @@ func (h *simMonitor) dial(addr string) {
 			h.end(c, m.GetNotLeader().GetAddress(), established)
 			return
 		}
-		established = true
+		if established = true; h.established.IsZero() {
+			h.established = h.w.now
+		}
 		h.take(m)
 	}
 	c.ends[client].broken = func(error) { h.end(c, "", established) }
@@ -85,7 +88,7 @@ func (h *simMonitor) end(c *conn, to string, established bool) {
 	if h.conn != c {
 		return
 	}
-	h.conn = nil
+	h.conn, h.established = nil, time.Time{}
 	c.close(client)
 	if to != "" {
 		h.p.after(100*time.Millisecond, func() { h.dial(to) })

@@ -61,3 +61,26 @@ func TestMutants_StillApply(t *testing.T) {
 		}
 	}
 }
+
+// The table of what has found each mutant says what their patches say.
+func TestMutants_TheirTableIsWhatTheirPatchesSay(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	patches, _ := filepath.Glob("mutants/*.patch")
+	for _, p := range patches {
+		patch, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := strings.Split(string(patch), "\n")[1]
+		seen, ok := strings.CutPrefix(second, "seen: ")
+		run, invariant, both := strings.Cut(seen, "  ")
+		row := "| " + strings.TrimSuffix(filepath.Base(p), ".patch") + " | " + run + " | " + invariant + " |"
+		if !ok || !both || !strings.Contains(string(text), row) {
+			t.Errorf("DESIGN.md lacks, or the patch's second line is not what it should be:\n%s", row)
+		}
+	}
+}

@@ -123,6 +123,7 @@ func (w *World) seen() {
 		w.touched = false
 		w.check.step()
 	}
+	w.check.ask()
 	if w.count > maxEvents {
 		w.check.fail("a run comes to its end", "%d events have happened", w.count)
 	}

@@ -111,9 +111,9 @@ func (x *serverSession) send(m *pb.ServerMessage) {
 	x.seq++
 	m.Epoch, m.LeaderId, m.Session, m.Seq, m.Heard = x.m.held.Epoch, x.m.held.Owner, x.id, x.seq, x.took
 	m.WrittenMs = x.m.s.w.db.told[holder{x.m.s.p, m.Epoch}].age
-	x.m.s.w.garble(func() { x.c.send(server, m) }, func() {
+	if x.m.s.w.garble(func() { x.c.send(server, m) }) {
 		x.m.s.p.after(x.m.s.w.between("garble", 0, clientKeepalive), func() { x.c.drop(server, errBroken) })
-	})
+	}
 }
 
 // heard notes that the core has a message, and says so if the agent asks.

@@ -17,8 +17,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// explain says how to replay a failing run.
-func explain(t *testing.T, r Result) {
+// replay says how to replay a failing run.
+func replay(t *testing.T, r Result) {
 	t.Helper()
 	need, last := Minimise(t.Context(), r)
 	var b strings.Builder
@@ -41,7 +41,7 @@ func TestSeeds_HoldEveryInvariant(t *testing.T) {
 			t.Parallel()
 			for seed := 1 + lane; seed <= n && !t.Failed(); seed += 4 {
 				if r := Run(t.Context(), uint64(seed), Options{}); r.Failure != nil {
-					explain(t, r)
+					replay(t, r)
 				}
 			}
 		})

@@ -19,16 +19,22 @@ import (
 
 // scenario is what happens in a small cluster that is at rest.
 type scenario struct {
-	name   string
-	do     func(w *World)
-	stride int                   // from one effect to the next that is tried; 0: each
-	then   func(w *World) string // says what is missing at its end if nothing went wrong; nil: nothing can be
+	name     string
+	do       func(w *World)
+	monitors int                   // 0: one
+	still    bool                  // there is enough wrong in it, or nothing to put a fault at: no sweep
+	stride   int                   // from one effect to the next that is tried; 0: each
+	then     func(w *World) string // says what is missing at its end if nothing went wrong; nil: nothing can be
 }
 
 var scenarios = []scenario{
 	{name: "deploy", do: func(w *World) { w.people.deploy(0, isGood) }},
 	{name: "deploy failing", do: func(w *World) { w.people.deploy(0, isCrashing) }},
 	{name: "scale up", do: func(w *World) { w.people.scale(0, 4) }},
+	{name: "scale beyond the room", do: func(w *World) {
+		w.people.scale(0, 40)
+		w.after(nil, sweepLength-10*time.Second, func() { w.people.scale(0, 2) })
+	}, still: true},
 	{name: "scale down", do: func(w *World) { w.people.scale(0, 1) }},
 	{name: "scale down while starting", do: func(w *World) {
 		id := w.people.launch("app", 4, false, isUneven) // the two that stay need longer
@@ -88,10 +94,85 @@ var scenarios = []scenario{
 		}
 		return ""
 	}, stride: 3},
+	{name: "crash loop", do: func(w *World) { // of what was well for long
+		for _, a := range w.people.living() {
+			w.crashFor(a.ID, sweepLength-10*time.Second)
+		}
+	}, still: true},
+	{name: "one of two monitors is blind", do: func(w *World) {
+		n := w.nodes[w.busy()]
+		w.cut(w.monitors[0].name, n.name, 2, true)
+		w.after(nil, 150*time.Second, func() { w.cut(w.monitors[0].name, n.name, 2, false) })
+	}, monitors: 2, still: true},
+	{name: "redis flushed and leader changes", do: func(w *World) {
+		for range 2 * len(w.nodes) {
+			w.people.launch("app", 1, false, isGood)
+		}
+		n := w.nodes[w.busy()]
+		w.after(nil, 20*time.Second, func() { // one node cannot tell the next leader what it has
+			w.cutNode(n, 1, true)
+			w.cutNode(n, 2, true)
+			w.redis.flush()
+			w.leader().kill()
+		})
+		w.after(nil, time.Minute, func() {
+			w.cutNode(n, 2, false)
+			w.startServers()
+		})
+	}, still: true},
+	{name: "leader sleeps", do: func(w *World) { // goes on while nobody else leads, and agents come to it
+		s := w.leader()
+		w.suspend(s, 40*time.Second)
+		w.cut(s.name, "db", 2, true)
+		w.after(nil, 30*time.Second, func() { w.people.deploy(0, isGood) })
+		w.after(nil, 40*time.Second, func() {
+			w.leader().kill()
+			for _, n := range w.nodes {
+				n.agent.kill(false)
+				n.agent.start()
+			}
+		})
+		w.after(nil, time.Minute, func() {
+			w.cut(s.name, "db", 2, false)
+			w.startServers()
+		})
+	}, still: true},
+	{name: "leader without its database", do: func(w *World) {
+		s := w.leader()
+		w.cut(s.name, "db", 2, true)
+		w.after(nil, time.Minute, func() { w.cut(s.name, "db", 2, false) })
+	}, still: true},
+	{name: "leader changes while all looks dead", do: func(w *World) { // to monitors, which are cut off
+		w.blindAll(true)
+		w.after(nil, 30*time.Second, func() { w.leader().kill() })
+		w.after(nil, 50*time.Second, w.startServers)
+		w.after(nil, 2*time.Minute, func() { w.blindAll(false) })
+	}, still: true},
+	{name: "leader changes while a node is silent", do: func(w *World) {
+		id := w.people.launch("app", 1, false, isGood) // it has no other instance
+		w.after(nil, 20*time.Second, func() {
+			n := w.nodeOf(id)
+			w.cutNode(n, 1, true)
+			w.leader().kill()
+			w.after(nil, 50*time.Second, func() {
+				w.cutNode(n, 1, false)
+				w.startServers()
+			})
+		})
+	}, still: true},
 	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
 	}},
+}
+
+// blindAll cuts all monitors off from all nodes, or joins them again.
+func (w *World) blindAll(on bool) {
+	for _, h := range w.monitors {
+		for _, n := range w.nodes {
+			w.cut(h.name, n.name, 2, on)
+		}
+	}
 }
 
 // busy is the number of the first node that has run something.
@@ -152,10 +233,7 @@ var sweepFaults = []sweepFault{
 		w.db.unknown, w.redis.unknown = 100, 100
 		w.after(nil, 50*time.Millisecond, func() { w.db.unknown, w.redis.unknown = 0, 0 })
 	}},
-	{"messages are lost", func(w *World, _ string) {
-		w.garbling = 100
-		w.after(nil, 200*time.Millisecond, func() { w.garbling = 0 })
-	}},
+	{"messages are lost", func(w *World, _ string) { w.garbleFor(lose) }},
 	{"engines time out", func(w *World, _ string) {
 		for _, n := range w.nodes {
 			n.unsure = 100
@@ -186,6 +264,12 @@ var sweepFaults = []sweepFault{
 			n.agent.subscribed = false
 		}
 	}},
+}
+
+// garbleFor lets something happen to all messages of sessions for a moment.
+func (w *World) garbleFor(how string) {
+	w.garbling, w.garbled = 100, how
+	w.after(nil, 200*time.Millisecond, func() { w.garbling = 0 })
 }
 
 // nothing is the fault of a scenario without any.
@@ -244,7 +328,7 @@ func Sweeps() []Sweep {
 	var out []Sweep
 	for _, s := range scenarios {
 		for _, f := range sweepFaults {
-			if f.name == nothing {
+			if f.name == nothing || s.still {
 				continue
 			}
 			out = append(out, Sweep{Scenario: s.name, Fault: f.name, K: 1})
@@ -275,7 +359,7 @@ func RunSweep(ctx context.Context, s Sweep, out io.Writer, logs bool) (failure *
 	if si < 0 || fi < 0 {
 		return &Failure{Invariant: "a sweep has a scenario and a fault", Message: s.String()}, true
 	}
-	w := newWorld(ctx, 1, shape{nodes: 3, zones: 1, servers: 2, routers: 1, monitors: 1, memory: 2048}, out, logs)
+	w := newWorld(ctx, 1, shape{nodes: 3, zones: 1, servers: 2, routers: 1, monitors: max(1, scenarios[si].monitors), memory: 2048}, out, logs)
 	defer w.end()
 	w.begin()
 	w.after(nil, 4*time.Second, func() { w.people.create(2) })

@@ -28,6 +28,15 @@ func TestSweep_AFaultAtAnyEffectHarmsNothing(t *testing.T) {
 	}
 }
 
+func TestScenarios_HoldAsTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, s := range Scenarios() {
+		if failure, _ := RunSweep(t.Context(), s, nil, false); failure != nil {
+			t.Errorf("%s: %v\nreplay it with\n   %s", s, failure, s.Command())
+		}
+	}
+}
+
 func TestParseSweep_ReadsWhatStringSays(t *testing.T) {
 	t.Parallel()
 	for _, s := range append(Sweeps(), Scenarios()...) {

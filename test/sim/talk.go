@@ -73,8 +73,8 @@ func (t *simTalk) end(err error) {
 
 func (t *simTalk) send(all ...*pb.AgentMessage) {
 	for _, m := range all {
-		now := t.a.p.now()
-		t.a.w.garble(func() { t.conn.send(client, t.Stamp(m, now)) }, func() { t.Stamp(m, now) })
+		m := t.Stamp(m, t.a.p.now())
+		t.a.w.garble(func() { t.conn.send(client, m) })
 	}
 }
 
@@ -88,6 +88,7 @@ func (t *simTalk) take(m *pb.ServerMessage) {
 			return
 		}
 		t.welcomed = true
+		t.a.w.check.obeyed(t.a.n, m)
 		t.a.w.say(t.a.n.name, "session with %s, epoch %d", t.Leader, t.Epoch)
 		t.sync()
 		t.a.p.after(t.Period, t.beat)

@@ -36,6 +36,7 @@ type term struct {
 	right   time.Time // until when it may act, by its server's clock
 	frozen  time.Time // when last so many nodes were silent that no loss is believed
 	failed  time.Time // when its last round that failed began
+	busy    bool      // its core is at work: nobody else may ask it anything
 }
 
 // lead begins a term.
@@ -91,7 +92,9 @@ func (m *term) tail(_ dispatch.Session, id string, done func([]string)) {
 // reconcile is reconcile.Loop.Run around the real Core.
 func (m *term) reconcile(t *thread) {
 	defer m.ended()
+	m.busy = true
 	_ = m.core.Begin(until{m.ctx, m.s.w.scheduler, m.s.w.now.Add(5 * time.Second)}) // without it routers serve from their own tables
+	m.busy = false
 	for wait := time.Duration(0); ; {
 		if t.wait(&m.news, wait) {
 			m.takeIn()
@@ -105,7 +108,9 @@ func (m *term) reconcile(t *thread) {
 		}
 		m.s.w.check.round(m)
 		var err error
+		m.busy = true
 		wait, err = m.core.Round(m.ctx)
+		m.busy = false
 		if errors.Is(err, store.ErrLost) {
 			return
 		}
@@ -121,7 +126,9 @@ func (m *term) takeIn() {
 		e := m.inbox[0]
 		m.inbox = m.inbox[1:]
 		m.hear(e)
+		m.busy = true
 		m.core.Handle(m.ctx, e)
+		m.busy = false
 	}
 	m.news.set = false
 }

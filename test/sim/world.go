@@ -41,14 +41,16 @@ type World struct {
 	people   *people
 	check    *checker
 
-	ids      int
-	garbling int // of 100 messages of sessions, how many are lost or doubled
-	touched  bool
-	sick     map[string]time.Time // instance → its program answers badly until
-	singles  bool                 // there are singletons
-	crashing map[string]time.Time // app → its programs end by themselves until
-	effects  int                  // that parts have had on each other so far
-	effect   func(what string)    // is told of each; nil: nobody asks
+	ids       int
+	garbling  int // of 100 messages of sessions, to how many something happens
+	garbled   string
+	touched   bool
+	sick      map[string]time.Time // instance → its program answers badly until
+	singles   bool                 // there are singletons
+	crashing  map[string]time.Time // app → its programs end by themselves until
+	disasters map[string]bool      // of the kinds that one run has one of, those that happened
+	effects   int                  // that parts have had on each other so far
+	effect    func(what string)    // is told of each; nil: nobody asks
 }
 
 // did notes an effect that a part has had on another, for Sweep.
@@ -66,7 +68,7 @@ type shape struct {
 }
 
 func newWorld(ctx context.Context, seed uint64, s shape, out io.Writer, logs bool) *World {
-	w := &World{scheduler: newScheduler(seed), ctx: ctx, sick: map[string]time.Time{}, crashing: map[string]time.Time{}}
+	w := &World{scheduler: newScheduler(seed), ctx: ctx, sick: map[string]time.Time{}, crashing: map[string]time.Time{}, disasters: map[string]bool{}}
 	w.trace = newTrace(w.scheduler, out)
 	w.logs = logs
 	w.check = newChecker(w)
@@ -79,7 +81,7 @@ func newWorld(ctx context.Context, seed uint64, s shape, out io.Writer, logs boo
 		w.nodes = append(w.nodes, n)
 	}
 	for i := range s.servers {
-		w.servers = append(w.servers, &simServer{w: w, name: fmt.Sprintf("s%d", i+1), clock: clock{w.between("skew", -2*time.Second, 2*time.Second)}})
+		w.servers = append(w.servers, &simServer{w: w, name: fmt.Sprintf("s%d", i+1), clock: clock{skew: w.between("skew", -2*time.Second, 2*time.Second)}})
 	}
 	for i := range s.routers {
 		r := newRouter(w, fmt.Sprintf("r%d", i+1))
@@ -157,16 +159,33 @@ func (w *World) leader() *simServer {
 	return best
 }
 
-// garble sends a session's message, or loses it: skipped keeps its number. The
-// streams of a session lose nothing but their end, so a loss is followed by
-// another message, an agent's heartbeat, or by the break that caused it.
-func (w *World) garble(send, skipped func()) {
-	if w.garbling > 0 && w.chance("garble", w.garbling) {
-		w.say("net", "a message of a session is lost")
-		skipped()
-		return
+// What may happen to a message of a session.
+const (
+	lose     = "is lost"
+	double   = "comes twice"
+	overtake = "is overtaken"
+)
+
+// garble sends a message of a session, or does to it what is the matter now. It
+// reports whether the message is lost. The streams of a session lose nothing but
+// their end, so a loss is followed by another message, an agent's heartbeat, or
+// by the break that caused it.
+func (w *World) garble(send func()) (lost bool) {
+	if w.garbling == 0 || !w.chance("garble", w.garbling) {
+		send()
+		return false
 	}
-	send()
+	w.say("net", "a message of a session %s", w.garbled)
+	switch w.garbled {
+	case double:
+		send()
+		send()
+	case overtake:
+		w.after(nil, w.between("garble", time.Millisecond, 2*time.Second), send)
+	default:
+		return true
+	}
+	return false
 }
 
 // What a release's program does, told by its environment.

@@ -1,0 +1,58 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/explain"
+)
+
+// askEvery is how often the leader is asked why apps are as they are.
+const askEvery = 5 * time.Second
+
+// pending: the leader has a reason for every slot that does not serve, whatever
+// is the matter.
+func (c *checker) pending() {
+	w := c.w
+	s := w.leader()
+	if s == nil || s.term.busy || w.now.Sub(s.term.began) < slack {
+		return
+	}
+	for _, a := range w.people.living() {
+		account, known := s.term.core.Explain(a.ID)
+		if !known || c.changed(a.ID) || !c.keptUp(a) {
+			continue
+		}
+		for n := range a.Instances {
+			if why := unexplained(account, n); why != "" {
+				c.fail("every pending instance has a reason", "slot %d of %s: %s", n, a.Name, why)
+			}
+		}
+	}
+}
+
+// keptUp reports whether a release of an app is to run: the first that it ever
+// had may have failed.
+func (c *checker) keptUp(a model.App) bool {
+	d, known := c.w.db.deployments[a.ReleaseID]
+	return !known || !d.Ended() || kept(a, d) != ""
+}
+
+// unexplained says what an account lacks about a slot; "" for nothing.
+func unexplained(account explain.Account, slot int) string {
+	told := false
+	for _, s := range account.Steps {
+		general := s.Instance == "" && s.Link == explain.Desired
+		if s.Slot != slot && !general {
+			continue
+		}
+		if !s.OK && (s.Why == "" || s.Text == "") {
+			return "the link " + string(s.Link) + " is not done, and nobody says why"
+		}
+		told = told || !s.OK || s.Link == explain.Routed
+	}
+	if !told {
+		return "it does not serve, and no link of it is said to be missing"
+	}
+	return ""
+}
