@@ -148,8 +148,8 @@ type child struct {
 	out *json.Decoder
 }
 
-// startChild runs this program as another part, until the row ends.
-func startChild(b *bench, o order) (*child, error) {
+// startChild runs this program as another part, until the row or ctx ends.
+func startChild(ctx context.Context, b *bench, o order) (*child, error) {
 	text, err := json.Marshal(o)
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func startChild(b *bench, o order) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.Command(self)}
+	c := &child{cmd: exec.CommandContext(ctx, self)}
 	c.cmd.Env = append(os.Environ(), orderVariable+"="+string(text))
 	c.cmd.Stderr = os.Stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
@@ -43,15 +42,18 @@ type counters struct {
 // tally is what a herd answers to "counts".
 type tally struct {
 	Sessions, Starts, Stops, Instances int64
+	Connections                        int64 // that are good, those that stand by included
 	FirstStart, LastAck                int64 // unix nanoseconds
 }
 
 // member is one agent.
 type member struct {
-	herd *herd
-	id   string
-	key  *pki.Keeper
-	dead atomic.Bool // says nothing and reads nothing any more, as a host without power
+	herd  *herd
+	id    string
+	conns *follow.Conns
+
+	established atomic.Bool // it is in session
+	dead        atomic.Bool // says nothing and reads nothing any more, as a host without power
 
 	mu        sync.Mutex
 	instances map[string]model.Observed
@@ -82,13 +84,22 @@ func runHerd(ctx context.Context, o order) error {
 	for _, m := range h.members {
 		go m.run(ctx)
 	}
-	go h.judge(ctx, monitor)
+	if !o.Alone {
+		go h.judge(ctx, monitor)
+	}
 	return serveOrders(ctx, func(word string, n int) (any, error) {
 		switch word {
 		case "counts":
 			return h.tally(), nil
 		case "die":
 			return h.die(n), nil
+		case "connect":
+			for _, m := range h.members {
+				m.conns.Connect()
+			}
+			return len(h.members), nil
+		case "stock":
+			return h.stock(ctx, st)
 		}
 		return nil, fmt.Errorf("no such order: %q", word)
 	})
@@ -102,13 +113,16 @@ func (h *herd) enrol(ctx context.Context, a *enrol.Authority, n int) error {
 	for w := range 16 {
 		wg.Go(func() {
 			for i := w; i < n; i += 16 {
-				id := fmt.Sprintf("node-%08d", i)
+				id := memberID(i)
 				key, err := a.Issue(ctx, pki.Identity{Role: pki.RoleAgent, Name: id})
 				if err != nil {
 					errs <- err
 					return
 				}
-				h.members[i] = &member{herd: h, id: id, key: key, instances: map[string]model.Observed{}}
+				conns := follow.NewConns(h.servers, func(addr string) (*grpc.ClientConn, error) {
+					return follow.Dial(addr, key, grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10))
+				})
+				h.members[i] = &member{herd: h, id: id, conns: conns, instances: map[string]model.Observed{}}
 			}
 		})
 	}
@@ -117,10 +131,39 @@ func (h *herd) enrol(ctx context.Context, a *enrol.Authority, n int) error {
 	return <-errs
 }
 
+func memberID(n int) string { return fmt.Sprintf("node-%08d", n) }
+
+// stock gives the agents the instances that the database has for them, as if
+// they had run for long, and returns how many there are. No server may run.
+func (h *herd) stock(ctx context.Context, st *store.Store) (int, error) {
+	w, err := st.World(ctx)
+	if err != nil {
+		return 0, err
+	}
+	members := map[string]*member{}
+	for _, m := range h.members {
+		members[m.id] = m
+	}
+	for _, i := range w.Instances {
+		m := members[i.NodeID]
+		m.mu.Lock()
+		if _, has := m.instances[i.ID]; !has {
+			m.put(running(i.ID, len(m.instances)))
+		}
+		m.mu.Unlock()
+	}
+	return len(w.Instances), nil
+}
+
 func (h *herd) tally() tally {
 	c := &h.counts
+	open := 0
+	for _, m := range h.members {
+		open += m.conns.Ready()
+	}
 	return tally{
-		Sessions: c.sessions.Load(), Starts: c.starts.Load(), Stops: c.stops.Load(), Instances: c.instances.Load(),
+		Connections: int64(open),
+		Sessions:    c.sessions.Load(), Starts: c.starts.Load(), Stops: c.stops.Load(), Instances: c.instances.Load(),
 		FirstStart: c.firstStart.Load(), LastAck: c.lastAck.Load(),
 	}
 }
@@ -139,16 +182,16 @@ func (h *herd) die(n int) []string {
 // run keeps a session with the leader, searching for it as an agent does.
 func (m *member) run(ctx context.Context) {
 	search := follow.Search{Servers: m.herd.servers}
+	defer m.conns.Close()
+	go m.conns.StandBy(ctx, m.established.Load)
 	addr := search.First()
 	for ctx.Err() == nil && !m.dead.Load() {
-		established, moved, err := m.session(ctx, addr)
+		err := m.session(ctx, addr)
+		established := m.established.Swap(false)
 		if established {
 			m.herd.counts.sessions.Add(-1)
 		}
-		if moved != "" {
-			addr = moved
-			continue
-		}
+		m.conns.Ended(addr, err, established)
 		var wait time.Duration
 		addr, wait = search.Next(err, established, rand.Int64N)
 		select {
@@ -158,23 +201,22 @@ func (m *member) run(ctx context.Context) {
 	}
 }
 
-// session runs one session to its end; moved is where another server is said to lead.
-func (m *member) session(ctx context.Context, addr string) (established bool, moved string, err error) {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(m.key.Client()), grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}))
+// session runs one session to its end.
+func (m *member) session(ctx context.Context, addr string) error {
+	conn, err := m.conns.To(addr)
 	if err != nil {
-		return false, "", err
+		return err
 	}
-	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s, moved, err := m.open(ctx, conn)
+	s, err := m.open(ctx, conn)
 	if err != nil {
-		return false, moved, err
+		return err
 	}
+	m.established.Store(true)
 	m.herd.counts.sessions.Add(1)
 	go s.talk(ctx, cancel)
-	return true, "", s.obey()
+	return s.obey()
 }
 
 // hands is how many of the herd's agents shake hands at once. Each would have a
@@ -183,29 +225,29 @@ func (m *member) session(ctx context.Context, addr string) (established bool, mo
 const hands = 64
 
 // open says hello and tells everything.
-func (m *member) open(ctx context.Context, conn *grpc.ClientConn) (s *memberStream, moved string, err error) {
+func (m *member) open(ctx context.Context, conn *grpc.ClientConn) (s *memberStream, err error) {
 	m.herd.hands <- struct{}{}
 	defer func() { <-m.herd.hands }()
 	grpcStream, err := pb.NewAgentsClient(conn).Session(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	s = &memberStream{member: m, stream: grpcStream, fresh: make(chan *pb.InstanceStatus, 4*perNode)}
 	if err := s.send(m.hello()); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	first, err := grpcStream.Recv()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if first.GetNotLeader() != nil {
-		return nil, first.GetNotLeader().GetAddress(), errors.New("not the leader")
+	if n := first.GetNotLeader(); n != nil {
+		return nil, &follow.Moved{Addr: n.GetAddress()}
 	}
 	m.mu.Lock()
 	m.epoch = first.GetEpoch()
 	m.mu.Unlock()
 	s.period = time.Duration(first.GetWelcome().GetHeartbeatMs()) * time.Millisecond
-	return s, "", s.sync()
+	return s, s.sync()
 }
 
 func (m *member) hello() *pb.AgentMessage {
@@ -416,13 +458,14 @@ func sendVerdicts(stream pb.Health_WatchClient, targets []*pb.HealthTarget) erro
 // order is what a child process of the benchmark is started with, as JSON in
 // its environment: its part and where the others are.
 type order struct {
-	Part     string // "herd" or "server"
+	Part     string // "herd", "server" or "streams"
 	ID       string
 	Listen   string
 	Database string
 	Redis    string
 	Servers  []string
 	Nodes    int
+	Alone    bool          // a herd without a health monitor
 	Hasty    bool          // short times, for the test of the benchmark
 	Sweep    time.Duration // of a server; 0 for the default
 	Profile  string        // files of profiles begin so
@@ -440,8 +483,11 @@ func runOrder(ctx context.Context, text string) error {
 		runtime.MemProfileRate = 4 << 10
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if o.Part == "herd" {
+	switch o.Part {
+	case "herd":
 		return runHerd(ctx, o)
+	case "streams":
+		return runStreams(ctx, o)
 	}
 	return runServer(ctx, o)
 }

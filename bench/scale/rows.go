@@ -26,6 +26,7 @@ func rows(hasty bool) []row {
 	return []row{
 		{"decisions", []goal{{unit: "decisions/s", atLeast: 1_000_000}, {unit: "%full", atLeast: 90}}, decisions},
 		{"commits", []goal{{unit: "instances/s", atLeast: 20_000}}, commits},
+		{"delivery", []goal{{unit: "commands/s", atLeast: 20_000}}, delivery},
 		{"one-change", []goal{{unit: "ms-median", atMost: 5}}, oneChange},
 		{"sweep", []goal{{unit: "ms", atMost: 1000}, {unit: "allocs/instance", atMost: 0.1, words: "none/instance"}}, sweep},
 		{"memory", []goal{{unit: "B/instance", atMost: 1024}}, memory},
