@@ -277,7 +277,7 @@ func TestTimeout_ASlowHeadAndASilentConnectionEnd(t *testing.T) {
 		d.route(a.addr())
 		for _, begin := range []string{"", "GET / HTTP/1.1\nHost: sh", "GET / HTTP/1.1\nHost: shop.local\n\n"} {
 			v := d.dial()
-			v.say(t, begin)
+			io.WriteString(v, begin) // on a slow machine the handshake may be cut off already
 			if _, err := io.ReadAll(v.r); err != nil && !errors.Is(err, net.ErrClosed) && strings.Contains(err.Error(), "timeout") {
 				t.Errorf("%q: %v", begin, err)
 			}

@@ -156,6 +156,7 @@ func TestServing_AllocatesNothing(t *testing.T) {
 	addr, _ := okApp(t)
 	r := newRig(t, addr)
 	c, buf, text := r.dial(), make([]byte, 4096), []byte(ask)
+	c.SetDeadline(time.Now().Add(5 * time.Minute)) // a thousand requests, on a machine that may be busy
 	one := func() {
 		if _, err := c.Write(text); err != nil {
 			t.Fatal(err)
