@@ -136,8 +136,23 @@ func (c *checker) budget(t tables) {
 		}
 	}
 	for _, a := range sorted(t.apps) {
-		if most := max(1, (c.most(a.ID)+3)/4); surge[a.ID] > most {
+		if most := c.beside(t, a.ID) + max(1, (c.most(a.ID)+3)/4); surge[a.ID] > most {
 			c.fail("surge within its budget", "%s has %d surge instances, %d are allowed", a.Name, surge[a.ID], most)
 		}
 	}
+}
+
+// beside is how many instances of an app may run beside the old ones: those of
+// the widest stage that one of its releases goes through.
+func (c *checker) beside(t tables, appID string) (n int) {
+	for _, d := range t.deployments {
+		r := t.releases[d.ReleaseID]
+		if r.AppID != appID || d.FromReleaseID == "" {
+			continue
+		}
+		for _, s := range r.Stages() {
+			n = max(n, s.Instances(c.most(appID)))
+		}
+	}
+	return n
 }

@@ -94,11 +94,17 @@ func (p *people) release(t *tables, appID, does string) model.Release {
 	}
 	s := model.Spec{Image: fmt.Sprintf("apps/%s@sha256:%064d", a.Name, n), MemoryMiB: 256, Deadline: model.Duration(90 * time.Second), Drain: model.Duration(5 * time.Second), Grace: model.Duration(10 * time.Second)}.WithDefaults()
 	s.Env = map[string]string{behaves: does, "SLOW_MS": strconv.Itoa(1000 + p.w.rnd("slow").IntN(20_000))}
-	r := model.Release{ID: p.w.newID(), AppID: appID, Number: n, Spec: s, CreatedAt: p.w.now}
+	s.Strategy = p.strategy()
+	r := model.Release{ID: p.w.newID(), AppID: appID, Number: n, Spec: s, Cause: model.CauseDeploy, CreatedAt: p.w.now}
 	t.releases[r.ID] = r
 	a.ReleaseID, a.Generation = r.ID, a.Generation+1
 	t.apps[appID] = a
 	return r
+}
+
+// strategy is how a release takes over: most are rolled, as people do.
+func (p *people) strategy() string {
+	return model.Strategies[max(0, p.w.rnd("strategy").IntN(2*len(model.Strategies))-len(model.Strategies))]
 }
 
 func (p *people) deploy(n int, does string) {

@@ -51,7 +51,7 @@ func (s *simServer) lead(held store.Lease) *term {
 		Plan: p, Limits: actual.Limits{UnknownAfter: 3 * heartbeat, LostAfter: lostAfter}, Domain: domain, Sweep: 30 * time.Second,
 		Debounce: debounce, OrphanAfter: orphanAfter, RouteGrace: 20 * time.Second, SafeAfter: safeAfter,
 	}, held, reconcile.Deps{
-		Store: dbClient{s.w.db, s.p}, Routes: termRoutes{m.pub, m}, Now: s.p.now, NewID: s.w.newID, Log: log, Tail: m.tail,
+		Store: dbClient{s.w.db, s.p}, Routes: termRoutes{m.pub, m}, Traffic: &visits{now: s.p.now}, Now: s.p.now, NewID: s.w.newID, Log: log, Tail: m.tail,
 	})
 	s.term = m
 	m.threads = 2
