@@ -13,18 +13,18 @@ import (
 )
 
 func (c *console) whatIfCommand() *cobra.Command {
-	size := map[string]*string{"memory": new(string), "cpu": new(string), "instances": new(string)}
+	change := map[string]*string{"memory": new(string), "cpu": new(string), "instances": new(string), "strategy": new(string)}
 	cmd := c.command(spec{use: "whatif drain NODE | lose NODE | lose-zone ZONE | add APP N | deploy APP", short: "Say what a change would bring, without making it",
 		long: "Say what a change would bring, without making it: which instances would be placed where, which would find no room and why,\n" +
 			"and how much room would be left. The platform's own planner answers, on a copy of what it knows.",
-		example: "  dinp whatif drain web3\n  dinp whatif lose-zone b\n  dinp whatif add shop 40\n  dinp whatif deploy shop --memory 1G --instances 6",
+		example: "  dinp whatif drain web3\n  dinp whatif lose-zone b\n  dinp whatif add shop 40\n  dinp whatif deploy shop --memory 1G --instances 6\n  dinp whatif deploy shop --strategy bluegreen",
 		args:    cobra.RangeArgs(2, 3), complete: whatIfWords, list: true,
 		run: func(ctx context.Context, s *session, args []string) error {
 			q, err := question(s, args)
 			if err != nil {
 				return err
 			}
-			for name, value := range size {
+			for name, value := range change {
 				if *value != "" && args[0] != "deploy" {
 					return usage(s.cmd, fmt.Errorf("--%s is for: dinp whatif deploy APP", name))
 				}
@@ -38,9 +38,10 @@ func (c *console) whatIfCommand() *cobra.Command {
 			}
 			return s.printWhatIf(a)
 		}})
-	cmd.Flags().StringVar(size["memory"], "memory", "", "of the release asked about, as 512M")
-	cmd.Flags().StringVar(size["cpu"], "cpu", "", "cores of the release asked about, as 0.5")
-	cmd.Flags().StringVar(size["instances"], "instances", "", "of the release asked about")
+	cmd.Flags().StringVar(change["memory"], "memory", "", "of the release asked about, as 512M")
+	cmd.Flags().StringVar(change["cpu"], "cpu", "", "cores of the release asked about, as 0.5")
+	cmd.Flags().StringVar(change["instances"], "instances", "", "of the release asked about")
+	cmd.Flags().StringVar(change["strategy"], "strategy", "", "by which the release asked about takes over: rolling, bluegreen or canary")
 	return cmd
 }
 

@@ -42,7 +42,7 @@ func TestWhatIf_ShowsMovesMisfitsAndRoom(t *testing.T) {
 		Misfits:     []api.Misfit{{App: "blog", Slot: 3, Code: "D140", Message: "0 of 2 nodes fit", Evidence: []string{"web2 is short by 64 MiB"}, Next: "add a node"}},
 		Interrupted: []string{"cron"}, Before: api.Headroom{Nodes: 2, FreeMiB: 1024, MemoryMiB: 4096}, After: api.Headroom{Nodes: 1, FreeMiB: 512, MemoryMiB: 2048, LargestMiB: 512, More: 4},
 	}
-	for _, cmd := range []string{"whatif drain web1", "whatif lose web1", "whatif lose-zone b", "whatif add shop 3", "whatif deploy shop --memory 1G --instances 2"} {
+	for _, cmd := range []string{"whatif drain web1", "whatif lose web1", "whatif lose-zone b", "whatif add shop 3", "whatif deploy shop --memory 1G --instances 2 --strategy canary"} {
 		told(t, cmd, "GET /whatif", reply, "draining web1", "shop  1     v2       web1  web2", "and 1 more", "slot 3 of blog would not fit: 0 of 2 nodes fit (D140)",
 			"web2 is short by 64 MiB", "next: add a node", "note: hm", "until replaced: cron", "1 GiB of 4 GiB on 2 nodes", "enough for 4 more")
 	}

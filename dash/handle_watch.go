@@ -34,7 +34,7 @@ func (d *Dash) getWhatIf(c *gin.Context) {
 }
 
 func whatIfQuery(c *gin.Context) (WhatIfQuery, error) {
-	q := WhatIfQuery{Drain: c.Query("drain"), Lose: c.Query("lose"), LoseZone: c.Query("lose_zone"), App: c.Query("app")}
+	q := WhatIfQuery{Drain: c.Query("drain"), Lose: c.Query("lose"), LoseZone: c.Query("lose_zone"), App: c.Query("app"), Strategy: c.Query("strategy")}
 	err := knownQuery(c, whatIfParams)
 	if err != nil {
 		return q, err

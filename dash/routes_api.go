@@ -186,7 +186,7 @@ var (
 	whatIfParams = []param{
 		{"drain", "string", "a node, by name or ID"}, {"lose", "string", "a node, by name or ID"}, {"lose_zone", "string", "a zone"},
 		{"app", "string", "an app: with add, or with what its next release is to have"}, {"add", "integer", "instances"},
-		{"instances", "integer", ""}, {"memory", "string", "as 256M"}, {"cpu", "string", "cores, as 0.5"},
+		{"instances", "integer", ""}, {"memory", "string", "as 256M"}, {"cpu", "string", "cores, as 0.5"}, {"strategy", "string", strings.Join(model.Strategies, ", ")},
 	}
 	logParams = []param{
 		{"tail", "integer", "last lines, 200 if left out"}, {"since", "string", "a duration, as 10m, or a time"}, {"follow", "boolean", "go on as lines come"},

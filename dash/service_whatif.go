@@ -20,6 +20,7 @@ type WhatIfQuery struct {
 	Instances   int   // of the release; 0: as it is
 	MemoryMiB   int64 // and so on
 	CPUMilli    int64
+	Strategy    string // "": as it is
 }
 
 // WhatIf says what a change would bring, and makes none.
@@ -84,7 +85,10 @@ func (d *Dash) whatIfApp(ctx context.Context, actor model.Actor, q WhatIfQuery) 
 	if err := model.CheckInstances(instances); err != nil {
 		return nil, err
 	}
-	return &pb.WhatIfRequest{AppId: app.ID, Add: int32(q.Add), Instances: int32(q.Instances), MemoryMib: q.MemoryMiB, CpuMilli: q.CPUMilli}, nil
+	if err := model.CheckStrategy(q.Strategy); q.Strategy != "" && err != nil {
+		return nil, err
+	}
+	return &pb.WhatIfRequest{AppId: app.ID, Add: int32(q.Add), Instances: int32(q.Instances), MemoryMib: q.MemoryMiB, CpuMilli: q.CPUMilli, Strategy: q.Strategy}, nil
 }
 
 func whatIfOut(a *pb.WhatIfReply) api.WhatIf {

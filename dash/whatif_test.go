@@ -34,6 +34,7 @@ func TestWhatIf_AsksTheLeader(t *testing.T) {
 		"/whatif?lose_zone=b":                            {LoseZone: "b"},
 		"/whatif?app=shop&add=3":                         {AppId: app.ID, Add: 3},
 		"/whatif?app=shop&memory=1G&cpu=0.5&instances=2": {AppId: app.ID, MemoryMib: 1024, CpuMilli: 500, Instances: 2},
+		"/whatif?app=shop&strategy=bluegreen":            {AppId: app.ID, Strategy: model.StrategyBlueGreen},
 	} {
 		a := do[api.WhatIf](r, 200, "GET", path, r.admin, nil)
 		if a.Fits || a.Moved != 1 || len(a.Moves) != 1 || a.Moves[0].To != "n2" || len(a.Misfits) != 1 || a.Misfits[0].Next != "add a node" || a.Before.FreeMiB != 512 || a.After.More != 3 {
@@ -47,7 +48,7 @@ func TestWhatIf_AsksTheLeader(t *testing.T) {
 	}
 	for path, code := range map[string]model.Code{
 		"/whatif": model.CodeBadRequest, "/whatif?drain=n1&lose=n1": model.CodeBadRequest, "/whatif?drain=nobody": model.CodeNotFound, "/whatif?app=nobody&add=1": model.CodeNotFound,
-		"/whatif?app=shop&add=1000": model.CodeBadSize, "/whatif?app=shop&memory=many": model.CodeBadSize, "/whatif?apps=shop": model.CodeBadRequest,
+		"/whatif?app=shop&add=1000": model.CodeBadSize, "/whatif?app=shop&memory=many": model.CodeBadSize, "/whatif?app=shop&strategy=sudden": model.CodeBadSize, "/whatif?apps=shop": model.CodeBadRequest,
 	} {
 		r.refused(code, "GET", path, r.admin, nil)
 	}

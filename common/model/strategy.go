@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,16 +67,21 @@ func (s Spec) observe(otherwise Duration) Duration {
 	return otherwise
 }
 
+// CheckStrategy returns a CodeBadSize error unless there is a strategy of that name.
+func CheckStrategy(name string) error {
+	if !slices.Contains(Strategies, name) {
+		return E(CodeBadSize, "strategy %q is not known; it is rolling, bluegreen or canary", clip(name, 40))
+	}
+	return nil
+}
+
 // checkStrategy returns a CodeBadSize error unless the strategy is known and its
 // settings are its own.
 func (s Spec) checkStrategy() error {
-	known := false
-	for _, v := range Strategies {
-		known = known || s.Strategy == v
+	if err := CheckStrategy(s.Strategy); err != nil {
+		return err
 	}
 	switch {
-	case !known:
-		return E(CodeBadSize, "strategy %q is not known; it is rolling, bluegreen or canary", clip(s.Strategy, 40))
 	case len(s.Steps) > 0 && s.Strategy != StrategyCanary:
 		return E(CodeBadSize, "steps are for the strategy canary, not for %s", s.Strategy).WithNext("add --strategy canary")
 	case s.Observe != 0 && s.Strategy == StrategyRolling:

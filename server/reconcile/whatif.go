@@ -87,9 +87,21 @@ func (c *Core) askApp(r *pb.WhatIfRequest) (*Question, error) {
 	}
 	q.what = fmt.Sprintf("another release of %s", a.Name)
 	q.ask = func() whatif.Answer {
-		return q.world.Deploy(r.GetMemoryMib(), r.GetCpuMilli(), int(r.GetInstances()))
+		return q.world.Deploy(changeOf(r), int(r.GetInstances()))
 	}
 	return q, nil
+}
+
+// changeOf is what a release that is asked about has of its own.
+func changeOf(r *pb.WhatIfRequest) model.DeployRequest {
+	d := model.DeployRequest{Strategy: r.GetStrategy()}
+	if n := r.GetMemoryMib(); n > 0 {
+		d.MemoryMiB = &n
+	}
+	if n := r.GetCpuMilli(); n > 0 {
+		d.CPUMilli = &n
+	}
+	return d
 }
 
 // appsOn are the apps that have instances on a node.

@@ -120,8 +120,9 @@ func TestWhatIf_MoreInstancesAndAnotherReleaseAreWhatComes(t *testing.T) {
 			a = r.answer(&pb.WhatIfRequest{AppId: "app-a0", Add: int32(n)})
 			r.edit("a0", func(app *model.App) { app.Instances += n })
 		} else {
-			a = r.answer(&pb.WhatIfRequest{AppId: "app-a0", MemoryMib: 200, Instances: 3})
-			r.deploy("a0", 3, func(s *model.Spec) { s.MemoryMiB = 200 })
+			strategy := rapid.SampledFrom([]string{model.StrategyRolling, model.StrategyBlueGreen}).Draw(t, "strategy")
+			a = r.answer(&pb.WhatIfRequest{AppId: "app-a0", MemoryMib: 200, Instances: 3, Strategy: strategy})
+			r.deploy("a0", 3, func(s *model.Spec) { s.MemoryMiB, s.Strategy = 200, strategy })
 		}
 		if r.settle(); a.GetFits() {
 			if d := cmp.Diff(r.placed(from), moves(a)); d != "" {

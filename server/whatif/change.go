@@ -130,17 +130,14 @@ func (a *App) interrupted(lost map[string]bool) bool {
 	return serves
 }
 
-// Deploy answers for a new release of the only app, of a size; what is 0 stays.
-func (w *World) Deploy(memoryMiB, cpuMilli int64, instances int) Answer {
+// Deploy answers for a new release of the only app, of which change says what is
+// not as in the present one; with 0 instances their number stays. A release that
+// goes by stages has passed them all unjudged: what counts is the room they take.
+func (w *World) Deploy(change model.DeployRequest, instances int) Answer {
 	in := &w.Apps[0].Input
 	next := in.Releases[in.App.ReleaseID]
-	next.ID, next.Number = "whatif", next.Number+1
-	if memoryMiB > 0 {
-		next.Spec.MemoryMiB = memoryMiB
-	}
-	if cpuMilli > 0 {
-		next.Spec.CPUMilli = cpuMilli
-	}
+	next.ID, next.Number, next.Cause = "whatif", next.Number+1, model.CauseDeploy
+	next.Spec = change.Apply(next.Spec)
 	in.Releases[next.ID] = next
 	in.App.Promoted = next.ID
 	in.App.ReleaseID, in.Failures, in.Refusal, in.Awaited, in.Unplaceable = next.ID, nil, nil, false, time.Time{}

@@ -1407,6 +1407,7 @@ type WhatIfRequest struct {
 	Instances     int32                  `protobuf:"varint,6,opt,name=instances,proto3" json:"instances,omitempty"`                  // to deploy the app with; 0: as it is
 	MemoryMib     int64                  `protobuf:"varint,7,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"` // to deploy it with; 0: as it is
 	CpuMilli      int64                  `protobuf:"varint,8,opt,name=cpu_milli,json=cpuMilli,proto3" json:"cpu_milli,omitempty"`
+	Strategy      string                 `protobuf:"bytes,9,opt,name=strategy,proto3" json:"strategy,omitempty"` // to deploy it by; "": as it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1495,6 +1496,13 @@ func (x *WhatIfRequest) GetCpuMilli() int64 {
 		return x.CpuMilli
 	}
 	return 0
+}
+
+func (x *WhatIfRequest) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
 }
 
 type WhatIfReply struct {
@@ -2637,7 +2645,7 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\x04only\x18\x03 \x01(\x05R\x04only\".\n" +
 	"\x04Miss\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\xd9\x01\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xf5\x01\n" +
 	"\rWhatIfRequest\x12\x14\n" +
 	"\x05drain\x18\x01 \x01(\tR\x05drain\x12\x12\n" +
 	"\x04lose\x18\x02 \x01(\tR\x04lose\x12\x1b\n" +
@@ -2647,7 +2655,8 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\tinstances\x18\x06 \x01(\x05R\tinstances\x12\x1d\n" +
 	"\n" +
 	"memory_mib\x18\a \x01(\x03R\tmemoryMib\x12\x1b\n" +
-	"\tcpu_milli\x18\b \x01(\x03R\bcpuMilli\"\xc2\x02\n" +
+	"\tcpu_milli\x18\b \x01(\x03R\bcpuMilli\x12\x1a\n" +
+	"\bstrategy\x18\t \x01(\tR\bstrategy\"\xc2\x02\n" +
 	"\vWhatIfReply\x12\x12\n" +
 	"\x04fits\x18\x01 \x01(\bR\x04fits\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12#\n" +
