@@ -235,7 +235,7 @@ func (h history) app() api.App {
 		Name: a.Name, Release: h.version(a.ReleaseID), Serving: h.version(h.serving), Instances: a.Instances,
 		Paused: a.Paused, Maintenance: a.Maintenance, Singleton: a.Singleton, Constraints: constraintsOut(a.Constraints), Generation: a.Generation,
 		Runtime: r.Spec.Runtime, MemoryMiB: r.Spec.MemoryMiB, CPUMilli: r.Spec.CPUMilli, Port: r.Spec.Port, Health: r.Spec.Health,
-		EnvNames: envNames(r.Spec), Deployment: h.deployment(a.ReleaseID), CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+		EnvNames: envNames(r.Spec), Strategy: r.Spec.Strategy, Deployment: h.deployment(a.ReleaseID), CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 }
 
@@ -253,7 +253,7 @@ func envNames(s model.Spec) []string {
 func (h history) release(r model.Release) api.Release {
 	return api.Release{
 		Version: r.Version(), Image: r.Spec.Image, Runtime: r.Spec.Runtime, Artifact: r.Spec.Artifact, Build: r.BuildID, Cause: string(r.Cause), Note: r.Note,
-		MemoryMiB: r.Spec.MemoryMiB, CPUMilli: r.Spec.CPUMilli, Port: r.Spec.Port, Health: r.Spec.Health, EnvNames: envNames(r.Spec),
+		MemoryMiB: r.Spec.MemoryMiB, CPUMilli: r.Spec.CPUMilli, Port: r.Spec.Port, Health: r.Spec.Health, EnvNames: envNames(r.Spec), Strategy: r.Spec.Strategy,
 		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt,
 		Wanted: r.ID == h.of.ReleaseID, Serving: r.ID == h.serving && r.ID != "", Deployment: h.deployment(r.ID),
 		Pinned: h.pins[r.Number], Removed: h.removed[r.Spec.Image],

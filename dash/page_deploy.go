@@ -175,7 +175,7 @@ func (d *Dash) takeFile(c *gin.Context, part *multipart.Part, f *uploadedForm) e
 // input is the form as the use case takes it; empty fields keep what is.
 func (f uploadedForm) input() (DeployInput, error) {
 	in := DeployInput{Artifact: f.artifact, Filename: f.filename, Runtime: f.fields["runtime"], Team: f.fields["team"]}
-	in.Note = strings.TrimSpace(f.fields["note"])
+	in.Note, in.Strategy = strings.TrimSpace(f.fields["note"]), f.fields["strategy"]
 	if f.artifact == "" {
 		in.Image = strings.TrimSpace(f.fields["image"])
 	}

@@ -15,7 +15,7 @@ func TestPages_DeployFromFileToURL(t *testing.T) {
 	v := visit(t, s).login()
 	v.get("/apps").want(t, "apps", 200, `id="deploy-form"`, "No apps yet")
 	s.Frozen.Store(true)
-	a := v.upload("site.zip", zipped(t, "one"), "text/html", "name", "shop", "instances", "2", "memory", "128M", "env", "A=1\n# note\n\nB=x=y\n", "note", "first").
+	a := v.upload("site.zip", zipped(t, "one"), "text/html", "name", "shop", "instances", "2", "memory", "128M", "env", "A=1\n# note\n\nB=x=y\n", "note", "first", "strategy", "canary").
 		want(t, "deploy", http.StatusSeeOther)
 	if !strings.HasPrefix(a.location, "/deploys/") {
 		t.Fatalf("deploy leads to %q", a.location)
@@ -24,7 +24,9 @@ func TestPages_DeployFromFileToURL(t *testing.T) {
 	s.Frozen.Store(false)
 	done := v.eventually(a.location, `id="answer"`)
 	done.want(t, "deploy page", 200, "v1 is live", "unpacked site.zip", `id="url" href="http://shop.apps.localhost:`)
-	v.get("/apps/shop").want(t, "app", 200, "v1 serves with 2 of 2 instances", "stage-node", "128 MiB", "2 variables")
+	v.get("/apps/shop").want(t, "app", 200, "v1 serves with 2 of 2 instances", "stage-node", "128 MiB", "2 variables", "a share of the requests first")
+	v.get("/apps/shop/deploy").want(t, "next deploy", 200, "as the version before")
+	v.get("/api/v1/apps/shop/releases").want(t, "releases", 200, `"strategy":"canary"`)
 	v.get("/apps").want(t, "apps", 200, `href="/apps/shop"`, "2 / 2", "static")
 }
 
@@ -58,6 +60,7 @@ func TestPages_DeployRefusals(t *testing.T) {
 		{"no archive", "notes.txt", []byte("just text"), []string{"name", "shop"}, 400, "D13"},
 		{"bad memory", "site.zip", zipped(t, "x"), []string{"name", "shop", "memory", "lots"}, 400, "D123"},
 		{"bad instances", "site.zip", zipped(t, "x"), []string{"name", "shop", "instances", "many"}, 400, "D123"},
+		{"bad strategy", "site.zip", zipped(t, "x"), []string{"name", "shop", "strategy", "sudden"}, 400, "D123"},
 		{"bad env", "site.zip", zipped(t, "x"), []string{"name", "shop", "env", "no equals sign"}, 400, "D122"},
 		{"too large", "site.zip", append(zipped(t, "x"), make([]byte, 9<<20)...), []string{"name", "shop"}, 413, "D131"},
 		{"nothing", "", nil, []string{"name", "shop"}, 400, "D101"},

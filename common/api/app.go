@@ -26,6 +26,7 @@ type App struct {
 	Port        int         `json:"port"`
 	Health      string      `json:"health"`
 	EnvNames    []string    `json:"env_names"`
+	Strategy    string      `json:"strategy"`             // by which the next release takes over, unless that one says otherwise; "" before the first
 	Deployment  *Deployment `json:"deployment,omitempty"` // of the wanted release
 	CreatedAt   time.Time   `json:"created_at"`
 	UpdatedAt   time.Time   `json:"updated_at"`

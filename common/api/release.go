@@ -20,6 +20,7 @@ type Release struct {
 	Port       int         `json:"port"`
 	Health     string      `json:"health"`
 	EnvNames   []string    `json:"env_names"`
+	Strategy   string      `json:"strategy"` // by which it takes over: rolling, bluegreen, canary
 	CreatedBy  string      `json:"created_by"`
 	CreatedAt  time.Time   `json:"created_at"`
 	Wanted     bool        `json:"wanted"`
