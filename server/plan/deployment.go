@@ -117,12 +117,15 @@ func (p *planner) verdict(d model.Deployment) *model.Error {
 }
 
 // unheard reports whether too little was heard in this term to hold a deadline
-// against a release: it may have passed while nobody led, and its instances may
-// be ready on nodes that are still to speak. A node that stays silent is lost in
-// the end, and then waited for no more.
+// against a release: if it began before the term, the deadline may have passed while
+// nobody led, and its instances may be ready on nodes that are still to speak. A
+// node that stays silent is lost in the end, and then waited for no more.
 func (p *planner) unheard(d model.Deployment) bool {
-	heard := p.Since.Add(p.cfg.HearWithin)
-	if p.wake(heard); p.now.Before(heard) || p.Awaited && p.Refusal != nil {
+	if heard := p.Since.Add(p.cfg.HearWithin); d.StartedAt.Before(p.Since) && p.now.Before(heard) {
+		p.wake(heard)
+		return true
+	}
+	if p.Awaited && p.Refusal != nil {
 		return true
 	}
 	for n := range p.Instances {

@@ -219,8 +219,13 @@ func TestCompute_PassedDeadlineWaitsUntilTheReleasesNodesWereHeard(t *testing.T)
 		change func(in *Input, i *Instance)
 		fails  bool
 	}{
-		"heard, and not ready":               {func(*Input, *Instance) {}, true},
-		"the term has just begun":            {func(in *Input, _ *Instance) { in.Since = after.Add(-29 * time.Second) }, false},
+		"heard, and not ready":    {func(*Input, *Instance) {}, true},
+		"the term has just begun": {func(in *Input, _ *Instance) { in.Since = after.Add(-29 * time.Second) }, false},
+		"the term has begun before it": {func(in *Input, _ *Instance) {
+			d := in.Deployments["r2"]
+			in.Since, d.StartedAt = after.Add(-29*time.Second), after.Add(-20*time.Second)
+			in.Deployments["r2"] = d
+		}, true},
 		"its node has not spoken":            {func(_ *Input, i *Instance) { i.Observed, i.Node = nil, model.NodeUnknown }, false},
 		"its node is lost":                   {func(_ *Input, i *Instance) { i.Observed, i.Node = nil, model.NodeLost }, true},
 		"its node was heard and fell silent": {func(_ *Input, i *Instance) { i.Node = model.NodeUnknown }, true},
