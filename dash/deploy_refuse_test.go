@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -40,9 +41,16 @@ func TestDeploy_RefusesBadInputEarly(t *testing.T) {
 		}
 	}
 	body := &endless{}
-	e := r.refused(model.CodeBadArtifact, "PUT", "/apps/shop/deploy", r.admin, io.LimitReader(body, 1<<30))
+	resp := r.request("PUT", "/apps/shop/deploy", r.admin, io.LimitReader(body, 1<<30))
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest || resp.ContentLength <= 0 { // who goes on sending must not have to wait for the answer's end
+		t.Errorf("status %d, an answer of %d bytes", resp.StatusCode, resp.ContentLength)
+	}
+	if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), string(model.CodeBadArtifact)) {
+		t.Errorf("the refusal is %s, %v", text, err)
+	}
 	if body.taken.Load() > 2*drainBytes { // refused at its beginning; the rest is drained only to be heard
-		t.Errorf("%d bytes were sent before the refusal %v", body.taken.Load(), e)
+		t.Errorf("%d bytes were sent before the refusal", body.taken.Load())
 	}
 	big := site(t, "big", 2<<20)
 	r.refused(model.CodeTooLarge, "PUT", "/apps/shop/deploy?filename=a.tar.gz", r.admin, bytes.NewReader(big))

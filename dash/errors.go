@@ -2,8 +2,10 @@ package dash
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -60,14 +62,21 @@ func (d *Dash) fail(c *gin.Context, err error) {
 	d.failWith(c, statusOf(e), e)
 }
 
-// failWith ends a request with an error under a status of its own.
+// failWith ends a request with an error under a status of its own. The answer says
+// how long it is: whoever is still sending a body has all of it at once, and not
+// only when we stop listening, which may break the connection.
 func (d *Dash) failWith(c *gin.Context, status int, e *model.Error) {
 	c.Abort()
 	if wantsPage(c) {
 		d.renderError(c, status, e)
 		return
 	}
-	c.JSON(status, api.ErrorBody{Error: e})
+	body, err := json.Marshal(api.ErrorBody{Error: e})
+	if err != nil {
+		panic(err) // there is nothing in it that cannot be written
+	}
+	c.Header("Content-Length", strconv.Itoa(len(body)))
+	c.Data(status, gin.MIMEJSON+"; charset=utf-8", body)
 }
 
 // userError is err in the form a caller may read.
