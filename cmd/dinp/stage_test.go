@@ -150,7 +150,7 @@ func freeAddr(t *testing.T) string {
 }
 
 func (s *stage) upArgs() []string {
-	return []string{"up", "--data", s.data, "--dash", s.dash, "--router", s.router, "--router-tls", s.tls, "--grpc", s.grpc, "--registry", s.registry, "--base-images", testenv.BaseImages(s.t, "static", "binary", "tomcat"), "--docker-host", s.docker, "--memory", "2G"}
+	return []string{"up", "--data", s.data, "--dash", s.dash, "--router", s.router, "--router-tls", s.tls, "--grpc", s.grpc, "--registry", s.registry, "--base-images", testenv.BaseImages(s.t, "static", "binary", "tomcat"), "--docker-host", s.docker, "--memory", "4G"}
 }
 
 // start runs `dinp up` and waits until its node has the status.
