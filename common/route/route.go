@@ -64,8 +64,13 @@ type Endpoint struct {
 	Addr     string `json:"addr"` // ip:port
 	Instance string `json:"instance"`
 	Release  int    `json:"release"`
-	Weight   int    `json:"weight"` // relative; 100 is normal, 0 gets nothing new
+	Weight   int    `json:"weight"` // relative; see NormalWeight; 0 gets nothing new
 }
+
+// NormalWeight is the weight of endpoints that share the requests by their load,
+// whatever their release. Where one has another, releases have shares, which the
+// weights say, and the load decides only among the endpoints of a release.
+const NormalWeight = 100
 
 // Change sets one key, or deletes it when Value is nil.
 type Change struct {

@@ -89,10 +89,10 @@ func (q *Pool) fill(b *table.Backend, s *Set) (joined []*Endpoint) {
 	return joined
 }
 
-// byRelease puts a release's endpoints together where weights differ. Where they
-// do not, the order stays.
+// byRelease puts a release's endpoints together where releases have shares of the
+// requests. Where they do not, the order stays.
 func byRelease(all []route.Endpoint) []route.Endpoint {
-	if !slices.ContainsFunc(all, func(e route.Endpoint) bool { return e.Weight != all[0].Weight }) {
+	if !slices.ContainsFunc(all, func(e route.Endpoint) bool { return e.Weight != route.NormalWeight }) {
 		return all
 	}
 	all = slices.Clone(all)
@@ -103,13 +103,12 @@ func byRelease(all []route.Endpoint) []route.Endpoint {
 // span is a range of open, of one release.
 type span struct{ from, to int }
 
-// pair notes each endpoint's peers, those of its release, when weights differ:
-// then releases have shares of the requests, and the load is balanced among
-// peers alone. Were it compared across releases, one that answers fast because
+// pair notes each endpoint's peers, those of its release, where releases have
+// shares of the requests: then the load is balanced among peers alone. Were it compared across releases, one that answers fast because
 // it fails would draw more than its share.
 func (q *Pool) pair() {
 	q.peers = nil
-	if len(q.open) == 0 || !q.uneven() {
+	if !q.shared() {
 		return
 	}
 	q.peers = make([]span, len(q.open))
@@ -125,10 +124,10 @@ func (q *Pool) pair() {
 	}
 }
 
-// uneven reports whether weights differ.
-func (q *Pool) uneven() bool {
+// shared reports whether releases have shares of the requests.
+func (q *Pool) shared() bool {
 	for i := range q.open {
-		if q.weight(i) != q.weight(0) {
+		if q.weight(i) != route.NormalWeight {
 			return true
 		}
 	}

@@ -52,6 +52,29 @@ func TestSplit_AShareDoesNotFollowTheLoad(t *testing.T) {
 	}
 }
 
+// One instance beside one, each with a half: the weights are equal, and yet shares.
+func TestSplit_AHalfIsAShareToo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.put(route.Backend{App: "shop", Endpoints: []route.Endpoint{
+		{Addr: "10.0.0.1:1", Instance: "old", Release: 1, Weight: 1}, {Addr: "10.0.0.2:1", Instance: "new", Release: 2, Weight: 1},
+	}})
+	q, _ := r.pool(host)
+	for _, e := range q.open {
+		e.born.Store(0)
+		e.inflight.Store(int64(100 * (2 - e.Release))) // the new one answers at once
+	}
+	random, canary := rand.New(rand.NewPCG(1, 2)), 0
+	for range 10_000 {
+		if q.pick(time.Minute, Ask{}, nil, random.IntN).Release == 2 {
+			canary++
+		}
+	}
+	if canary < 4750 || canary > 5250 { // five standard deviations
+		t.Errorf("the canary got %d of 10000 requests, want half", canary)
+	}
+}
+
 func TestSplit_TheLoadIsBalancedAmongARelease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

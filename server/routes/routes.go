@@ -66,7 +66,7 @@ func endpoints(instances []Instance, take func(Instance) bool) []route.Endpoint 
 	out := []route.Endpoint{}
 	for _, i := range instances {
 		if i.Addr != "" && i.Running && take(i) {
-			out = append(out, route.Endpoint{Addr: i.Addr, Instance: i.ID, Release: i.Release, Weight: evenWeight})
+			out = append(out, route.Endpoint{Addr: i.Addr, Instance: i.ID, Release: i.Release, Weight: route.NormalWeight})
 		}
 	}
 	slices.SortFunc(out, func(a, b route.Endpoint) int { return strings.Compare(a.Instance, b.Instance) })

@@ -14,11 +14,7 @@ type Split struct {
 	Of      int // instances that are to share it: while fewer serve, they get less
 }
 
-// Weights in the table.
-const (
-	evenWeight = 100
-	maxWeight  = 10_000
-)
+const maxWeight = 10_000 // in the table
 
 // weigh lays the split over endpoints. A share is one of requests, so an
 // endpoint's weight follows from how many there are on either side; rounding
@@ -52,7 +48,8 @@ func (s Split) weigh(all []route.Endpoint) []route.Endpoint {
 
 // weights are those of one endpoint of the release and of one of the others, so
 // that mine of the one get percent of the requests beside rest of the others: a
-// part of it while they are fewer than of.
+// part of it while they are fewer than of. They have no common divisor, so two that
+// are equal are 1, and no normal weights: a half is a share, too.
 //
 //	weight·mine : other·rest = share : 1-share, where share = percent/100 · min(mine, of)/of
 func weights(percent, of, mine, rest int) (weight, other int) {

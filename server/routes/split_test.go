@@ -14,7 +14,7 @@ func endpointsFor(mine, rest int) (out []route.Endpoint) {
 		if n < mine {
 			release = 2
 		}
-		out = append(out, route.Endpoint{Release: release, Weight: evenWeight})
+		out = append(out, route.Endpoint{Release: release, Weight: route.NormalWeight})
 	}
 	return out
 }
