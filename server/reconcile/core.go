@@ -157,7 +157,7 @@ func (c *Core) round(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	c.openRoutes(now)
-	if c.survey.index != nil {
+	if c.survey.due(now) {
 		c.surveyOn(now)
 	}
 	return c.nextWake(c.deps.Now()), nil
@@ -187,7 +187,7 @@ func (c *Core) nextWake(now time.Time) time.Duration {
 		sooner(now.Add(500 * time.Millisecond))
 	}
 	if c.survey.index != nil {
-		sooner(now.Add(surveyEvery))
+		sooner(c.survey.next)
 	}
 	if len(c.dirty) > 0 { // a plan that waits for something, or begot another
 		sooner(now)

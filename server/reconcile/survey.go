@@ -25,6 +25,7 @@ type survey struct {
 	last  *pb.Survival // of the last pass that was finished
 	ended time.Time    // when that was
 	large bool         // it took more than one slice
+	next  time.Time    // when the next slice is due
 }
 
 // finding is what a pass has found so far.
@@ -44,7 +45,8 @@ type weak struct {
 // The survey's measures. What a slice costs is what BenchmarkWhatIf tells.
 const (
 	surveySlice = 5000                   // instances that are looked at in one go
-	surveyEvery = 100 * time.Millisecond // between two slices
+	surveyEvery = 100 * time.Millisecond // between two slices, at least, and
+	surveyRest  = 9                      // times as long as the last one took: a tenth of a core is enough for a question
 	surveyAgain = time.Minute            // between two passes over a large cluster
 	surveySoon  = time.Second            // and over a small one
 	surveyTold  = 5                      // nodes, and twice as many apps, that are named
@@ -77,9 +79,13 @@ func (s *survey) begin(c *Core) {
 	}
 }
 
+// due reports whether a pass is under way and a slice of it is due. Rounds come as
+// often as agents speak, which says nothing of when.
+func (s *survey) due(now time.Time) bool { return s.index != nil && !now.Before(s.next) }
+
 // surveyOn looks at the next nodes of a pass that is under way.
 func (c *Core) surveyOn(now time.Time) {
-	s := &c.survey
+	s, began := &c.survey, c.deps.Now()
 	for budget := surveySlice; len(s.queue) > 0 && budget > 0; s.queue = s.queue[1:] {
 		if n := c.nodes[s.queue[0]]; n != nil {
 			budget -= c.lookAt(n)
@@ -87,6 +93,8 @@ func (c *Core) surveyOn(now time.Time) {
 	}
 	if len(s.queue) > 0 {
 		s.large = true
+		ended := c.deps.Now()
+		s.next = ended.Add(max(surveyEvery, surveyRest*ended.Sub(began)))
 		return
 	}
 	s.last, s.ended, s.index = s.found.answer(now, s.found.looked, true), now, nil

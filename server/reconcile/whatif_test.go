@@ -206,7 +206,14 @@ func TestSurvival_LargeClusterIsLookedThroughInSlices(t *testing.T) {
 	if first.GetComplete() || first.GetLooked() == 0 || first.GetNodes() != 30 {
 		t.Fatalf("at first: %v", first)
 	}
+	for range 10 { // as when agents speak
+		r.round()
+	}
+	if got := r.core.survival(); got.GetLooked() != first.GetLooked() {
+		t.Errorf("%d nodes looked at by rounds of the same moment, want the first slice's %d", got.GetLooked(), first.GetLooked())
+	}
 	for range 10 {
+		r.pass(surveyEvery)
 		r.round()
 	}
 	if got := r.core.survival(); !got.GetComplete() || !got.GetSurvives() || got.GetLooked() != 30 {
