@@ -37,13 +37,14 @@ ensure() {
 }
 
 install_engine() {
-    local packages=(iptables iproute2)
+    local packages=(iptables iproute2 procps)
     command -v dockerd >/dev/null && command -v docker >/dev/null || packages+=(docker.io)
     "$here/install.sh" "${packages[@]}"
 }
 
 start_own() {
     mkdir -p "$dir"
+    drop_orphaned_bridges
     # Sockets live in exec-root, and a socket's path holds 107 bytes: the path of a checkout may be longer.
     local run
     run=$(mktemp -d /run/dinp-docker.XXXXXX)
@@ -64,6 +65,25 @@ start_own() {
             "a container or a sandbox needs the right to mount, to make network devices and cgroups"
     fi
     say "docker: engine $(docker version --format '{{.Server.Version}}') answers"
+}
+
+# An engine that was killed leaves its containers running on its bridge. A new engine would take that bridge over and give
+# their addresses out once more, and two containers would answer at one address. So the bridge goes first.
+drop_orphaned_bridges() {
+    engine_here && die "a dockerd runs here already, but not on /var/run/docker.sock" "use that one: export DOCKER_HOST=..."
+    bridges | while read -r name; do
+        say "docker: removing the bridge $name, left behind by an engine that was killed"
+        ip link delete "$name" || true
+    done
+}
+
+# engine_here tells whether any dockerd runs in this network namespace.
+engine_here() {
+    local pid
+    for pid in $(pgrep -x dockerd); do
+        alive "$pid" && [[ $(readlink "/proc/$pid/ns/net") == "$(readlink /proc/self/ns/net)" ]] && return
+    done
+    return 1
 }
 
 answers_or_dead() { answers || ! alive "$1"; }
@@ -87,6 +107,7 @@ stop() {
 clean() {
     local run=/nonexistent path
     [[ ! -s $dir/exec-root ]] || run=$(cat "$dir/exec-root")
+    end_orphans "$run"
     # Deepest mounts first.
     awk -v a="$dir/" -v b="$run/" 'index($2, a) == 1 || index($2, b) == 1 {print $2}' /proc/mounts | sort -r |
         while read -r path; do umount -l "$path" || true; done
@@ -99,13 +120,25 @@ clean() {
     rm -rf "$dir"
 }
 
+# end_orphans RUN ends what outlives a dockerd that was killed: its containerd, the shims, and their containers.
+end_orphans() {
+    local pid
+    for pid in $(pgrep -f -- "^[^ ]*containerd.* $1/"); do
+        # shellcheck disable=SC2046 # a shim may have no container any more
+        kill -KILL $(pgrep -P "$pid") "$pid" 2>/dev/null || true
+        await 10 gone "$pid" || say "docker: process $pid does not end"
+    done
+}
+
 # Docker's own names: its default bridge, the bridges of its networks, its chains.
 links='docker0|br-[0-9a-f]{12}'
 
+# bridges prints the bridges that an engine made in this network namespace.
+bridges() { ip -o link show type bridge | grep -oE "($links):" | tr -d : || true; } # finding nothing is no failure
+
 clean_network() {
     local table rule name
-    ip -o link show type bridge | grep -oE "($links):" | tr -d : |
-        while read -r name; do ip link delete "$name" || true; done || true # grep finding nothing is no failure
+    bridges | while read -r name; do ip link delete "$name" || true; done
     for table in filter nat; do
         iptables -t "$table" -S | grep -E -- "^-A (FORWARD|PREROUTING|OUTPUT|POSTROUTING) .*(DOCKER|$links)" |
             sed 's/^-A/-D/' | while read -r rule; do
