@@ -66,11 +66,14 @@ func (c *client) idle() bool {
 
 // woken is told by epoll. gone: nothing can be sent to it any more.
 func (c *client) woken(gone bool) {
-	if gone && c.x != nil {
+	switch {
+	case c.x == nil:
+		c.proceed()
+	case gone:
 		c.x.clientGone()
-		return
+	default:
+		c.x.woken()
 	}
-	c.proceed()
 }
 
 // proceed does what can be done for the client now.
@@ -211,7 +214,8 @@ func (c *client) end() {
 
 // swallow reads and forgets, a turn's worth.
 func (c *client) swallow() {
-	for range maxTurns {
+	before := c.l.read
+	for turn := 0; turn < maxTurns && c.l.read-before < maxTurn; turn++ {
 		if !c.in {
 			return
 		}

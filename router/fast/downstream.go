@@ -34,6 +34,7 @@ func (x *exchange) downstream() step {
 		return x.peerEnded(errno)
 	}
 	x.answered = true
+	l.read += n
 	if had+n < len(l.buf) {
 		p.in = p.hup
 	}

@@ -166,10 +166,20 @@ func (x *exchange) advance(b []byte) (kept []byte, used int, part http1.Part) {
 	return b[:n], n, http1.Keep
 }
 
+// woken is told by epoll. What moves much lets others pass that have come in the
+// same round.
+func (x *exchange) woken() {
+	if x.l.read >= maxRound && x.bytes+x.taken >= bulk {
+		x.l.giveWay(x.c)
+		return
+	}
+	x.pump()
+}
+
 // pump moves both directions until the sockets, or fairness, allow no more.
 func (x *exchange) pump() {
-	any := false
-	for range maxTurns {
+	any, before := false, x.l.read
+	for turn := 0; turn < maxTurns && x.l.read-before < maxTurn; turn++ {
 		up := x.upstream()
 		if up == over {
 			return

@@ -84,7 +84,7 @@ func (x *exchange) attempt() step {
 func (p *peer) woken() {
 	switch {
 	case p.x != nil:
-		p.x.pump()
+		p.x.woken()
 	case p.in:
 		p.l.closePeer(p)
 	}

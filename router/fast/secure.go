@@ -192,11 +192,16 @@ func (h *handshakes) end() {
 // receive reads from the client.
 func (c *client) receive(b []byte) (int, syscall.Errno) {
 	if c.secure == nil {
-		return sysRead(c.fd, b)
+		n, errno := sysRead(c.fd, b)
+		if errno == 0 {
+			c.l.read += n
+		}
+		return n, errno
 	}
 	n, err := c.secure.tls.Read(b)
 	switch {
 	case n > 0:
+		c.l.read += n
 		return n, 0
 	case err == nil, err == errWait:
 		return 0, syscall.EAGAIN

@@ -7,7 +7,6 @@ package fast
 type spare struct {
 	buffers   [len(sizes)][][]byte
 	exchanges []*exchange
-	turns     []*client
 }
 
 // sizes of the buffers: for nearly all heads, for long ones, for the longest,
