@@ -36,6 +36,7 @@ type options struct {
 	self        string // our own, for apps and attackers
 	dir         string // for configurations and logs
 	tails       bool   // measure p99 at half load
+	attacks     string // those of abuse to measure, by commas; "": all
 	idle        int    // idle connections to open; below 0: as many as may be opened
 	profile     string // of all peers, per workload, into this folder
 }
@@ -57,6 +58,7 @@ func main() {
 	flag.StringVar(&o.caddy, "caddy", "", "Caddy's program")
 	flag.BoolVar(&o.tails, "tails", true, "measure p99 of nginx and dinp at half of nginx's load, too")
 	flag.IntVar(&o.idle, "idle", -1, "measure the memory of so many idle connections; below 0: as many as may be opened")
+	flag.StringVar(&o.attacks, "attacks", "", "of abuse measure these alone, such as \"slow readers,new connections\"")
 	flag.StringVar(&o.profile, "profile", "", "have perf record each peer under each workload into this folder")
 	file := flag.String("o", "", "write the report to this file as well")
 	flag.Parse()

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,58 +43,96 @@ var attacks = []attack{
 func always(s string) func() string { return func() string { return s } }
 
 // misbehave measures the time that another app's answers take while one client
-// after the other misbehaves.
+// after the other misbehaves. Each round begins with a calm time of its own: on a
+// shared machine a tail of one moment says nothing about that of another.
 func (b *bench) misbehave(ctx context.Context) error {
-	const conns, rate = 16, 400
-	victim := []string{workload{}.request(quiet, "/")}
-	fmt.Fprintf(b.out, "\nanother app's answers at %d requests/s while a client misbehaves\n  %-10s %-16s %10s %10s %9s %9s\n", rate, "", "", "p50", "p99", "memory", "CPU")
+	fmt.Fprintf(b.out, "\nanother app's answers at %d requests/s while a client misbehaves, medians of %d rounds\n  %-10s %-16s %10s %10s %9s %9s\n",
+		victimRate, b.rounds, "", "", "p50", "p99", "memory", "CPU")
 	for _, p := range peers {
-		if (p.name != "dinp" && p.name != "nginx") || !chosen(b.peers, p.name) {
+		if (p.name != "dinp" && p.name != "nginx" && !strings.HasPrefix(p.name, "beside")) || !chosen(b.peers, p.name) {
 			continue
 		}
-		r, err := b.launch(ctx, p, setting{})
-		if err != nil {
+		if err := b.misbehaveBefore(ctx, p); err != nil {
 			return err
-		}
-		defer r.stop()
-		all := append([]attack{{name: "nobody"}}, attacks...)
-		var calm time.Duration
-		for _, a := range all {
-			took, s, err := b.suffer(ctx, r, a, func() ([]time.Duration, error) {
-				return paced(ctx, conns, false, victim, r.addr, rate, b.seconds)
-			})
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", p.name, a.name, err)
-			}
-			p99, note := percentile(took, 99), ""
-			if a.conns == 0 {
-				calm = p99
-			} else if p.name == "dinp" {
-				note = fmt.Sprintf("   %.1f times, to reach: ≤ 2: %s", float64(p99)/float64(calm), verdict(p99 <= 2*calm))
-			}
-			fmt.Fprintf(b.out, "  %-10s %-16s %10v %10v %6.1f MB %7.0f %%%s\n", p.name, a.name, shorter(percentile(took, 50)), shorter(p99), float64(s.memory)/(1<<20), 100*s.cpu.Seconds()/s.seconds, note)
 		}
 	}
 	return nil
 }
 
-// suffer measures while a process of its own attacks, whose own need of
+// misbehaveBefore has one peer suffer all chosen attacks, round after round.
+func (b *bench) misbehaveBefore(ctx context.Context, p peer) error {
+	r, err := b.launch(ctx, p, setting{})
+	if err != nil {
+		return err
+	}
+	defer r.stop()
+	all := []*suffering{{attack: attack{name: "nobody"}}}
+	for _, a := range attacks {
+		if chosen(b.attacks, a.name) {
+			all = append(all, &suffering{attack: a})
+		}
+	}
+	for range b.rounds {
+		for _, s := range all {
+			if err := b.suffer(ctx, r, s); err != nil {
+				return fmt.Errorf("%s, %s: %w", p.name, s.name, err)
+			}
+		}
+	}
+	calm := all[0]
+	for _, s := range all {
+		note := fmt.Sprint("   rounds ", short(s.p99))
+		if s.conns > 0 && p.name != "nginx" {
+			times := s.times(calm)
+			note = fmt.Sprintf("   %.1f times, to reach: ≤ 2: %s;%s", times, verdict(times <= 2), note)
+		}
+		fmt.Fprintf(b.out, "  %-10s %-16s %10v %10v %6.1f MB %7.0f %%%s\n", p.name, s.name, shorter(median(s.p50)), shorter(median(s.p99)),
+			float64(s.memory)/(1<<20), 100*s.cpu.Seconds()/s.seconds, note)
+	}
+	return nil
+}
+
+// suffering is what an attack did to the other app, a round each; memory is the
+// most, cpu and seconds are sums.
+type suffering struct {
+	attack
+	p50, p99 []time.Duration
+	sample
+}
+
+// times is how many times the calm's tail that of the attack is: the median of
+// the rounds, each against the calm time of its own.
+func (s *suffering) times(calm *suffering) float64 {
+	all := make([]float64, len(s.p99))
+	for i := range all {
+		all[i] = float64(s.p99[i]) / float64(calm.p99[i])
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+const victimConns, victimRate = 16, 400
+
+// suffer measures one round while a process of its own attacks, whose own need of
 // processor time is not to be what is measured: it runs at a lower priority.
-func (b *bench) suffer(ctx context.Context, r *running, a attack, measure func() ([]time.Duration, error)) (took []time.Duration, s sample, err error) {
-	if a.conns > 0 {
-		attacker, err := start(ctx, filepath.Join(r.dir, "attacker.log"), b.self, "attack", a.name, r.addr)
+func (b *bench) suffer(ctx context.Context, r *running, s *suffering) error {
+	if s.conns > 0 {
+		attacker, err := start(ctx, filepath.Join(r.dir, "attacker.log"), b.self, "attack", s.name, r.addr)
 		if err != nil {
-			return nil, s, err
+			return err
 		}
 		defer attacker.stop()
 		syscall.Setpriority(syscall.PRIO_PROCESS, attacker.cmd.Process.Pid, 5)
 		time.Sleep(time.Second) // for all of its connections to stand
 	}
 	before, began := r.cpu(), time.Now()
-	took, err = measure()
-	s.cpu, s.seconds = r.cpu()-before, time.Since(began).Seconds()
-	s.memory, s.program = r.memory()
-	return took, s, err
+	took, err := paced(ctx, victimConns, false, []string{workload{}.request(quiet, "/")}, r.addr, victimRate, b.seconds)
+	s.cpu += r.cpu() - before
+	s.seconds += time.Since(began).Seconds()
+	memory, _ := r.memory()
+	s.memory = max(s.memory, memory)
+	s.p50, s.p99 = append(s.p50, percentile(took, 50)), append(s.p99, percentile(took, 99))
+	return err
 }
 
 // attackAs is the attacker's process.

@@ -115,6 +115,14 @@ func median(all []time.Duration) time.Duration {
 
 func shorter(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
+func short(all []time.Duration) []time.Duration {
+	out := make([]time.Duration, len(all))
+	for i, d := range all {
+		out[i] = shorter(d)
+	}
+	return out
+}
+
 func either(a, b string) string {
 	if a != "" {
 		return a
