@@ -82,3 +82,17 @@ func TestPeers_AreConfiguredForEverySetting(t *testing.T) {
 		}
 	}
 }
+
+func TestOldUntil_IsTheLastRequestSentThatTheOldAppAnswered(t *testing.T) {
+	began := time.Unix(1000, 0)
+	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
+	begun := []flipBegan{{at(0), "b"}, {at(100), "a"}}
+	all := []asked{
+		{at(-5), at(-4), "a"}, {at(3), at(9), "a"}, {at(1), at(2), "a"}, {at(4), at(5), "b"},
+		{at(99), at(102), "a"}, {at(101), at(103), "a"},
+	}
+	got := oldUntil(begun, all)
+	if len(got) != 2 || got[0] != 0 || got[1] != 3*time.Millisecond {
+		t.Errorf("got %v, want 0 (nobody met the old app) and 3 ms", got)
+	}
+}

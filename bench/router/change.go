@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sort"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,13 +20,14 @@ const (
 	redisAddr  = "127.0.0.1:9300"
 	manyFlips  = 30
 	flipsUnder = 64 // connections of the load meanwhile
+	askers     = 4  // that ask beside the one who waits for the change
 )
 
 // change measures how long a change of one route takes to be obeyed while other
 // clients are served, and what those notice of it.
 func (b *bench) change(ctx context.Context) error {
 	fmt.Fprintf(b.out, "\none route changed %d times under load; from before it is published to the first answer by it\n", manyFlips)
-	fmt.Fprintf(b.out, "  %-10s %12s %10s %10s %10s %12s %10s   %s\n", "", "routes", "p50", "p99", "max", "publication", "a request", "what the load's clients saw")
+	fmt.Fprintf(b.out, "  %-10s %8s %10s %10s %10s | %10s %10s | %12s %10s   %s\n", "", "routes", "p50", "p99", "max", "old until", "p99", "publication", "a request", "what the load's clients saw")
 	redis, err := start(ctx, filepath.Join(b.dir, "redis.log"), "redis-server", "--port", "9300", "--save", "", "--dir", b.dir)
 	if err != nil {
 		return err
@@ -77,14 +80,16 @@ func (b *bench) changeOf(ctx context.Context, p peer, s setting) error {
 	if s.routes {
 		routes = manyHosts * manyPaths
 	}
-	fmt.Fprintf(b.out, "  %-10s %12d %10v %10v %10v %12v %10v   %s\n", p.name, routes, shorter(percentile(took, 50)), shorter(percentile(took, 99)),
-		shorter(took[len(took)-1]), shorter(median(parts.publication)), shorter(median(parts.request)), either(saw.errors, "no connection cut, no request failed"))
+	fmt.Fprintf(b.out, "  %-10s %8d %10v %10v %10v | %10v %10v | %12v %10v   %s\n", p.name, routes, shorter(percentile(took, 50)), shorter(percentile(took, 99)),
+		shorter(took[len(took)-1]), shorter(percentile(parts.old, 50)), shorter(percentile(parts.old, 99)),
+		shorter(median(parts.publication)), shorter(median(parts.request)), either(saw.errors, "no connection cut, no request failed"))
 	return nil
 }
 
 // flipParts are what the time of a change consists of beside the router's own:
 // the machine is busy, and the change is seen by asking again and again.
 type flipParts struct {
+	old         []time.Duration // sorted: when the last request was sent that the old app answered
 	publication []time.Duration // until Redis, or the new file, has it
 	request     []time.Duration // each that was asked meanwhile
 }
@@ -94,9 +99,13 @@ func (b *bench) flip(ctx context.Context, r *running, l *leader, s setting, part
 	c := &caller{addr: r.addr, all: []string{workload{}.request(flips, "/")}}
 	defer c.close()
 	time.Sleep(time.Second) // for the load to have begun
+	answers := askAlways(r.addr)
+	var begun []flipBegan
+	defer func() { parts.old = oldUntil(begun, answers()) }()
 	for i := range manyFlips {
 		s.flips = appAddrs[(i+1)%2]
 		began := time.Now()
+		begun = append(begun, flipBegan{began, s.flips})
 		if r.name == "dinp" {
 			err = l.publish(ctx, route.BackendPrefix+flips, backend("flips", s.flips))
 		} else if _, err = r.command(b, r.dir, r.addr, s); err == nil {
@@ -121,6 +130,74 @@ func (b *bench) flip(ctx context.Context, r *running, l *leader, s setting, part
 	}
 	slices.Sort(took)
 	return took, nil
+}
+
+// asked is one request, and who has answered it.
+type asked struct {
+	sent, answered time.Time
+	app            string
+}
+
+// askAlways asks the changing app from several connections until the function
+// it returns is called, which returns all that was asked.
+func askAlways(addr string) (end func() []asked) {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		all  []asked
+		done = make(chan struct{})
+	)
+	for range askers {
+		wg.Go(func() {
+			c := &caller{addr: addr, all: []string{workload{}.request(flips, "/")}}
+			defer c.close()
+			var mine []asked
+			for ended := false; !ended; {
+				select {
+				case <-done:
+					ended = true
+				default:
+					sent := time.Now()
+					if err := c.call(); err != nil {
+						c.close() // a reload cuts it
+						continue
+					}
+					mine = append(mine, asked{sent, time.Now(), c.app})
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, mine...)
+		})
+	}
+	return func() []asked {
+		close(done)
+		wg.Wait()
+		return all
+	}
+}
+
+// flipBegan is when a change to an app began.
+type flipBegan struct {
+	at time.Time
+	to string
+}
+
+// oldUntil is how long after each change began the last request was sent that
+// the app before it answered, sorted. The change took effect between that and
+// the first answer by the new app, which includes the time of a request. What
+// was answered after the next change began says nothing.
+func oldUntil(begun []flipBegan, all []asked) []time.Duration {
+	old := make([]time.Duration, len(begun))
+	for _, a := range all {
+		i := sort.Search(len(begun), func(i int) bool { return begun[i].at.After(a.sent) }) - 1
+		said := i+1 >= len(begun) || i >= 0 && a.answered.Before(begun[i+1].at)
+		if i >= 0 && said && a.app != begun[i].to {
+			old[i] = max(old[i], a.sent.Sub(begun[i].at))
+		}
+	}
+	slices.Sort(old)
+	return old
 }
 
 // leader publishes routes as the server does.
