@@ -40,16 +40,19 @@ func (l *Loop) Run(ctx context.Context) error {
 	l.begin(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var took time.Duration // by the last round
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case e := <-l.inbox:
 			l.Handle(ctx, e)
-			l.drain(ctx)
+			l.gather(ctx, gatherFor(l.debounce, took))
 		case <-timer.C:
 		}
+		began := time.Now()
 		wait, err := l.Round(ctx)
+		took = time.Since(began)
 		if errors.Is(err, store.ErrLost) {
 			return err
 		}
@@ -68,10 +71,19 @@ func (l *Loop) begin(ctx context.Context) {
 	}
 }
 
-// drain takes in what arrives within the debounce time, so that one round
-// serves all of it.
-func (l *Loop) drain(ctx context.Context) {
-	end := time.NewTimer(l.debounce)
+// longestGathering is how long an event waits at most for others.
+const longestGathering = time.Second
+
+// gatherFor is how long events are gathered after a round that took so long. Half
+// as long as it: when very much comes at once, each round takes in much of it,
+// where one after every few events would plan the same apps again and again.
+func gatherFor(debounce, took time.Duration) time.Duration {
+	return min(max(debounce, took/2), max(debounce, longestGathering))
+}
+
+// gather takes in what arrives within a time, so that one round serves all of it.
+func (l *Loop) gather(ctx context.Context, d time.Duration) {
+	end := time.NewTimer(d)
 	defer end.Stop()
 	for {
 		select {
