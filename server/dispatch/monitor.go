@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -15,27 +14,18 @@ import (
 // Monitor is one health monitor's stream in one term, as the reconciler sees it.
 type Monitor interface {
 	ID() string
-	// Targets sends targets; a monitor that does not keep up is cut off and comes
-	// back for all of them.
+	// Targets sends targets, and never blocks: of what waits for a slow monitor
+	// only the last word on each instance is sent.
 	Targets(*pb.HealthTargets)
 }
 
 // monitor is a Monitor over gRPC.
 type monitor struct {
-	id     string
-	out    chan *pb.HealthTargets
-	cancel context.CancelCauseFunc
+	id string
+	targetbox
 }
 
 func (m *monitor) ID() string { return m.id }
-
-func (m *monitor) Targets(t *pb.HealthTargets) {
-	select {
-	case m.out <- t:
-	default:
-		m.cancel(errors.New("the monitor does not keep up"))
-	}
-}
 
 // Watch implements pb.HealthServer.
 func (s *Service) Watch(stream pb.Health_WatchServer) error {
@@ -53,7 +43,7 @@ func (s *Service) Watch(stream pb.Health_WatchServer) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(term.ctx, func() { cancel(errTermOver) })()
-	m := &monitor{id: first.GetMonitorId(), out: make(chan *pb.HealthTargets, 256), cancel: cancel}
+	m := &monitor{id: first.GetMonitorId(), targetbox: newTargetbox()}
 	term.post(ctx, MonitorOpened{m})
 	defer term.post(term.ctx, MonitorClosed{m})
 	go receiveVerdicts(ctx, cancel, stream, term, m, first)
@@ -61,8 +51,8 @@ func (s *Service) Watch(stream pb.Health_WatchServer) error {
 		select {
 		case <-ctx.Done():
 			return status.Error(codes.Unavailable, context.Cause(ctx).Error())
-		case t := <-m.out:
-			if err := stream.Send(t); err != nil {
+		case <-m.fresh:
+			if err := stream.Send(m.take()); err != nil {
 				return err
 			}
 		}
