@@ -162,9 +162,14 @@ const (
 	toldMisfits = 100
 )
 
+const noteWaited = "some moves find room only when others have ended: which node they take depends on which ends first"
+
 // Answer works the answer out.
 func (q *Question) Answer() *pb.WhatIfReply {
 	a := q.ask()
+	if a.Waited {
+		q.notes = append(q.notes, noteWaited)
+	}
 	out := &pb.WhatIfReply{
 		Fits: len(a.Misfits) == 0, Text: a.Sentence(q.what), Moved: int32(len(a.Moves)), LeftOut: int32(len(a.Misfits)), Notes: q.notes,
 		Before: headroom(a.Before, 0), After: headroom(a.After, a.More), Interrupted: a.Interrupted,

@@ -124,12 +124,30 @@ func TestWhatIf_MoreInstancesAndAnotherReleaseAreWhatComes(t *testing.T) {
 			a = r.answer(&pb.WhatIfRequest{AppId: "app-a0", MemoryMib: 200, Instances: 3, Strategy: strategy})
 			r.deploy("a0", 3, func(s *model.Spec) { s.MemoryMiB, s.Strategy = 200, strategy })
 		}
-		if r.settle(); a.GetFits() {
+		if r.settle(); a.GetFits() && !slices.Contains(a.GetNotes(), noteWaited) {
 			if d := cmp.Diff(r.placed(from), moves(a)); d != "" {
 				t.Errorf("(-done +foretold):\n%s", d)
 			}
 		}
 	})
+}
+
+func TestWhatIf_SaysThatMovesWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i, size := range []int64{512, 512, 1536} {
+		r.node(fmt.Sprint("n", i), size)
+	}
+	r.deploy("a0", 1, func(s *model.Spec) { s.MemoryMiB = 500 })
+	r.deploy("a1", 3, func(s *model.Spec) { s.MemoryMiB = 64 })
+	r.settle()
+	a := r.answer(&pb.WhatIfRequest{AppId: "app-a0", MemoryMib: 200, Instances: 3})
+	if !a.GetFits() || !slices.Equal(a.GetNotes(), []string{noteWaited}) {
+		t.Errorf("a third instance of 500 MiB has room only when the first has gone: %v", a)
+	}
+	if a := r.answer(&pb.WhatIfRequest{AppId: "app-a1", Add: 1}); len(a.GetNotes()) > 0 {
+		t.Errorf("one more has room at once: %v", a)
+	}
 }
 
 func TestWhatIf_ZoneSaysThatTheBreakerWouldHold(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 type Answer struct {
 	Moves       []Move
 	Misfits     []Misfit
+	Waited      bool     // some moves find room only after others; where they go depends on which ends first
 	Interrupted []string // apps that would not answer until an instance is replaced, by name
 	Before      place.Room
 	After       place.Room
@@ -175,7 +176,7 @@ func (w *World) each(f func(*plan.Instance)) {
 // answer lets the change come true.
 func (w *World) answer(out *Answer) {
 	w.run()
-	out.Moves, out.After = w.moves, w.Index.Room()
+	out.Moves, out.Waited, out.After = w.moves, w.waited, w.Index.Room()
 	for _, key := range w.keys() {
 		out.Misfits = append(out.Misfits, Misfit{App: w.name(key.app), Slot: key.n, Why: w.refused[key].Error()})
 	}

@@ -28,6 +28,7 @@ type World struct {
 	made    int // instances, for their IDs
 	moves   []Move
 	refused map[slot]*place.Refused
+	waited  bool // something found room only after something else had gone
 	journal []entry
 	view    place.View
 }
@@ -142,6 +143,7 @@ func (w *World) start(a *App, p plan.Plan) (moved bool) {
 			w.refused[key] = refused
 			continue
 		}
+		w.waited = w.waited || w.refused[key] != nil
 		delete(w.refused, key)
 		w.reserve(at, rel.Spec.MemoryMiB, rel.Spec.CPUMilli, 1)
 		w.view.Add(w.Index, at, 1)
