@@ -5,17 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"regexp"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/dinp/dinp/artifact"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/parts"
 )
@@ -38,30 +35,36 @@ func newArtifactStore(registry string) (*artifactStore, error) {
 }
 
 // size tells how large an artifact is; CodeNotFound when it is not there.
-func (s *artifactStore) size(ctx context.Context, sha string) (int64, error) {
+func (s *artifactStore) size(ctx context.Context, sha string) (size int64, err error) {
+	cut, err := s.parts(ctx, sha)
+	for _, p := range cut {
+		size += p.Size
+	}
+	return size, err
+}
+
+// parts tells what an artifact consists of; CodeNotFound when it is not there.
+func (s *artifactStore) parts(ctx context.Context, sha string) ([]parts.Part, error) {
 	if !sha256hex.MatchString(sha) {
-		return 0, model.E(model.CodeBadRequest, "%q is not a sha256 in 64 hex digits", clip(sha, 70))
+		return nil, model.E(model.CodeBadRequest, "%q is not a sha256 in 64 hex digits", clip(sha, 70))
 	}
 	img, err := remote.Image(s.repo.Tag(model.ArtifactTag(sha)), remote.WithContext(ctx))
 	if err != nil {
 		var refused *transport.Error
 		if errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound {
-			return 0, model.E(model.CodeNotFound, "there is no artifact %s", sha).WithNext("upload it")
+			return nil, model.E(model.CodeNotFound, "there is no artifact %s", sha).WithNext("upload it")
 		}
-		return 0, registryAway(err)
+		return nil, registryAway(err)
 	}
 	m, err := img.Manifest()
 	if err != nil {
-		return 0, registryAway(err)
+		return nil, registryAway(err)
 	}
-	size := int64(0)
-	for _, l := range m.Layers {
-		size += l.Size
+	cut := artifact.Parts(m)
+	if len(cut) == 0 || len(cut) == 1 && cut[0].SHA256 != sha {
+		return nil, model.E(model.CodeNotFound, "what the registry has under the tag of artifact %s is something else", sha).WithNext("upload it again")
 	}
-	if len(m.Layers) == 0 || len(m.Layers) == 1 && m.Layers[0].Digest.Hex != sha {
-		return 0, model.E(model.CodeNotFound, "what the registry has under the tag of artifact %s is something else", sha).WithNext("upload it again")
-	}
-	return size, nil
+	return cut, nil
 }
 
 // labels reads the labels of an image of the platform, named repository@digest; CodeNotFound when it is not there.
@@ -90,16 +93,16 @@ func (s *artifactStore) push(ctx context.Context, f received) error {
 	if _, err := s.size(ctx, f.sha256); !model.IsKind(err, model.NotFound) {
 		return err
 	}
-	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	var layers []v1.Layer
-	for _, p := range f.parts {
-		layers = append(layers, partLayer{path: f.path, Part: p})
-	}
-	img, err := mutate.AppendLayers(base, layers...)
+	return s.write(ctx, f.sha256, artifact.FileLayers(f.path, f.parts))
+}
+
+// write stores an artifact of these layers; those that the registry has are not sent.
+func (s *artifactStore) write(ctx context.Context, sha string, layers []v1.Layer) error {
+	img, err := artifact.Image(layers)
 	if err != nil {
 		return err
 	}
-	if err := remote.Write(s.repo.Tag(model.ArtifactTag(f.sha256)), img, remote.WithContext(ctx)); err != nil {
+	if err := remote.Write(s.repo.Tag(model.ArtifactTag(sha)), img, remote.WithContext(ctx)); err != nil {
 		return registryAway(err)
 	}
 	return nil
@@ -120,41 +123,6 @@ type received struct {
 	size   int64
 	parts  []parts.Part
 }
-
-// partLayer is a part of a received file as an image's layer, compressed by nobody.
-type partLayer struct {
-	path string
-	parts.Part
-}
-
-// Digest implements v1.Layer.
-func (l partLayer) Digest() (v1.Hash, error) {
-	return v1.Hash{Algorithm: "sha256", Hex: l.SHA256}, nil
-}
-
-// DiffID implements v1.Layer.
-func (l partLayer) DiffID() (v1.Hash, error) { return l.Digest() }
-
-// Compressed implements v1.Layer.
-func (l partLayer) Compressed() (io.ReadCloser, error) {
-	f, err := os.Open(l.path)
-	if err != nil {
-		return nil, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.NewSectionReader(f, l.Offset, l.Part.Size), f}, nil
-}
-
-// Uncompressed implements v1.Layer.
-func (l partLayer) Uncompressed() (io.ReadCloser, error) { return l.Compressed() }
-
-// Size implements v1.Layer.
-func (l partLayer) Size() (int64, error) { return l.Part.Size, nil }
-
-// MediaType implements v1.Layer.
-func (l partLayer) MediaType() (types.MediaType, error) { return model.ArtifactMediaType, nil }
 
 // intake checks and cuts an upload while it is written: what nobody could
 // build is refused at its first bytes, not after two gigabytes.

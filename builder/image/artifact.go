@@ -5,43 +5,44 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"hash"
 	"io"
 	"os"
-	"slices"
 	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/dinp/dinp/artifact"
 	"github.com/dinp/dinp/common/model"
 )
 
 // FetchArtifact writes the artifact with that SHA-256 into a new file at path and returns its size, and how much of it
-// came from the registry: what the larder has is not fetched. The bytes are checked while they stream: what is in the
-// file afterwards is what was uploaded, or there is an error. A larder that has anything else is emptied.
+// came from the registry: what the larder has is not fetched. What is in the file afterwards is what was uploaded, or there
+// is an error. A larder that has anything else is emptied.
 func (r *Registry) FetchArtifact(ctx context.Context, sha256hex, path string, l *Larder) (size, fetched int64, err error) {
 	layers, err := r.artifactParts(ctx, sha256hex)
 	if err != nil {
 		return 0, 0, err
 	}
-	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	dst, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return 0, 0, err
 	}
 	if len(layers) == 1 {
 		l = nil // a part that no other artifact will have
 	}
-	f, err := fetchParts(ctx, dst, layers, l)
-	if err == nil && f.taken && f.sha256() != sha256hex {
+	f := fetch{to: dst, larder: l}
+	got, err := f.all(ctx, layers)
+	if err == nil && f.taken && got != sha256hex {
+		f = fetch{to: dst, larder: l}
 		if err = errors.Join(l.Empty(), rewind(dst)); err == nil {
-			f, err = fetchParts(ctx, dst, layers, l)
+			got, err = f.all(ctx, layers)
 		}
 	}
 	if err := errors.Join(err, dst.Close()); err != nil {
 		return f.size, f.fetched, r.explain(ctx, err)
 	}
-	if got := f.sha256(); got != sha256hex {
+	if got != sha256hex {
 		return f.size, f.fetched, model.E(model.CodeBadArtifact, "the stored artifact has SHA-256 %.12s…, not %.12s…: the registry's copy is damaged", got, sha256hex).
 			WithNext("upload it again")
 	}
@@ -56,50 +57,59 @@ func rewind(f *os.File) error {
 
 // fetch is an artifact that is being put together.
 type fetch struct {
-	to      io.Writer
-	sum     hash.Hash
+	to      *os.File
 	larder  *Larder // nil: without
 	size    int64
 	fetched int64 // of it, from the registry
 	taken   bool  // something came from the larder
 }
 
-// fetchParts puts an artifact together.
-func fetchParts(ctx context.Context, to io.Writer, layers []v1.Layer, l *Larder) (fetch, error) {
-	f := fetch{to: to, sum: sha256.New(), larder: l}
-	for _, layer := range layers {
+// all puts an artifact together and returns the SHA-256, in hex, of what that gave. One part is summed up on its way
+// from the registry, and not again.
+func (f *fetch) all(ctx context.Context, layers []v1.Layer) (string, error) {
+	last := ""
+	for _, l := range layers {
 		if err := ctx.Err(); err != nil {
-			return f, err
+			return "", err
 		}
-		n, err := f.part(layer)
+		digest, err := l.Digest()
+		if err != nil {
+			return "", err
+		}
+		last = digest.Hex
+		n, err := f.part(last, l)
 		f.size += n
 		if err != nil {
-			return f, err
+			return "", err
 		}
 	}
-	return f, nil
+	if len(layers) == 1 {
+		return last, nil
+	}
+	sum := sha256.New()
+	_, err := io.CopyBuffer(onlyWriter{sum}, io.NewSectionReader(f.to, 0, f.size), make([]byte, copyBytes))
+	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
-func (f *fetch) sha256() string { return hex.EncodeToString(f.sum.Sum(nil)) }
+// copyBytes is the size of a buffer that is fast for large files.
+const copyBytes = 256 << 10
 
-// part appends a part from the larder, or from the registry to both.
-func (f *fetch) part(l v1.Layer) (int64, error) {
-	digest, err := l.Digest()
-	if err != nil {
-		return 0, err
-	}
-	to := io.MultiWriter(f.to, f.sum)
-	if have := f.larder.take(digest.Hex); have != nil {
+// onlyWriter hides from io.CopyBuffer what else a writer can do, so that it uses its buffer.
+type onlyWriter struct{ io.Writer }
+
+// part appends a part from the larder, which the kernel copies by itself, or from the registry to both.
+func (f *fetch) part(sha256hex string, l v1.Layer) (int64, error) {
+	if have := f.larder.take(sha256hex); have != nil {
 		defer have.Close()
 		f.taken = true
-		return io.Copy(to, have)
+		return io.Copy(f.to, have)
 	}
 	src, err := l.Compressed() // checks the bytes against their digest
 	if err != nil {
 		return 0, err
 	}
 	defer src.Close()
-	n, err := f.larder.keep(digest.Hex, to, src)
+	n, err := f.larder.keep(sha256hex, f.to, src)
 	f.fetched += n
 	return n, err
 }
@@ -118,8 +128,7 @@ func (r *Registry) artifactParts(ctx context.Context, sha256hex string) ([]v1.La
 	if err != nil {
 		return nil, r.noArtifact(ctx, sha256hex, err)
 	}
-	foreign := func(d v1.Descriptor) bool { return d.MediaType != model.ArtifactMediaType }
-	if len(m.Layers) == 0 || slices.ContainsFunc(m.Layers, foreign) {
+	if artifact.Parts(m) == nil {
 		return nil, model.E(model.CodeBadArtifact, "what the registry has for artifact %.12s… is no artifact", sha256hex).WithNext("upload it again")
 	}
 	return img.Layers()

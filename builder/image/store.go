@@ -6,12 +6,9 @@ import (
 	"io"
 	"os"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/dinp/dinp/artifact"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/parts"
 )
@@ -46,12 +43,7 @@ func (r *Registry) StoreArtifact(ctx context.Context, path, sha256hex string) er
 	if err != nil {
 		return err
 	}
-	var layers []v1.Layer
-	for _, p := range cut {
-		layers = append(layers, filePart{path, p})
-	}
-	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	img, err := mutate.AppendLayers(base, layers...)
+	img, err := artifact.Image(artifact.FileLayers(path, cut))
 	if err != nil {
 		return err
 	}
@@ -75,38 +67,3 @@ func partsOf(path, sha256hex string) ([]parts.Part, error) {
 	}
 	return cut, nil
 }
-
-// filePart is a part of a file as a layer, as it is.
-type filePart struct {
-	path string
-	parts.Part
-}
-
-// Digest implements v1.Layer.
-func (f filePart) Digest() (v1.Hash, error) {
-	return v1.Hash{Algorithm: "sha256", Hex: f.SHA256}, nil
-}
-
-// DiffID implements v1.Layer.
-func (f filePart) DiffID() (v1.Hash, error) { return f.Digest() }
-
-// Compressed implements v1.Layer.
-func (f filePart) Compressed() (io.ReadCloser, error) {
-	file, err := os.Open(f.path)
-	if err != nil {
-		return nil, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.NewSectionReader(file, f.Offset, f.Part.Size), file}, nil
-}
-
-// Uncompressed implements v1.Layer.
-func (f filePart) Uncompressed() (io.ReadCloser, error) { return f.Compressed() }
-
-// Size implements v1.Layer.
-func (f filePart) Size() (int64, error) { return f.Part.Size, nil }
-
-// MediaType implements v1.Layer.
-func (f filePart) MediaType() (types.MediaType, error) { return model.ArtifactMediaType, nil }

@@ -11,12 +11,13 @@ import (
 // use the language or the database, none uses another part.
 var mayImport = map[string][]string{
 	"common":   {},
+	"artifact": {"common"}, // a form that dash and builders must agree on, and that needs the registry's library
 	"proto":    {"common"},
 	"sql":      {"common"},
 	"server":   {"common", "proto", "sql"},
 	"agent":    {"common", "proto"},
-	"builder":  {"common", "proto", "sql"}, // sql for the queue of builds
-	"dash":     {"common", "proto", "sql"},
+	"builder":  {"common", "artifact", "proto", "sql"}, // sql for the queue of builds
+	"dash":     {"common", "artifact", "proto", "sql"},
 	"router":   {"common"},
 	"hm":       {"common", "proto"},
 	"cli":      {"common"},
