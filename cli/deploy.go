@@ -103,7 +103,7 @@ func (s *session) deploy(ctx context.Context, f deployFlags, args []string) erro
 		return err
 	}
 	if f.image == "" && want.URL == "" {
-		if err := s.bring(ctx, &a); err != nil {
+		if err := s.bring(ctx, app, &a); err != nil {
 			return err
 		}
 		want.Artifact, want.Filename = a.sha256, a.name
@@ -248,8 +248,8 @@ func (s *session) ensureApp(ctx context.Context, app, team string) error {
 }
 
 // bring makes sure that the server has the artifact.
-func (s *session) bring(ctx context.Context, a *artifact) error {
-	if err := a.hash(ctx, func(int64) {}); err != nil {
+func (s *session) bring(ctx context.Context, app string, a *artifact) error {
+	if err := a.cut(ctx); err != nil {
 		return err
 	}
 	had, err := s.api.has(ctx, a.sha256)
@@ -260,11 +260,37 @@ func (s *session) bring(ctx context.Context, a *artifact) error {
 		fmt.Fprintf(s.err, "%s (%s) is on the server already\n", a.name, size(a.size))
 		return nil
 	}
-	m := newMeter(s.err, "uploading "+a.name, a.size, s.getenv("NO_COLOR") != "")
-	err = s.api.upload(ctx, *a, m.seen)
-	m.done()
-	if err == nil {
-		fmt.Fprintf(s.err, "uploaded %s (%s)\n", a.name, size(a.size))
+	if done, err := s.bringMissing(ctx, app, *a); done || err != nil {
+		return err
 	}
-	return err
+	if err := s.carry(ctx, s.api.whole(*a)); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.err, "uploaded %s (%s)\n", a.name, size(a.size))
+	return nil
+}
+
+// bringMissing sends what the server lacks of an artifact. When it cannot make the file of that after all, or does not
+// understand the question, it is not done: the whole goes instead.
+func (s *session) bringMissing(ctx context.Context, app string, a artifact) (done bool, err error) {
+	t, err := s.api.missing(ctx, app, a)
+	if t != nil && err == nil {
+		err = s.carry(ctx, t)
+		done = err == nil
+	}
+	if done {
+		fmt.Fprintf(s.err, "uploaded %s of %s (%s): the server had the rest\n", size(t.length), a.name, size(a.size))
+	}
+	if model.IsKind(err, model.NotFound) || model.IsKind(err, model.Invalid) {
+		return false, nil
+	}
+	return done, err
+}
+
+// carry sends an upload and shows how far it is.
+func (s *session) carry(ctx context.Context, t *transfer) error {
+	m := newMeter(s.err, "uploading "+t.name, t.length, s.getenv("NO_COLOR") != "")
+	defer m.done()
+	t.seen = m.seen
+	return t.carry(ctx)
 }

@@ -115,9 +115,10 @@ func (f *fakeDash) askUpload(w http.ResponseWriter, r *http.Request) {
 func (f *fakeDash) tell(w http.ResponseWriter, u *fakeUpload) {
 	w.Header().Set("Upload-Offset", strconv.Itoa(len(u.data)))
 	if len(u.data) == u.size {
-		sum := sha256.Sum256(u.data)
+		content := u.file()
+		sum := sha256.Sum256(content)
 		sha := hex.EncodeToString(sum[:])
-		f.artifacts[sha] = u.data
+		f.artifacts[sha] = content
 		w.Header().Set("Dinp-Artifact", sha)
 	}
 	w.WriteHeader(204)

@@ -47,9 +47,33 @@ type fakeDash struct {
 }
 
 type fakeUpload struct {
-	name string
-	size int
-	data []byte
+	name  string
+	size  int
+	data  []byte
+	parts []fakePart // of the file, when only some are sent
+}
+
+// fakePart is a part of a file; content is nil when it is to be sent.
+type fakePart struct {
+	content []byte
+	size    int
+}
+
+// file is what an upload makes.
+func (u *fakeUpload) file() []byte {
+	if u.parts == nil {
+		return u.data
+	}
+	var out []byte
+	at := 0
+	for _, p := range u.parts {
+		if p.content == nil {
+			p.content = u.data[at : at+p.size]
+			at += p.size
+		}
+		out = append(out, p.content...)
+	}
+	return out
 }
 
 func newFake(t testing.TB) *fakeDash {

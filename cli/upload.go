@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/parts"
 )
 
 const (
@@ -28,19 +27,20 @@ type artifact struct {
 	name   string
 	size   int64
 	sha256 string
+	parts  []parts.Part
 }
 
-// hash reads the file once to learn its address.
-func (a *artifact) hash(ctx context.Context, seen func(int64)) error {
-	h := sha256.New()
-	n, err := io.Copy(h, &counted{ctx: ctx, r: io.NewSectionReader(a.file, 0, a.size), seen: seen})
+// cut reads the file once to learn its address and its parts.
+func (a *artifact) cut(ctx context.Context) error {
+	c := parts.NewCutter()
+	n, err := io.CopyBuffer(c, &counted{ctx: ctx, r: io.NewSectionReader(a.file, 0, a.size), seen: func(int64) {}}, make([]byte, 256<<10))
 	if err != nil {
 		return err
 	}
 	if n != a.size {
 		return model.E(model.CodeBadArtifact, "%s became shorter while it was read: %d of %d bytes", a.name, n, a.size)
 	}
-	a.sha256 = hex.EncodeToString(h.Sum(nil))
+	a.parts, a.sha256 = c.Finish()
 	return nil
 }
 
@@ -71,23 +71,33 @@ func (c *client) has(ctx context.Context, sha string) (bool, error) {
 	return err == nil, err
 }
 
-// transfer is one upload: where it goes, and how much has arrived there.
+// transfer is one upload: what is sent, where it goes, and how much has arrived there.
 type transfer struct {
 	*client
 	artifact
-	location string // path of the upload; "" before it began
+	body     io.ReaderAt // the file, or what the server lacks of it
+	length   int64       // of body
+	location string      // path of the upload; "" before it began
+	planned  bool        // the server began it, and must not have forgotten it
 	offset   int64
 	seen     func(int64)
 }
 
-// upload brings an artifact to the server. A broken connection is taken up
+// whole is the upload of all of an artifact.
+func (c *client) whole(a artifact) *transfer {
+	return &transfer{client: c, artifact: a, body: a.file, length: a.size}
+}
+
+// errForgotten says that the server does not know any more which parts it lacked.
+var errForgotten = model.E(model.CodeNotFound, "the server has forgotten which parts of the file it lacks")
+
+// carry brings what is sent to the server. A broken connection is taken up
 // again where the server says that it stopped; only a long row of tries that
 // bring nothing gives up.
-func (c *client) upload(ctx context.Context, a artifact, seen func(int64)) error {
-	t := &transfer{client: c, artifact: a, seen: seen}
+func (t *transfer) carry(ctx context.Context) error {
 	for idle := 0; ; idle++ {
 		if idle > 0 {
-			if err := sleep(ctx, min(c.pause<<(idle-1), 10*time.Second)); err != nil {
+			if err := sleep(ctx, min(t.pause<<(idle-1), 10*time.Second)); err != nil {
 				return err
 			}
 		}
@@ -104,13 +114,13 @@ func (c *client) upload(ctx context.Context, a artifact, seen func(int64)) error
 			idle = 0
 		}
 		if idle >= uploadTries {
-			return gaveUp(a, t.offset, err)
+			return t.gaveUp(err)
 		}
 	}
 }
 
-func gaveUp(a artifact, at int64, err error) error {
-	e := model.E(model.CodeUnavailable, "upload of %s stopped at %s of %s after %d tries", a.name, size(at), size(a.size), uploadTries+1).
+func (t *transfer) gaveUp(err error) error {
+	e := model.E(model.CodeUnavailable, "upload of %s stopped at %s of %s after %d tries", t.name, size(t.offset), size(t.length), uploadTries+1).
 		WithStill("nothing was changed").WithNext("run the same command again once the server answers")
 	if err != nil {
 		e = e.WithEvidence(plain(err).Error())
@@ -121,6 +131,9 @@ func gaveUp(a artifact, at int64, err error) error {
 // step begins the upload, or finds out where it stands, and sends the rest.
 func (t *transfer) step(ctx context.Context) (done bool, err error) {
 	if t.location == "" {
+		if t.planned {
+			return false, errForgotten
+		}
 		if err := t.begin(ctx); err != nil {
 			return false, err
 		}
@@ -138,7 +151,7 @@ func (t *transfer) begin(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Idempotency-Key", t.key())
-	req.Header.Set("Upload-Length", strconv.FormatInt(t.size, 10))
+	req.Header.Set("Upload-Length", strconv.FormatInt(t.length, 10))
 	req.Header.Set("Upload-Metadata", metadata("filename", t.name)+","+metadata("sha256", t.sha256))
 	resp, err := t.do(ctx, req)
 	if err != nil {
@@ -188,9 +201,9 @@ func (t *transfer) send(ctx context.Context) (done bool, err error) {
 	dog := time.AfterFunc(uploadStall, cancel)
 	defer dog.Stop()
 	from := t.offset
-	body := &counted{ctx: alive, r: io.NewSectionReader(t.file, from, t.size-from), seen: func(n int64) {
+	body := &counted{ctx: alive, r: io.NewSectionReader(t.body, from, t.length-from), seen: func(n int64) {
 		dog.Reset(uploadStall)
-		if from+n == t.size {
+		if from+n == t.length {
 			dog.Reset(uploadStore)
 		}
 		t.seen(from + n)
@@ -199,7 +212,7 @@ func (t *transfer) send(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	req.ContentLength = t.size - from
+	req.ContentLength = t.length - from
 	req.Header.Set("Content-Type", "application/offset+octet-stream")
 	req.Header.Set("Upload-Offset", strconv.FormatInt(from, 10))
 	resp, err := t.do(ctx, req)
@@ -234,8 +247,8 @@ func (t *transfer) arrived(resp *http.Response) (done bool, err error) {
 		return true, nil
 	}
 	at, err := strconv.ParseInt(resp.Header.Get("Upload-Offset"), 10, 64)
-	if err != nil || at < 0 || at > t.size {
-		return false, model.E(model.CodeUnavailable, "the server says that it has %q bytes of an upload of %d", resp.Header.Get("Upload-Offset"), t.size)
+	if err != nil || at < 0 || at > t.length {
+		return false, model.E(model.CodeUnavailable, "the server says that it has %q bytes of an upload of %d", resp.Header.Get("Upload-Offset"), t.length)
 	}
 	t.offset = at
 	t.seen(at)

@@ -45,26 +45,47 @@ func (s *artifactStore) size(ctx context.Context, sha string) (size int64, err e
 
 // parts tells what an artifact consists of; CodeNotFound when it is not there.
 func (s *artifactStore) parts(ctx context.Context, sha string) ([]parts.Part, error) {
+	_, cut, err := s.image(ctx, sha)
+	return cut, err
+}
+
+// layers adds the parts of an artifact, as the registry has them, to those by digest; CodeNotFound when it is not there.
+func (s *artifactStore) layers(ctx context.Context, sha string, to map[string]v1.Layer) error {
+	img, cut, err := s.image(ctx, sha)
+	if err != nil {
+		return err
+	}
+	all, err := img.Layers()
+	if err != nil {
+		return registryAway(err)
+	}
+	for i, p := range cut {
+		to[p.SHA256] = all[i]
+	}
+	return nil
+}
+
+// image finds an artifact; CodeNotFound when it is not there.
+func (s *artifactStore) image(ctx context.Context, sha string) (v1.Image, []parts.Part, error) {
 	if !sha256hex.MatchString(sha) {
-		return nil, model.E(model.CodeBadRequest, "%q is not a sha256 in 64 hex digits", clip(sha, 70))
+		return nil, nil, model.E(model.CodeBadRequest, "%q is not a sha256 in 64 hex digits", clip(sha, 70))
 	}
 	img, err := remote.Image(s.repo.Tag(model.ArtifactTag(sha)), remote.WithContext(ctx))
+	if isAbsent(err) {
+		return nil, nil, model.E(model.CodeNotFound, "there is no artifact %s", sha).WithNext("upload it")
+	}
 	if err != nil {
-		var refused *transport.Error
-		if errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound {
-			return nil, model.E(model.CodeNotFound, "there is no artifact %s", sha).WithNext("upload it")
-		}
-		return nil, registryAway(err)
+		return nil, nil, registryAway(err)
 	}
 	m, err := img.Manifest()
 	if err != nil {
-		return nil, registryAway(err)
+		return nil, nil, registryAway(err)
 	}
 	cut := artifact.Parts(m)
 	if len(cut) == 0 || len(cut) == 1 && cut[0].SHA256 != sha {
-		return nil, model.E(model.CodeNotFound, "what the registry has under the tag of artifact %s is something else", sha).WithNext("upload it again")
+		return nil, nil, model.E(model.CodeNotFound, "what the registry has under the tag of artifact %s is something else", sha).WithNext("upload it again")
 	}
-	return cut, nil
+	return img, cut, nil
 }
 
 // labels reads the labels of an image of the platform, named repository@digest; CodeNotFound when it is not there.

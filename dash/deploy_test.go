@@ -61,22 +61,25 @@ func stored(t *testing.T, registry, sha string) []byte {
 		t.Fatal(err)
 	}
 	layers, err := img.Layers()
-	if err != nil || len(layers) != 1 {
-		t.Fatalf("%d layers: %v", len(layers), err)
-	}
-	if mt, _ := layers[0].MediaType(); mt != model.ArtifactMediaType {
-		t.Errorf("media type %s", mt)
-	}
-	rc, err := layers[0].Compressed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rc.Close()
-	b, err := io.ReadAll(rc)
-	if err != nil {
-		t.Fatal(err)
+	var all []byte
+	for _, l := range layers {
+		if mt, _ := l.MediaType(); mt != model.ArtifactMediaType {
+			t.Errorf("media type %s", mt)
+		}
+		rc, err := l.Compressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(rc)
+		if rc.Close(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
 	}
-	return b
+	return all
 }
 
 func TestDeploy_OneLinerFromFileToServing(t *testing.T) {

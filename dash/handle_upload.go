@@ -66,6 +66,13 @@ func (d *Dash) postArtifacts(c *gin.Context) {
 	c.Status(http.StatusCreated)
 }
 
+// postUploads begins an upload of those parts of a file that are not here.
+func (d *Dash) postUploads(c *gin.Context) {
+	handleBody(d, c, http.StatusOK, func(in api.NewUpload) (api.PlannedUpload, error) {
+		return d.planUpload(c.Request.Context(), actorOf(c), c.Param("app"), in)
+	})
+}
+
 func uploadHeaders(c *gin.Context, u upload, offset int64) {
 	c.Header(headerOffset, strconv.FormatInt(offset, 10))
 	c.Header(headerLength, strconv.FormatInt(u.Length, 10))
@@ -123,7 +130,7 @@ func (d *Dash) patchUpload(c *gin.Context) {
 		return
 	}
 	if strings.Contains(c.GetHeader("Accept"), "application/json") {
-		c.JSON(http.StatusOK, api.Artifact{SHA256: u.Artifact, Size: u.Length})
+		c.JSON(http.StatusOK, api.Artifact{SHA256: u.Artifact, Size: u.size()})
 		return
 	}
 	c.Status(http.StatusNoContent)

@@ -124,6 +124,7 @@ func (d *Dash) deployEndpoints() []endpoint {
 		{method: "GET", path: "/components", handle: d.getComponents, summary: "Find packages in what apps run", query: []param{{"q", "string", "a name and bounds of its version, as log4j-core<2.17"}}, answer: api.ComponentSearch{}},
 		{method: "GET", path: "/artifacts/:sha256", handle: d.getArtifact, summary: "Tell of an artifact", answer: api.Artifact{}},
 		{method: "HEAD", path: "/artifacts/:sha256", handle: d.getArtifact, summary: "Ask whether the platform has an artifact"},
+		{method: "POST", path: "/apps/:app/uploads", handle: d.postUploads, summary: "Ask which parts of a file (gear hash, as common/parts cuts it) the app's last artifacts do not have, and begin an upload of these", body: api.NewUpload{}, answer: api.PlannedUpload{}},
 		{method: "OPTIONS", path: "/artifacts", handle: d.optionsArtifacts, summary: "Tell the version and limits of tus", status: 204, open: true},
 		{method: "POST", path: "/artifacts", handle: d.postArtifacts, summary: "Begin a resumable upload (tus): Upload-Length, Upload-Metadata", status: 201, rawBody: true},
 		{method: "HEAD", path: "/artifacts/uploads/:id", handle: d.headUpload, summary: "Ask how far an upload is: Upload-Offset"},

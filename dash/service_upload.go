@@ -135,7 +135,7 @@ func (d *Dash) appendUpload(ctx context.Context, actor model.Actor, id string, o
 			whole = nil // it has seen a part only
 		}
 		u, err = d.finishUpload(ctx, u, whole)
-	} else if at >= headBytes {
+	} else if at >= headBytes && u.Parts == nil {
 		err = d.judgeUpload(u)
 	}
 	return u, at, err
@@ -170,29 +170,53 @@ func (d *Dash) giveUp(u upload) {
 // finishUpload stores an upload whose bytes are all there. whole has seen them; nil: they came in several requests, and
 // are read again.
 func (d *Dash) finishUpload(ctx context.Context, u upload, whole *parts.Cutter) (upload, error) {
-	if err := d.judgeUpload(u); err != nil {
+	var err error
+	if u.Parts != nil {
+		err = d.finishParts(ctx, &u)
+	} else {
+		err = d.finishWhole(ctx, &u, whole)
+	}
+	if err != nil {
+		return u, err // unless it was given up, the bytes stay: an empty PATCH at the end tries again
+	}
+	if err := d.uploads.save(u); err != nil {
 		return u, err
+	}
+	return u, os.Remove(d.uploads.part(u.ID))
+}
+
+func (d *Dash) finishParts(ctx context.Context, u *upload) error {
+	err := d.complete(ctx, *u)
+	if model.IsKind(err, model.Invalid) {
+		d.giveUp(*u)
+	}
+	if err == nil {
+		u.Artifact = u.SHA256
+	}
+	return err
+}
+
+func (d *Dash) finishWhole(ctx context.Context, u *upload, whole *parts.Cutter) error {
+	if err := d.judgeUpload(*u); err != nil {
+		return err
 	}
 	path := d.uploads.part(u.ID)
 	if whole == nil {
 		whole = parts.NewCutter()
 		if err := readInto(whole, path); err != nil {
-			return u, err
+			return err
 		}
 	}
 	cut, sha := whole.Finish()
 	if u.SHA256 != "" && u.SHA256 != sha {
-		d.giveUp(u)
-		return u, model.E(model.CodeBadRequest, "the upload was damaged on its way: its sha256 is %s, announced was %s", sha, u.SHA256).WithNext("begin a new upload")
+		d.giveUp(*u)
+		return model.E(model.CodeBadRequest, "the upload was damaged on its way: its sha256 is %s, announced was %s", sha, u.SHA256).WithNext("begin a new upload")
 	}
-	if err := d.keep(ctx, received{path: path, sha256: sha, size: u.Length, parts: cut}); err != nil {
-		return u, err // the bytes stay: an empty PATCH at the end tries again
+	err := d.keep(ctx, received{path: path, sha256: sha, size: u.Length, parts: cut})
+	if err == nil {
+		u.Artifact = sha
 	}
-	u.Artifact = sha
-	if err := d.uploads.save(u); err != nil {
-		return u, err
-	}
-	return u, os.Remove(path)
+	return err
 }
 
 func readInto(w io.Writer, path string) error {

@@ -37,6 +37,21 @@ type upload struct {
 	SHA256    string    `json:"sha256,omitempty"` // as the client said; "" when it did not
 	CreatedAt time.Time `json:"created_at"`
 	Artifact  string    `json:"artifact,omitempty"` // once finished, so that a lost answer can be asked for again
+
+	Parts []uploadPart `json:"parts,omitempty"` // of the file, when only those that are missing here are sent
+	From  []string     `json:"from,omitempty"`  // artifacts that have the others
+}
+
+// size is that of the whole file.
+func (u upload) size() int64 {
+	if u.Parts == nil {
+		return u.Length
+	}
+	n := int64(0)
+	for _, p := range u.Parts {
+		n += p.Size
+	}
+	return n
 }
 
 // uploadStore keeps uploads as files. One request at a time writes to an upload, of all dashes that share the folder: a lock

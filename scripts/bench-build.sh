@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# bench-build.sh [ROUNDS] times the way from an artifact to its image in the registry, upload included, next to what a person
+# bench-build.sh [ROUNDS] [CASE…] times the way from an artifact to its image in the registry, upload included, next to what a person
 # does by hand with the same content: docker build, docker push. It prints medians and ratios of: a static site of 10 MB, a
-# WAR of 60 MB of which 40 MB are libraries (first build, and a build in which only classes changed), a tarball of 200 MB.
+# WAR of 60 MB of which 40 MB are libraries (first build, and builds in which only classes changed), a tarball of 200 MB.
+# All go up by `dinp deploy`, which sends what the platform lacks of the file, but for war-curl: a change of classes that
+# goes up by `curl -T`, which sends the whole. CASE is site, war or tarball; without any all are timed.
 # The two take turns, base images are in the registry and in the engine before, and every round has new content, except
 # that the changed WAR keeps the libraries of the one before, as people's builds do. Then it prints the most memory that
 # the builder's process ever had.
@@ -12,7 +14,9 @@ cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
 rounds=${1:-3}
-[[ $rounds =~ ^[1-9][0-9]*$ ]] || die "usage: bench-build.sh [ROUNDS]"
+[[ $rounds =~ ^[1-9][0-9]*$ ]] || die "usage: bench-build.sh [ROUNDS] [CASE…]"
+cases=" ${*:2} "
+[[ $cases != "  " ]] || cases=" site war tarball "
 scratch=$(mktemp -d)
 export DINP_HOME=$scratch/cli
 children=()
@@ -119,24 +123,33 @@ tarball() { # DIR ROUND
     echo 'web: sh -c "sleep 1d"' >"$1/Procfile"
 }
 
-pack() { # DIR: the artifact of the folder; prints its name
+# pack DIR prints the name of the artifact of the folder. Without --strip-extra, zip writes when each file was last read into it, which Java's tools do
+# not: after `docker build` has read them, all files of the next WAR would differ from those of the one before.
+pack() {
     case $1 in
-    *war*) (cd "$1" && zip --quiet --recurse-paths "$1.war" .) && echo "$1.war" ;;
+    *war*) (cd "$1" && zip --quiet --strip-extra --recurse-paths "$1.war" .) && echo "$1.war" ;;
     *) tar --create --gzip --file "$1.tar.gz" --directory "$1" . && echo "$1.tar.gz" ;;
     esac
 }
 
 now() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 
-# by_platform APP ARTIFACT prints the milliseconds from the start of the upload to the end of the build.
+# by_dinp APP ARTIFACT and by_curl APP ARTIFACT send an artifact and print the build's ID.
+by_dinp() { bin/dinp deploy "$1" "$2" --instances 0 --no-wait 2>>"$scratch/deploy.log" | tail -n 1; }
+by_curl() {
+    curl -fsS -T "$2" -H "Authorization: Bearer $token" "http://$dash/api/v1/apps/$1/deploy?filename=${2##*/}&instances=0" 2>>"$scratch/deploy.log" |
+        sed -n 's/.*"build":{"id":"\([^"]*\)".*/\1/p'
+}
+
+# by_platform APP ARTIFACT CLIENT prints the milliseconds from the start of the upload to the end of the build.
 by_platform() {
     local began id
     began=$(now)
-    id=$(bin/dinp deploy "$1" "$2" --instances 0 --no-wait 2>>"$scratch/deploy.log" | tail -n 1)
+    id=$("by_$3" "$1" "$2")
     bin/dinp build log "$id" -f >"$scratch/build.log" 2>&1 || true
     local took=$(($(now) - began))
     grep -q '^image ' "$scratch/build.log" || die "the build failed" "$(tail -n 5 "$scratch/build.log")" "$(tail -n 5 "$scratch/deploy.log")"
-    grep -E '^(times|pushed)' "$scratch/build.log" >&2
+    grep -E '^(fetched|times|pushed)' "$scratch/build.log" >&2
     echo "$took"
 }
 
@@ -152,15 +165,15 @@ by_hand() {
     echo $(($(now) - began))
 }
 
-# turn CASE DIR BASE DEST builds a folder both ways and notes the times.
+# turn CASE DIR BASE DEST [CLIENT] builds a folder both ways and notes the times. CLIENT is dinp or curl.
 turn() {
     local artifact platform hand
     artifact=$(pack "$2")
-    platform=$(by_platform "$3" "$artifact")
+    platform=$(by_platform "$3" "$artifact" "${5:-dinp}")
     hand=$(by_hand "$3" "$2" "$3" "$4")
     echo "$platform" >>"$scratch/$1.platform"
     echo "$hand" >>"$scratch/$1.hand"
-    say "$1, $(($(stat --format %s "$artifact") / 1000000)) MB: dinp $platform ms, by hand $hand ms"
+    say "$1, $(($(stat --format %s "$artifact") / 1000000)) MB by ${5:-dinp deploy}: $platform ms, by hand $hand ms"
     rm -f "$artifact"
 }
 
@@ -177,18 +190,26 @@ make --no-print-directory build
 scripts/base-images.sh >&2
 start_platform
 bin/dinp base-images push "$registry" static tomcat binary >&2
+token=$(bin/dinp tokens create bench | tail -n 1)
 for base in static tomcat binary; do docker pull --quiet "$registry/dinp/base/$base:latest" >/dev/null; done
 
+timed() { [[ $cases == *" $1 "* ]]; }
 for round in $(seq "$rounds"); do
-    site "$scratch/site" "$round" && turn site "$scratch/site" static /app
-    war "$scratch/war" "$round" && turn war "$scratch/war" tomcat /app/ROOT
-    classes "$scratch/war" "$round" && turn war-classes "$scratch/war" tomcat /app/ROOT
-    tarball "$scratch/tarball" "$round" && turn tarball "$scratch/tarball" binary /app
+    if timed site; then
+        site "$scratch/site" "$round" && turn site "$scratch/site" static /app
+    fi
+    if timed war; then
+        war "$scratch/war" "$round" && turn war "$scratch/war" tomcat /app/ROOT
+        classes "$scratch/war" "$round" && turn war-classes "$scratch/war" tomcat /app/ROOT
+        classes "$scratch/war" "$round" && turn war-curl "$scratch/war" tomcat /app/ROOT curl
+    fi
+    if timed tarball; then
+        tarball "$scratch/tarball" "$round" && turn tarball "$scratch/tarball" binary /app
+    fi
     rm -rf "$scratch"/{site,war,tarball}
 done
 
-report site 0.70
-report war 0.70
-report war-classes 0.20
-report tarball 0.70
+timed site && report site 0.70
+timed war && report war 0.70 && report war-classes 0.20 && report war-curl 0.20
+timed tarball && report tarball 0.70
 awk '/^VmHWM/ {printf "builder      most memory ever: %d MB (to reach: 64 MB)\n", $2 / 1000}' "/proc/$builder/status"

@@ -37,3 +37,24 @@ type Artifact struct {
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size_bytes"`
 }
+
+// NewUpload is the body of POST /apps/{app}/uploads: a file that the client has cut into parts.
+type NewUpload struct {
+	Filename string `json:"filename"`
+	SHA256   string `json:"sha256"` // of the whole
+	Parts    []Part `json:"parts"`  // in their order; each but the last has 512 KiB to 4 MiB
+}
+
+// Part is a stretch of a file.
+type Part struct {
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size_bytes"`
+}
+
+// PlannedUpload answers POST /apps/{app}/uploads. Missing are the places, from 0, of the parts to send, one after the other,
+// to Upload, as any upload that can be resumed. Without Upload the platform has nothing to add to the file: it is sent as a
+// whole (POST /artifacts).
+type PlannedUpload struct {
+	Upload  string `json:"upload,omitempty"`
+	Missing []int  `json:"missing,omitempty"`
+}

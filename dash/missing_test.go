@@ -1,0 +1,194 @@
+package dash
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dinp/dinp/common/api"
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/parts"
+)
+
+// cutUp is a file as a client that cuts it announces it.
+func cutUp(content []byte) api.NewUpload {
+	c := parts.NewCutter()
+	_, _ = c.Write(content)
+	cut, sha := c.Finish()
+	out := api.NewUpload{Filename: "shop.war", SHA256: sha}
+	for _, p := range cut {
+		out.Parts = append(out.Parts, api.Part{SHA256: p.SHA256, Size: p.Size})
+	}
+	return out
+}
+
+// missingOf are the bytes that a plan asks for.
+func missingOf(content []byte, in api.NewUpload, plan api.PlannedUpload) []byte {
+	var out []byte
+	at := int64(0)
+	for i, p := range in.Parts {
+		if slices.Contains(plan.Missing, i) {
+			out = append(out, content[at:at+p.Size]...)
+		}
+		at += p.Size
+	}
+	return out
+}
+
+// deployed lets an app have a build of a file.
+func (r *rig) deployed(app, token string, content []byte) string {
+	r.t.Helper()
+	d := do[api.Deploy](r, 202, "PUT", "/apps/"+app+"/deploy?filename=shop.war", token, bytes.NewReader(content))
+	return d.Build.Artifact
+}
+
+// outsider is a user who deploys for a team of their own.
+func (r *rig) outsider() string {
+	r.t.Helper()
+	team, err := r.store.CreateTeam(r.t.Context(), "others", platform)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.member(team.ID, "olga", model.Member, model.Owner)
+	token, err := r.IssueToken(r.t.Context(), "olga", "test")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return token
+}
+
+func TestPlan_AChangedFileIsSentAsWhatIsNew(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, url string) {
+		r := newRig(t, url, withRegistry(t))
+		r.deployed("shop", r.admin, large(""))
+		changed := large("a line more")
+		in := cutUp(changed)
+		plan := do[api.PlannedUpload](r, 200, "POST", "/apps/shop/uploads", r.admin, in)
+		send := missingOf(changed, in, plan)
+		if len(send) == 0 || len(send) > 5<<20 {
+			t.Fatalf("%d bytes of %d are to be sent: %+v", len(send), len(changed), plan)
+		}
+		r.breakOff(plan.Upload, 0, send[:100_000], len(send))
+		_, _, h := r.call("HEAD", plan.Upload, r.admin, nil)
+		offset, err := strconv.Atoi(h.Get("Upload-Offset"))
+		if err != nil || offset > 100_000 {
+			t.Fatalf("offset %d, %v", offset, err)
+		}
+		if status, text, h := r.patch(plan.Upload, offset, bytes.NewReader(send[offset:])); status != 204 || h.Get("Dinp-Artifact") != in.SHA256 {
+			t.Fatalf("PATCH: %d %v %s", status, h, text)
+		}
+		if !bytes.Equal(stored(t, r.cfg.Registry, in.SHA256), changed) {
+			t.Error("the registry has other bytes")
+		}
+		if a := do[api.Artifact](r, 200, "GET", "/artifacts/"+in.SHA256, r.admin, nil); a.Size != int64(len(changed)) {
+			t.Errorf("the artifact has %d bytes, want %d", a.Size, len(changed))
+		}
+	})
+}
+
+// Without anything to spare the file goes as a whole; that is no answer to whether somebody has it.
+func TestPlan_OnlyTheAppsOwnArtifactsCount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t))
+	olga := r.outsider()
+	r.deployed("shop", r.admin, large(""))
+	r.deployed("theirs", olga, zipNo(1))
+	in := cutUp(large("a line more"))
+	for _, app := range []string{"theirs", "new"} {
+		if plan := do[api.PlannedUpload](r, 200, "POST", "/apps/"+app+"/uploads", olga, in); plan.Upload != "" || len(plan.Missing) != 0 {
+			t.Errorf("another team's parts were found for %s: %+v", app, plan)
+		}
+	}
+	r.refused(model.CodeAppTaken, "POST", "/apps/shop/uploads", olga, in)
+	r.refused(model.CodeDenied, "POST", "/apps/shop/uploads", r.user("vera", model.Viewer), in)
+}
+
+func TestPlan_Refusals(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sqliteURL(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 8 })
+	good := cutUp(large(""))
+	for name, change := range map[string]func(*api.NewUpload){
+		"no digest":           func(u *api.NewUpload) { u.SHA256 = "" },
+		"a part's digest":     func(u *api.NewUpload) { u.Parts[0].SHA256 = "../../etc/passwd" },
+		"a small part amidst": func(u *api.NewUpload) { u.Parts[0].Size = parts.Min - 1 },
+		"a part of nothing":   func(u *api.NewUpload) { u.Parts[len(u.Parts)-1].Size = 0 },
+		"a part below zero":   func(u *api.NewUpload) { u.Parts[0].Size = -1 << 62 },
+		"a part too large":    func(u *api.NewUpload) { u.Parts[0].Size = parts.Max + 1 },
+	} {
+		bad := good
+		bad.Parts = slices.Clone(good.Parts)
+		change(&bad)
+		t.Log(name)
+		r.refused(model.CodeBadRequest, "POST", "/apps/shop/uploads", r.admin, bad)
+	}
+	huge := good
+	for range 3 {
+		huge.Parts = append(huge.Parts, api.Part{SHA256: good.SHA256, Size: parts.Max})
+	}
+	huge.Parts = slices.DeleteFunc(huge.Parts, func(p api.Part) bool { return p.Size < parts.Min })
+	r.refused(model.CodeTooLarge, "POST", "/apps/shop/uploads", r.admin, huge)
+	if plan := do[api.PlannedUpload](r, 200, "POST", "/apps/shop/uploads", r.admin, api.NewUpload{SHA256: good.SHA256}); plan.Upload != "" {
+		t.Errorf("a file of no parts: %+v", plan)
+	}
+}
+
+// planned is an upload of a changed file for an app that has an earlier one.
+func planned(t *testing.T, change func(*api.NewUpload)) (r *rig, base string, in api.NewUpload, plan api.PlannedUpload, send []byte) {
+	r = newRig(t, sqliteURL(t), withRegistry(t))
+	base = r.deployed("shop", r.admin, large(""))
+	changed := large("a line more")
+	in = cutUp(changed)
+	change(&in)
+	plan = do[api.PlannedUpload](r, 200, "POST", "/apps/shop/uploads", r.admin, in)
+	if plan.Upload == "" {
+		t.Fatal("nothing was found")
+	}
+	return r, base, in, plan, missingOf(changed, in, plan)
+}
+
+// refusedAtItsEnd sends all that is missing and wants it refused, with nothing left of it.
+func (r *rig) refusedAtItsEnd(plan api.PlannedUpload, send []byte, sha, why string) {
+	r.t.Helper()
+	status, text, _ := r.patch(plan.Upload, 0, bytes.NewReader(send))
+	if status != 400 || !strings.Contains(text, why) || !strings.Contains(text, "as a whole") {
+		r.t.Errorf("got %d %s, want a refusal with %q", status, text, why)
+	}
+	if status, _, _ := r.call("HEAD", plan.Upload, r.admin, nil); status != 404 {
+		r.t.Errorf("the upload is still there: %d", status)
+	}
+	if _, err := r.artifacts.size(r.t.Context(), sha); !model.IsKind(err, model.NotFound) {
+		r.t.Errorf("an artifact was stored all the same: %v", err)
+	}
+}
+
+func TestPlan_APartThatIsNotWhatWasSaidIsRefused(t *testing.T) {
+	t.Parallel()
+	r, _, in, plan, send := planned(t, func(*api.NewUpload) {})
+	send[len(send)/2]++
+	r.refusedAtItsEnd(plan, send, in.SHA256, "a part that was sent has the sha256")
+}
+
+// Whoever could store bytes under a digest that is not theirs would choose what the next person with that file deploys.
+func TestPlan_NothingIsStoredUnderAnotherFilesDigest(t *testing.T) {
+	t.Parallel()
+	victim := shaOf([]byte("somebody else's file"))
+	r, _, _, plan, send := planned(t, func(in *api.NewUpload) { in.SHA256 = victim })
+	r.refusedAtItsEnd(plan, send, victim, "parts together have the sha256")
+}
+
+func TestPlan_APartThatIsCollectedMeanwhileIsNoticed(t *testing.T) {
+	t.Parallel()
+	r, base, in, plan, send := planned(t, func(*api.NewUpload) {})
+	image, err := r.artifacts.resolve(t.Context(), model.ArtifactRepository, model.ArtifactTag(base))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.artifacts.removeAll(t.Context(), []string{image}, time.Now().Add(time.Minute)); n != 1 || err != nil {
+		t.Fatalf("%d removed, %v", n, err)
+	}
+	r.refusedAtItsEnd(plan, send, in.SHA256, "not here any more")
+}
