@@ -159,12 +159,21 @@ func Endpoint(guard *pki.Guard) *grpc.Server {
 func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	whole, began := ctx, time.Now()
+	overtaken := func(epoch int64, by string) {
+		if lease.Overtakes(epoch, held, time.Since(began)) {
+			s.log.Warn("this leader steps down: somebody has obeyed a higher epoch", "epoch", held.Epoch, "theirs", epoch, "who", by)
+			end(&lease.Overtaken{Epoch: epoch, By: by})
+		}
+	}
 	inbox := make(chan dispatch.Event, 1024)
 	t := dispatch.NewTerm(ctx, held.Epoch, held.Owner, s.cfg.Heartbeat, inbox)
 	limits := s.cfg.limits()
 	t.Lost = limits.UnknownAfter + limits.LostAfter
+	t.Overtaken = overtaken
 	t.Written = func() int64 { return s.store.Written(held.Epoch) }
 	pub := publish.New(s.publish, publish.NewRedisTable(s.rdb), held.Epoch, time.Now, s.log, func() { t.Post(reconcile.RoutesServed()) })
+	pub.Newer = func(epoch int64) { overtaken(epoch, "redis") }
 	seen := new(traffic.Log)
 	loop := reconcile.NewLoop(reconcile.Config{
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,
@@ -183,7 +192,7 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 		end(err)
 		return err
 	})
-	return g.Wait()
+	return errors.Join(g.Wait(), context.Cause(whole))
 }
 
 func (s *Server) leaderAddress() string {

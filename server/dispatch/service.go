@@ -24,8 +24,9 @@ type Term struct {
 	Epoch     int64
 	LeaderID  string
 	Heartbeat time.Duration
-	Lost      time.Duration // a node that is not heard for so long may be taken for lost
-	Written   func() int64  // how far the term had come at the last write that was acknowledged, in ms; nil: not known
+	Lost      time.Duration                // a node that is not heard for so long may be taken for lost
+	Overtaken func(epoch int64, by string) // is told of an agent that has obeyed a higher epoch; nil: nobody asks
+	Written   func() int64                 // how far the term had come at the last write that was acknowledged, in ms; nil: not known
 
 	ctx   context.Context // ends with the term: the one struct that is a lifetime
 	inbox chan<- Event
@@ -122,6 +123,9 @@ func (s *Service) Session(stream pb.Agents_SessionServer) error {
 		return stream.Send(&pb.ServerMessage{Body: &pb.ServerMessage_NotLeader{NotLeader: s.notLeader()}})
 	}
 	if Over(hello.GetMaxEpoch(), term.Epoch) {
+		if term.Overtaken != nil {
+			term.Overtaken(hello.GetMaxEpoch(), "node "+hello.GetNodeId())
+		}
 		return status.Errorf(codes.FailedPrecondition, "the agent has obeyed epoch %d, this leader has %d: the database was restored from a backup, or this leader is over", hello.GetMaxEpoch(), term.Epoch)
 	}
 	defer context.AfterFunc(term.ctx, func() { end(errTermOver) })()

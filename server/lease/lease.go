@@ -28,6 +28,8 @@ type Lease struct {
 	store  *store.Store
 	log    *slog.Logger
 	leader atomic.Pointer[store.Lease]
+
+	history History // owned by Run
 }
 
 // ErrLost is the cause of a leader's context that ended because its lease did.
@@ -59,6 +61,7 @@ func (l *Lease) Run(ctx context.Context, lead func(context.Context, store.Lease)
 		l.log.Info("lease taken", "epoch", held.Epoch)
 		err = l.hold(ctx, held, since, lead)
 		l.log.Info("lease ended", "epoch", held.Epoch, "err", err)
+		l.history.Ended(held, err)
 	}
 	return nil
 }
@@ -77,6 +80,7 @@ func (l *Lease) acquire(ctx context.Context) (store.Lease, time.Time, error) {
 				before := time.Now()
 				held, err := l.take(ctx, now, before)
 				if err == nil {
+					held = l.history.Took(held)
 					l.leader.Store(&held)
 					return held, before, nil
 				}
@@ -92,13 +96,22 @@ func (l *Lease) acquire(ctx context.Context) (store.Lease, time.Time, error) {
 	}
 }
 
-// hold runs lead while renewing the lease.
+// hold leads while the lease lasts, and gives it back; but not to step over an
+// epoch: another server does not know of it and would take too low a one again.
 func (l *Lease) hold(ctx context.Context, held store.Lease, since time.Time, lead func(context.Context, store.Lease) error) error {
+	err := l.lead(ctx, held, since, lead)
+	if o := (*Overtaken)(nil); !errors.As(err, &o) {
+		l.release(held)
+	}
+	return err
+}
+
+// lead runs a term while renewing the lease.
+func (l *Lease) lead(ctx context.Context, held store.Lease, since time.Time, lead func(context.Context, store.Lease) error) error {
 	term, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	done := make(chan error, 1)
 	go func() { done <- lead(term, held) }()
-	defer l.release(held)
 	tick := time.NewTicker(l.cfg.Renew)
 	defer tick.Stop()
 	until := l.cfg.Right(since)
@@ -137,7 +150,7 @@ func (l *Lease) read(ctx context.Context) (store.Lease, error) {
 func (l *Lease) take(ctx context.Context, seen store.Lease, now time.Time) (store.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.TTL)
 	defer cancel()
-	return l.store.TakeLease(ctx, seen, l.cfg.ID, l.cfg.Address, now.UnixMilli())
+	return l.store.TakeLease(ctx, seen, l.cfg.ID, l.cfg.Address, l.history.Floor(seen, now))
 }
 
 // renew waits for the database no longer than the right lasts: while it waits

@@ -46,6 +46,9 @@ func (p *Publisher) tooOld(ctx context.Context) error {
 		return err
 	}
 	if there.Epoch > p.epoch {
+		if p.Newer != nil {
+			p.Newer(there.Epoch)
+		}
 		return ErrOldEpoch
 	}
 	p.seq = max(p.seq, there.Seq)

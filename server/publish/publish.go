@@ -42,6 +42,10 @@ type Publisher struct {
 	log    *slog.Logger
 	served func() // called when Served or Routers may tell something new
 
+	// Newer is called, from Run, with the epoch of a leader above ours that has written
+	// routes; nil: nobody asks. It is set before Run.
+	Newer func(epoch int64)
+
 	mu       sync.Mutex
 	want     map[string]string
 	dirty    map[string]bool

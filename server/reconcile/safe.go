@@ -22,10 +22,11 @@ import (
 // stay, and people decide.
 
 // compareHistory looks for orders that the database has forgotten. Of a leader of
-// this term or none there is nothing to learn.
+// this term or none there is nothing to learn, nor of the one that it goes on from:
+// what this server wrote itself the database has.
 func (c *Core) compareHistory(n *node, h *pb.Hello, now time.Time) {
 	told := model.Moment{Epoch: h.GetMaxEpoch(), Age: h.GetWrittenMs()}
-	if c.safe != nil || c.believed || c.cfg.SafeAfter == 0 || told.Epoch >= c.lease.Epoch {
+	if c.safe != nil || c.believed || c.cfg.SafeAfter == 0 || told.Epoch >= c.lease.Epoch || told.Epoch == c.lease.Below {
 		return
 	}
 	lost := told.Since(c.lease.Before)

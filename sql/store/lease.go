@@ -22,6 +22,9 @@ type Lease struct {
 	// Before is the end of history as the owner found it when it took the lease; the
 	// zero Moment when it was the first. It is known to the owner only.
 	Before model.Moment
+	// Below is the epoch of the owner's own term that this one goes on from, because it
+	// was told of a higher one; 0: none. It is known to the owner only.
+	Below int64
 }
 
 // Lease reads the lease; a zero Epoch says that there has never been one.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -32,14 +33,15 @@ type simServer struct {
 	p      *process
 	clock  clock
 	leader store.Lease // as last seen
-	term   *term       // nil while another leads
+	past   lease.History
+	term   *term // nil while another leads
 }
 
 func (s *simServer) start() {
 	if s.p != nil && s.p.alive {
 		return
 	}
-	s.p, s.term, s.leader = s.w.process(s.name, &s.clock), nil, store.Lease{}
+	s.p, s.term, s.leader, s.past = s.w.process(s.name, &s.clock), nil, store.Lease{}, lease.History{}
 	s.w.say(s.name, "server starts")
 	s.p.spawn(s.elect)
 }
@@ -84,8 +86,9 @@ func (s *simServer) elect(t *thread) {
 				s.leader = row
 				if candidate.May(row, s.p.now()) {
 					before := s.p.now()
-					if l, err := db.TakeLease(s.w.ctx, row, s.name, before.UnixMilli()); err == nil {
-						held, since, s.leader = l, before, l
+					if l, err := db.TakeLease(s.w.ctx, row, s.name, s.past.Floor(row, before)); err == nil {
+						held, since = s.past.Took(l), before
+						s.leader = held
 						break
 					}
 				}
@@ -107,7 +110,7 @@ func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Le
 		now := s.p.now()
 		next := min(right.Sub(now), tick.Sub(now))
 		if next > 0 && t.wait(&term.over, next) {
-			why = errors.New("it ended by itself")
+			why = cmp.Or(context.Cause(term.ctx), errors.New("it ended by itself"))
 			break
 		}
 		now = s.p.now()
@@ -135,6 +138,10 @@ func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Le
 		s.term = nil
 	}
 	s.w.say(s.name, "leads no more: %v", why)
+	s.past.Ended(held, why)
+	if o := (*lease.Overtaken)(nil); errors.As(why, &o) {
+		return
+	}
 	_ = db.ReleaseLease(until{s.w.ctx, s.w.scheduler, s.w.now.Add(2 * time.Second)}, held) // best effort, as in production
 }
 

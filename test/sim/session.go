@@ -23,6 +23,7 @@ func (s *simServer) hello(c *conn, first *pb.AgentMessage) {
 		s.p.after(50*time.Millisecond, func() { c.close(server) })
 		return
 	case dispatch.Over(hello.GetMaxEpoch(), s.term.held.Epoch):
+		s.term.overtaken(hello.GetMaxEpoch(), hello.GetNodeId())
 		c.close(server)
 		return
 	}

@@ -94,6 +94,21 @@ var scenarios = []scenario{
 		}
 		return ""
 	}, stride: 3},
+	{name: "database restored and clocks set back", do: func(w *World) { // to before the epoch that agents obey
+		w.after(nil, 20*time.Second, func() { w.leader().kill() })
+		w.after(nil, 40*time.Second, w.startServers)
+		w.after(nil, 80*time.Second, func() {
+			for _, s := range w.servers {
+				s.clock.skew -= time.Hour
+			}
+			w.db.restore(100*time.Second, time.Second)
+		})
+	}, then: func(w *World) string {
+		if w.db.safeOf == 0 {
+			return "nobody has noticed that the database was restored"
+		}
+		return ""
+	}, stride: 3},
 	{name: "crash loop", do: func(w *World) { // of what was well for long
 		for _, a := range w.people.living() {
 			w.crashFor(a.ID, sweepLength-10*time.Second)

@@ -8,6 +8,7 @@ import (
 	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/dispatch"
+	"github.com/dinp/dinp/server/lease"
 	"github.com/dinp/dinp/server/plan"
 	"github.com/dinp/dinp/server/publish"
 	"github.com/dinp/dinp/server/reconcile"
@@ -32,6 +33,7 @@ type term struct {
 	heard   map[string]time.Time // by node: when the core took in a word of it
 	open    map[string]string    // by node: its session, as far as the core knows
 	began   time.Time
+	since   time.Time // the same by its server's clock
 	round   time.Time // when the last one began
 	right   time.Time // until when it may act, by its server's clock
 	frozen  time.Time // when last so many nodes were silent that no loss is believed
@@ -41,7 +43,7 @@ type term struct {
 
 // lead begins a term.
 func (s *simServer) lead(held store.Lease) *term {
-	m := &term{s: s, held: held, heard: map[string]time.Time{}, open: map[string]string{}, began: s.w.now}
+	m := &term{s: s, held: held, heard: map[string]time.Time{}, open: map[string]string{}, began: s.w.now, since: s.p.now()}
 	m.ctx, m.end = context.WithCancelCause(s.w.ctx)
 	log := s.w.logger(s.name)
 	m.pub = publish.New(publish.DefaultConfig(), redisClient{s.w.redis, s.p}, held.Epoch, s.p.now, log, func() { m.post(reconcile.RoutesServed()) })
@@ -53,11 +55,20 @@ func (s *simServer) lead(held store.Lease) *term {
 	}, held, reconcile.Deps{
 		Store: dbClient{s.w.db, s.p}, Routes: termRoutes{m.pub, m}, Traffic: &visits{now: s.p.now}, Now: s.p.now, NewID: s.w.newID, Log: log, Tail: m.tail,
 	})
+	m.pub.Newer = func(epoch int64) { m.overtaken(epoch, "redis") }
 	s.term = m
 	m.threads = 2
 	s.p.spawn(m.reconcile)
 	s.p.spawn(m.publish)
 	return m
+}
+
+// overtaken ends the term as Server.lead does when it is told of a higher epoch.
+func (m *term) overtaken(epoch int64, by string) {
+	if lease.Overtakes(epoch, m.held, m.s.p.now().Sub(m.since)) {
+		m.s.w.say(m.s.name, "steps down: %s has obeyed epoch %d", by, epoch)
+		m.stop(&lease.Overtaken{Epoch: epoch, By: by})
+	}
 }
 
 // stop ends the term: its sessions end, its threads soon.
