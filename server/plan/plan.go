@@ -58,6 +58,7 @@ type Input struct {
 	MassSick    bool      // so many instances fell ill at once that none is replaced for it (R12)
 	Nodes       int       // of the cluster
 	Trial       *Trial    // of the stage that the wanted release is in; nil: none was complete yet
+	Stray       string    // why a singleton may run that the database does not know; "": none does
 	Since       time.Time // when the leader's term began, by its own clock
 }
 

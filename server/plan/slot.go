@@ -80,6 +80,11 @@ func (p *planner) notAlone(slot int) bool {
 	if !p.App.Singleton {
 		return false
 	}
+	if p.Stray != "" {
+		p.wake(p.now.Add(strayEvery))
+		p.out.Pending = append(p.out.Pending, Pending{Slot: slot, Code: model.CodeAlone, Message: p.Stray})
+		return true
+	}
 	for n := range p.Instances {
 		if i := &p.Instances[n]; i.Observed == nil || i.Observed.Phase != model.PhaseGone {
 			p.out.Pending = append(p.out.Pending, Pending{Slot: slot, Code: model.CodeAlone, Message: "a singleton runs once the instance before it is gone"})
@@ -88,6 +93,9 @@ func (p *planner) notAlone(slot int) bool {
 	}
 	return false
 }
+
+// strayEvery is how often it is looked whether a singleton's stray is gone.
+const strayEvery = time.Second
 
 // crashing reports whether a slot may not be started because the release fails
 // everywhere and one instance of it is being tried already (R13).

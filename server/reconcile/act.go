@@ -110,7 +110,10 @@ func (c *Core) act(ctx context.Context, a *app, now time.Time) {
 		switch {
 		case r.Stopping:
 			c.sendStop(a, r, s)
-		case !r.seen.Known:
+		case r.seen.Known:
+		case c.stray(a) != "":
+			c.wakes.set(a.ID, now.Add(time.Second))
+		default:
 			c.sendStart(a, r, s)
 		}
 	}
@@ -186,14 +189,15 @@ func (c *Core) stopOrphans(ctx context.Context, now time.Time) error {
 		if now.Sub(o.since) < c.cfg.OrphanAfter || c.reload || c.swept.Before(o.since) {
 			continue
 		}
-		if err := c.stopOrphan(ctx, id, o.node); err != nil {
+		if err := c.stopOrphan(ctx, id, o, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Core) stopOrphan(ctx context.Context, id string, n *node) error {
+func (c *Core) stopOrphan(ctx context.Context, id string, o orphan, now time.Time) error {
+	n := o.node
 	there, err := c.deps.Store.HasInstance(ctx, id)
 	if err != nil {
 		return err
@@ -202,7 +206,12 @@ func (c *Core) stopOrphan(ctx context.Context, id string, n *node) error {
 		c.reload = true
 		return nil
 	}
+	o.since = now
 	if n.session == nil || !n.Synced || !n.Seen(id).Known {
+		if o.singleton && n.Seen(id).Known && !n.quiet {
+			c.orphans[id] = o // it may still run
+			return nil
+		}
 		delete(c.orphans, id) // it will be seen again in the next sync, if it is still there
 		return nil
 	}
@@ -210,7 +219,7 @@ func (c *Core) stopOrphan(ctx context.Context, id string, n *node) error {
 		return err
 	}
 	n.session.Stop(&pb.Stop{InstanceId: id, GraceMs: 30_000, Reason: "nobody wants it"})
-	delete(c.orphans, id)
+	c.orphans[id] = o // until its agent says that it is gone
 	return nil
 }
 

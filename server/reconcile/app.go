@@ -29,6 +29,7 @@ type app struct {
 	trial       trial
 	keys        map[string]string // route keys as last Set
 	guests      []string          // IDs of instances without a row that serve it, see leaveSafe
+	strays      []string          // IDs of instances without a row that a singleton waits for
 }
 
 // tail is the output of an instance, asked for to explain why a release fails.

@@ -82,8 +82,9 @@ type Core struct {
 
 // orphan is an instance that a node has and nobody wants.
 type orphan struct {
-	node  *node
-	since time.Time // first seen
+	node      *node
+	since     time.Time // first seen, or told to stop
+	singleton bool      // no singleton is started beside it
 }
 
 // New makes the reconciler of one term.

@@ -180,7 +180,7 @@ func (c *Core) unasked(n *node, all []model.Observed, now time.Time) {
 			c.cluster.Forget(n.Node, o.ID)
 			delete(c.orphans, o.ID)
 		} else if _, seen := c.orphans[o.ID]; !seen {
-			c.orphans[o.ID] = orphan{node: n, since: now}
+			c.orphans[o.ID] = orphan{node: n, since: now, singleton: o.Singleton}
 		}
 	}
 	if len(forget) > 0 {

@@ -429,7 +429,7 @@ func (a *fakeAgent) work() (moved bool) {
 	for _, m := range todo {
 		switch m := m.(type) {
 		case *pb.Start:
-			o := model.Observed{ID: m.GetInstanceId(), Phase: model.PhaseRunning, Addr: fmt.Sprint("10.0.0.1:", 30000+len(a.has)), Container: "c", StartedAt: a.r.now}
+			o := model.Observed{ID: m.GetInstanceId(), Phase: model.PhaseRunning, Addr: fmt.Sprint("10.0.0.1:", 30000+len(a.has)), Container: "c", StartedAt: a.r.now, Singleton: m.GetSingleton()}
 			if a.dies[m.GetReleaseId()] {
 				o = model.Observed{ID: m.GetInstanceId(), Phase: model.PhaseGone, Gone: model.GoneExited, ExitCode: 3, Code: model.CodeCrashed, Message: "its process ended with exit code 3", Logs: []string{"boom"}}
 			}

@@ -135,15 +135,14 @@ func (c *Core) leaveSafe(ctx context.Context) error {
 	}
 	for id, host := range c.strays {
 		if a := byHost[host]; a != nil {
-			c.guests[id] = a
-			a.guests = append(a.guests, id)
+			c.keepStray(a, id)
 		}
 	}
 	c.log().Warn("safe mode ended: the database is believed", "why_it_was", c.safe.Reason, "guests", len(c.guests))
 	c.safe, c.strays, c.believed = nil, nil, true
 	now := c.deps.Now()
 	for id, o := range c.orphans {
-		o.since = now
+		o.since = c.orphanSince(o, now)
 		c.orphans[id] = o
 	}
 	for id := range c.apps {

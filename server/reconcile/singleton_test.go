@@ -116,3 +116,118 @@ func TestSingleton_OnAForgottenNodeMayRunUntilItIsSilentForLong(t *testing.T) { 
 		t.Error("it was not replaced")
 	}
 }
+
+// strayed is a singleton that was rolled out after the backup that its database
+// was restored from: the row of its first release is there again, its second runs.
+func strayed(t tester) (r *rig, stray string) {
+	r = singleton(t)
+	return r, r.stray(r.backup())
+}
+
+// stray rolls a singleton out and restores a backup.
+func (r *rig) stray(old backup) (stray string) {
+	r.t.Helper()
+	r.deploy("shop", 1)
+	r.settle()
+	stray = r.runs()[0]
+	r.restore(old)
+	r.term(5*day, model.Moment{Epoch: 4 * day, Age: 1000}, model.Moment{Epoch: 4 * day, Age: 3_601_000})
+	r.round()
+	if r.wish.Safe == nil {
+		r.t.Fatal("no safe mode")
+	}
+	return stray
+}
+
+func (r *rig) endSafeMode() {
+	r.wish.Safe = nil
+	r.core.swept = time.Time{}
+}
+
+func TestSingleton_StrayOfARestoredDatabaseIsStoppedBeforeAnotherStarts(t *testing.T) { // R11
+	t.Parallel()
+	r, stray := strayed(t)
+	r.pass(2 * time.Minute)
+	r.endSafeMode()
+	r.round()
+	for _, a := range r.agents {
+		a.hold = true // orders are long on their way
+	}
+	for range 30 {
+		r.pass(5 * time.Second)
+		r.round()
+		r.step()
+	}
+	if now := r.runs(); len(now) != 1 || now[0] != stray {
+		t.Fatalf("running %v before the stray %s could be stopped", now, stray)
+	}
+	for _, a := range r.agents {
+		a.hold = false
+	}
+	r.settle()
+	if release, _ := r.serves(t); release != "rel-shop-1" || r.runs()[0] == stray {
+		t.Errorf("%s serves as %v", release, r.runs())
+	}
+}
+
+func TestSingleton_StrayOnANodeThatIsSilentIsWaitedForAsLongAsItMayRun(t *testing.T) { // R11
+	t.Parallel()
+	r := singleton(t)
+	old := r.backup()
+	old.instances = map[string]model.Instance{}
+	stray := r.stray(old)
+	r.pass(2 * time.Minute)
+	var silent *fakeAgent
+	for _, a := range r.agents {
+		if _, has := a.has[stray]; has {
+			silent = a
+		}
+	}
+	silent.leave()
+	r.endSafeMode()
+	for range 12 {
+		r.round()
+		r.step()
+		r.pass(5 * time.Second)
+	}
+	if len(r.inserted) != 2 { // those of before
+		t.Fatal("another was placed while the stray may run")
+	}
+	silent.has = map[string]model.Observed{} // its agent ends singletons of which no leader hears
+	r.pass(20 * time.Second)
+	r.settle()
+	if release, node := r.serves(t); release != "rel-shop-1" || node == silent.NodeID() {
+		t.Errorf("%s serves on %s", release, node)
+	}
+}
+
+func TestSingleton_OnANodeThatARestoredDatabaseDoesNotKnowMayRunForAWhile(t *testing.T) { // R11
+	t.Parallel()
+	r, stray := strayed(t)
+	unknown := r.agents["n2"]
+	if _, has := r.agents["n1"].has[stray]; has {
+		unknown = r.agents["n1"]
+	}
+	unknown.leave() // it has not spoken in the next term
+	delete(r.agents, unknown.NodeID())
+	delete(r.nodes, unknown.NodeID())
+	m := model.Moment{Epoch: 5 * day, Age: 10}
+	r.term(6*day, m, m)
+	r.round()
+	r.pass(10 * time.Second)
+	r.endSafeMode()
+	r.instances = map[string]model.Instance{}
+	r.core.reload = true
+	for range 10 {
+		r.round()
+		r.step()
+		if len(r.runs()) > 0 {
+			t.Fatal("it may still run on the node that is not known")
+		}
+		r.pass(5 * time.Second)
+	}
+	r.settle()
+	if release, _ := r.serves(t); release != "rel-shop-1" {
+		t.Errorf("%s serves", release)
+	}
+}

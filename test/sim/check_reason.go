@@ -110,7 +110,8 @@ func (c *checker) cordoned(node string, before, after tables) {
 // vouch for it; when more is wrong with it than the network, its agent cannot.
 func (c *checker) alone() {
 	w := c.w
-	if !w.singles || w.now.Sub(w.db.failedOver) < orphanAfter+slack {
+	lost := w.now.Sub(w.db.wasSetBack) < orphanAfter+slack && !w.db.failedOver.After(w.db.wasSetBack) // and nobody has said to go on
+	if !w.singles || lost {
 		return
 	}
 	runs := map[string]*node{}

@@ -94,6 +94,16 @@ var scenarios = []scenario{
 		}
 		return ""
 	}, stride: 3},
+	{name: "singleton that a restored database does not know", do: func(w *World) {
+		id := w.people.launch("one", 1, true, isGood)
+		w.after(nil, 45*time.Second, func() { w.people.deploy(w.people.number(id), isGood) })
+		w.after(nil, 90*time.Second, func() { w.db.restore(70*time.Second, time.Second) })
+	}, then: func(w *World) string {
+		if w.db.safeOf == 0 {
+			return "nobody has noticed that the database was restored"
+		}
+		return ""
+	}, stride: 3},
 	{name: "database restored and clocks set back", do: func(w *World) { // to before the epoch that agents obey
 		w.after(nil, 20*time.Second, func() { w.leader().kill() })
 		w.after(nil, 40*time.Second, w.startServers)
