@@ -9,8 +9,8 @@ import (
 // How often the servers are tried.
 const (
 	backoffMin = 100 * time.Millisecond
-	backoffMax = 5 * time.Second
-	maxHops    = 3 // redirections in a row before a pause
+	backoffMax = 2500 * time.Millisecond // a search costs no handshakes, and the longest wait is a part of each change of leaders
+	maxHops    = 3                       // redirections in a row before a pause
 )
 
 // Moved is the end of a session with a server that does not lead.
@@ -58,7 +58,7 @@ func (s *Search) Next(err error, established bool, draw func(n int64) int64) (ad
 	}
 	s.tried = s.Servers[s.at]
 	ceiling := backoffMax
-	if s.failures < 6 { // 100 ms · 2⁶ is past the ceiling
+	if s.failures < 5 { // 100 ms · 2⁵ is past the ceiling
 		ceiling = min(ceiling, backoffMin<<s.failures)
 	}
 	return s.Servers[s.at], time.Duration(draw(int64(ceiling)))
