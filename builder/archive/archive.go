@@ -118,7 +118,7 @@ func (t *tree) contents(format Format) Contents {
 	}
 	slices.SortFunc(t.files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	return Contents{
-		Format: format, Files: t.files, Count: count, Bytes: t.bytes, Packed: t.packed,
+		Format: format, Files: t.files, Count: count, Bytes: t.bytes.Load(), Packed: t.packed,
 		Ignored: t.ignored, Cleared: t.cleared,
 	}
 }

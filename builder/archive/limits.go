@@ -74,24 +74,27 @@ func size(n int64) string {
 
 // grow counts n more unpacked bytes of the named file, of which it has now seen fileBytes.
 func (t *tree) grow(name string, n, fileBytes int64) error {
-	t.bytes += n
+	all := t.bytes.Add(n)
 	switch l := t.limits; {
 	case fileBytes > l.FileBytes:
 		return tooLarge("file_bytes", "the file %s is larger than %s (%d bytes), the limit for one file", quote(name), size(l.FileBytes), l.FileBytes)
-	case t.bytes > l.TotalBytes:
-		return tooLarge("total_bytes", "the archive unpacks to more than %s (%d bytes); it stopped at entry %d, %s",
-			size(l.TotalBytes), l.TotalBytes, t.entries, quote(name))
+	case all > l.TotalBytes:
+		return tooLarge("total_bytes", "the archive unpacks to more than %s (%d bytes); it stopped at %s",
+			size(l.TotalBytes), l.TotalBytes, quote(name))
 	}
-	return t.checkRatio(t.bytes)
-}
-
-// checkRatio refuses a bomb: much more out than honest compression gives.
-func (t *tree) checkRatio(out int64) error {
-	if l := t.limits; out > l.RatioFloor && out/l.Ratio > t.packed {
-		return tooLarge("ratio", "the archive of %s has unpacked to %s already, more than %d times its size, at entry %d",
-			size(t.packed), size(out), l.Ratio, t.entries)
+	if t.isBomb(all) {
+		return t.bomb(all, quote(name))
 	}
 	return nil
+}
+
+// isBomb tells much more out than honest compression gives.
+func (t *tree) isBomb(out int64) bool {
+	return out > t.limits.RatioFloor && out/t.limits.Ratio > t.packed
+}
+
+func (t *tree) bomb(out int64, at string) error {
+	return tooLarge("ratio", "the archive of %s has unpacked to %s already, more than %d times its size, at %s", size(t.packed), size(out), t.limits.Ratio, at)
 }
 
 // checkEntries counts folders that only a path implies too: otherwise a few long paths make millions of them.
@@ -108,7 +111,7 @@ func (t *tree) explain(err error) error {
 		return t.ctx.Err()
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return model.E(model.CodeUnavailable, "the builder's disk is full after %s in %d files", size(t.bytes), len(t.files)).
+		return model.E(model.CodeUnavailable, "the builder's disk is full after %s in %d files", size(t.bytes.Load()), t.count()).
 			WithNext("free space in the builder's work_dir, or set it to another disk").WithCause(err)
 	}
 	return err

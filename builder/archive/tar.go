@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -126,8 +127,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	if l := s.tree.limits; s.n > l.TotalBytes+int64(l.Entries)*overhead {
 		return n, tooLarge("total_bytes", "the archive is more than %s long unpacked; the limit for its files is %s", size(s.n), size(l.TotalBytes))
 	}
-	if rerr := s.tree.checkRatio(s.n); rerr != nil {
-		return n, rerr
+	if s.tree.isBomb(s.n) {
+		return n, s.tree.bomb(s.n, fmt.Sprintf("entry %d", s.tree.entries))
 	}
 	return n, err
 }
@@ -138,7 +139,7 @@ func (s *stream) end() error {
 	if s.eof && s.zeros < blockSize {
 		return unreadable(io.ErrUnexpectedEOF, s.tree.entries)
 	}
-	start, buf := s.n, s.tree.buf
+	start, buf := s.n, s.tree.desk.buf
 	for !s.eof {
 		n, err := s.Read(buf)
 		if err != nil && err != io.EOF {

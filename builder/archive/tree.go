@@ -12,6 +12,8 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -28,20 +30,28 @@ type tree struct {
 	packed int64 // size of the archive
 
 	dirs    map[string]struct{} // made so far
+	mu      sync.Mutex          // guards files while several are filled
 	files   []File              // regular files in the archive's order, then links
 	links   []File              // symbolic links, made last so that nothing is ever written through one
 	index   map[string]int      // path → place in files; made by the first hard link
 	entries int                 // as the archive lists them
 	names   int64
-	bytes   int64
+	bytes   atomic.Int64
 	ignored int
 	cleared int
-	buf     []byte
-	sum     hash.Hash // of the file under way
+	desk    *desk // for one file after the other
 }
 
+// desk is what filling a file takes.
+type desk struct {
+	buf []byte
+	sum hash.Hash
+}
+
+func newDesk() *desk { return &desk{buf: make([]byte, 128<<10), sum: sha256.New()} }
+
 func newTree(ctx context.Context, root *os.Root, l Limits, packed int64) *tree {
-	return &tree{ctx: ctx, root: root, limits: l, packed: packed, dirs: map[string]struct{}{}, buf: make([]byte, 128<<10), sum: sha256.New()}
+	return &tree{ctx: ctx, root: root, limits: l, packed: packed, dirs: map[string]struct{}{}, desk: newDesk()}
 }
 
 func (t *tree) count() int { return len(t.files) }
@@ -123,52 +133,71 @@ func (t *tree) dir(name string) error {
 	return t.checkEntries()
 }
 
-// file writes a regular file. Owner, group and all mode bits but "executable" are dropped.
+// file writes a regular file.
 func (t *tree) file(name string, mode fs.FileMode, mod time.Time, r io.Reader) error {
-	if err := t.dir(path.Dir(name)); err != nil {
-		return err
-	}
-	w, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	w, i, err := t.create(name, mode, mod)
 	if err != nil {
-		return conflict(name, err)
-	}
-	f := File{Path: name, ModTime: seconds(mod), Exec: mode&0o111 != 0}
-	err = t.copy(&f, w, r)
-	if err := errors.Join(err, w.Close()); err != nil {
 		return err
 	}
-	t.add(f)
-	return nil
+	return t.fill(t.desk, i, w, r)
 }
 
-func (t *tree) add(f File) {
+// create makes a regular file, to be filled. Owner, group and all mode bits but "executable" are dropped.
+func (t *tree) create(name string, mode fs.FileMode, mod time.Time) (w *os.File, i int, err error) {
+	if err := t.dir(path.Dir(name)); err != nil {
+		return nil, 0, err
+	}
+	w, err = t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, 0, conflict(name, err)
+	}
+	return w, t.add(File{Path: name, ModTime: seconds(mod), Exec: mode&0o111 != 0}), nil
+}
+
+// add notes a file and returns its place.
+func (t *tree) add(f File) int {
 	if t.index != nil {
 		t.index[f.Path] = len(t.files)
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.files = append(t.files, f)
+	return len(t.files) - 1
+}
+
+// fill writes and closes a file that was created. Several may be filled at once, each on a desk of its own.
+func (t *tree) fill(d *desk, i int, w *os.File, r io.Reader) error {
+	t.mu.Lock()
+	f := t.files[i]
+	t.mu.Unlock()
+	err := t.copy(d, &f, w, r)
+	t.mu.Lock()
+	t.files[i] = f
+	t.mu.Unlock()
+	return errors.Join(err, w.Close())
 }
 
 // copy writes what r holds, sums it up, and learns from its first bytes whether it is a program.
-func (t *tree) copy(f *File, w io.Writer, r io.Reader) error {
+func (t *tree) copy(d *desk, f *File, w io.Writer, r io.Reader) error {
 	var head []byte
-	t.sum.Reset()
+	d.sum.Reset()
 	for {
-		n, rerr := r.Read(t.buf)
+		n, rerr := r.Read(d.buf)
 		if n > 0 {
 			if len(head) < 4 {
-				head = append(head, t.buf[:min(n, 4)]...)
+				head = append(head, d.buf[:min(n, 4)]...)
 			}
 			f.Size += int64(n)
 			if err := t.grow(f.Path, int64(n), f.Size); err != nil {
 				return err
 			}
-			t.sum.Write(t.buf[:n])
-			if _, err := w.Write(t.buf[:n]); err != nil {
+			d.sum.Write(d.buf[:n])
+			if _, err := w.Write(d.buf[:n]); err != nil {
 				return err
 			}
 		}
 		if rerr == io.EOF {
-			t.sum.Sum(f.SHA256[:0])
+			d.sum.Sum(f.SHA256[:0])
 			f.ELF = bytes.HasPrefix(head, []byte("\x7fELF"))
 			f.Exec = f.Exec || f.ELF || bytes.HasPrefix(head, []byte("#!"))
 			return nil
