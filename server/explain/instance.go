@@ -230,10 +230,31 @@ func (k *chain) routed() Step {
 	switch {
 	case k.c.Routers == 0:
 		return not(Routed, NoRouter, "it is ready at %s, and no router lives that could send it requests", k.addr()).since(k.i.HealthyAt).next("start a router: dinp router")
+	case !k.f.InRoutes && k.reserved():
+		return not(Routed, Reserved, "it is ready at %s, and gets no requests: %s", k.addr(), k.reserve()).since(k.i.HealthyAt)
 	case !k.f.InRoutes:
 		return not(Routed, NotInTable, "it is ready at %s; the next round puts it into the routes", k.addr()).since(k.i.HealthyAt)
 	}
 	return not(Routed, RoutersBehind, "it is in the routes, which %d of %d routers have yet to take", len(k.f.Behind), k.c.Routers).since(k.f.RouteAt).shows(k.behind()...)
+}
+
+// reserved reports whether a step of the rollout gives an instance's release no
+// requests, and the other one all of them.
+func (k *chain) reserved() bool {
+	d := k.c.Deployments[k.c.App.ReleaseID]
+	s, ok := plan.SplitOf(k.c.App, d, k.c.Releases[d.ReleaseID])
+	if k.i.ReleaseID == d.ReleaseID {
+		return ok && s.Percent == 0
+	}
+	return ok && s.Percent == 100
+}
+
+// reserve is what a reserved instance is there for.
+func (k *chain) reserve() string {
+	if wanted := k.c.App.ReleaseID; k.i.ReleaseID != wanted {
+		return k.c.version(wanted) + " has them all: it stays, for a rollback"
+	}
+	return "those before it have them until all of " + k.c.version(k.i.ReleaseID) + " may have them"
 }
 
 func (k *chain) behind() (lines []string) {

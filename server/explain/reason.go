@@ -45,6 +45,7 @@ const (
 	Unhealthy     Reason = "unhealthy"
 	MassSick      Reason = "mass-unhealthy" // so many that none is replaced for it
 	NotInTable    Reason = "not-in-table"
+	Reserved      Reason = "reserved" // ready, and its release gets no requests at this step of the rollout
 	RoutersBehind Reason = "routers-behind"
 	NoRouter      Reason = "no-router"
 	Leaving       Reason = "to-be-replaced" // it serves, and is not what is wanted
@@ -60,7 +61,7 @@ func Reasons() []Reason {
 	return []Reason{
 		Deleted, Undeployed, ScaledDown, Paused, Hidden, Failed, Held, Trouble, SafeMode, NoRoom, BackOff, Crashing, Planned, Alone,
 		NodeUnknown, NodeLost, EngineDown, AgentAway, AgentReturns, NotSent, NotTaken, Queued, Pulling, PullFails, Starting, Ended,
-		NoMonitor, NotProbed, NotListening, Unhealthy, MassSick, NotInTable, RoutersBehind, NoRouter, Leaving, Proving, Surplus,
+		NoMonitor, NotProbed, NotListening, Unhealthy, MassSick, NotInTable, Reserved, RoutersBehind, NoRouter, Leaving, Proving, Surplus,
 		Unrouting, Draining, StopPending,
 	}
 }

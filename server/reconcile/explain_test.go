@@ -251,6 +251,20 @@ var reasons = []struct {
 		r.step() // judged, and no round since
 		return r
 	}, "puts it into the routes", "", ""},
+	{explain.Reserved, explain.Routed, func(t *testing.T) *rig {
+		r := onTheWay(t, model.StrategyBlueGreen)
+		for range 4 {
+			r.round()
+			r.step()
+		}
+		r.round()
+		return r
+	}, "until all of v2 may have them", "", ""},
+	{explain.Reserved, explain.Routed, func(t *testing.T) *rig {
+		r := onTheWay(t, model.StrategyBlueGreen)
+		r.live(40*time.Second, 0)
+		return r
+	}, "v2 has them all: it stays, for a rollback", "", ""},
 	{explain.RoutersBehind, explain.Routed, func(t *testing.T) *rig {
 		r := newRig(t)
 		r.node("n1", 1024)
@@ -429,6 +443,25 @@ func told(a explain.Account) string {
 		fmt.Fprintf(&b, "%d %s %s ok=%v %s: %s %q → %s\n", s.Slot, s.Instance, s.Link, s.OK, s.Why, s.Text, s.Evidence, s.Next)
 	}
 	return b.String() + "next: " + a.Next
+}
+
+// While bluegreen keeps the old release nothing is on its way into the table.
+func TestExplain_OldInstancesThatAreKeptAreNotOnTheirWayIntoTheTable(t *testing.T) {
+	t.Parallel()
+	r := onTheWay(t, model.StrategyBlueGreen)
+	r.live(40*time.Second, 0)
+	got, reserved := r.explained("shop"), 0
+	for _, s := range got.Steps {
+		if s.Why == explain.NotInTable {
+			t.Errorf("the next round does not route it: %+v", s)
+		}
+		if s.Why == explain.Reserved {
+			reserved++
+		}
+	}
+	if reserved != 4 || got.Next != "" {
+		t.Errorf("%d of the 4 old instances are kept, and the next command is %q:\n%s", reserved, got.Next, told(got))
+	}
 }
 
 func TestExplain_RefusalCountsEveryConstraintAndNamesTheNearest(t *testing.T) {
