@@ -133,14 +133,25 @@ func (p *person) click(selector string) {
 	p.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// fill types over what a field holds.
+// fill types over what a field holds. The keys go to whatever has the focus: chromedp's
+// SendKeys reads what it knows of the field while it hears of changes to it.
 func (p *person) fill(selector, words string) {
 	p.t.Helper()
-	p.do("mark "+selector, chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := chromedp.Evaluate[bool](element(selector)+".select(), true")(ctx, t)
+	p.do("type into "+selector, chromedp.WaitVisible(chromedp.CSS(selector)), script(element(selector)+".focus(), "+element(selector)+".select()"), chromedp.KeyEvent(words))
+}
+
+// pick takes one of a list's choices.
+func (p *person) pick(selector, value string) {
+	p.t.Helper()
+	p.do("pick "+value, chromedp.WaitVisible(chromedp.CSS(selector)), script(fmt.Sprintf("%s.value = %q, %[1]s.dispatchEvent(new Event('change', {bubbles: true}))", element(selector), value)))
+}
+
+// script is a step that only acts on the page.
+func script(js string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := chromedp.Evaluate[bool](js+", true")(ctx, t)
 		return err
-	}))
-	p.do("type into "+selector, chromedp.SendKeys(chromedp.CSS(selector), words))
+	})
 }
 
 // choose gives a file to a file field, as dropping it there does.
@@ -204,6 +215,17 @@ func (p *person) finds(selector string) {
 		defer cancel()
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](element(selector)+" !== null"))
 		return ok && err == nil
+	})
+}
+
+// gone waits until an element is there no more.
+func (p *person) gone(selector string) {
+	p.t.Helper()
+	p.until(patience, "page without "+selector, func() bool {
+		ctx, cancel := context.WithTimeout(p.tab, patience)
+		defer cancel()
+		gone, err := chromedp.Run(ctx, chromedp.Evaluate[bool](element(selector)+" === null"))
+		return gone && err == nil
 	})
 }
 
