@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -71,6 +72,9 @@ func (s *Stage) nextDeployment(ctx context.Context, a model.App) (*model.Deploym
 		from, err := s.serving(ctx, a)
 		return &model.Deployment{ReleaseID: a.ReleaseID, AppID: a.ID, FromReleaseID: from.ID, Status: model.DeploymentRunning, StartedAt: now, Deadline: now.Add(time.Minute)}, err
 	}
+	if byHand, err := s.goesBySteps(ctx, a, *d); err != nil || byHand {
+		return nil, err
+	}
 	d.Status, d.EndedAt = model.DeploymentSucceeded, now
 	if silent, err := s.isSilent(ctx, a.ReleaseID); err != nil || silent {
 		d.Status = model.DeploymentFailed
@@ -78,6 +82,28 @@ func (s *Stage) nextDeployment(ctx context.Context, a model.App) (*model.Deploym
 		return d, err
 	}
 	return d, nil
+}
+
+// goesBySteps reports whether a deployment has steps. Nobody plays those: it goes
+// on by Step, and ends when a person promotes it.
+func (s *Stage) goesBySteps(ctx context.Context, a model.App, d model.Deployment) (bool, error) {
+	r, err := s.Store.ReleaseByID(ctx, d.ReleaseID)
+	return d.FromReleaseID != "" && a.Promoted != r.ID && len(r.Stages()) > 0, err
+}
+
+// Step does what the leader does as the wanted release of an app goes from step to
+// step: it changes where its deployment stands.
+func (s *Stage) Step(t testing.TB, app string, change func(*model.Deployment)) {
+	t.Helper()
+	a, err := s.Store.App(t.Context(), app)
+	must(t, err)
+	d, err := s.Store.Deployment(t.Context(), a.ReleaseID)
+	must(t, err)
+	if d == nil {
+		t.Fatalf("%s is not being deployed", app)
+	}
+	change(d)
+	must(t, s.Store.Apply(t.Context(), s.lease, store.Control{Deployments: []model.Deployment{*d}}))
 }
 
 func (s *Stage) isSilent(ctx context.Context, releaseID string) (bool, error) {
