@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,13 +29,18 @@ type Host struct {
 	ended   chan struct{} // closed when engine has
 }
 
-var hosts atomic.Int64
+var (
+	hosts  atomic.Int64
+	laying sync.Mutex
+)
 
 // NewHost makes a host, and unmakes it with the test: containers, engine,
 // namespace and files. Flags are more of dockerd's. It needs root, ip and dockerd.
 func NewHost(t testing.TB, flags ...string) *Host {
 	t.Helper()
-	Docker(t) // the kernel modules and packages of an engine are there
+	Docker(t)     // the kernel modules and packages of an engine are there
+	laying.Lock() // until the subnet is seen to be taken
+	defer laying.Unlock()
 	n := hosts.Add(1)
 	subnet, err := freeSubnet()
 	if err != nil {

@@ -9,10 +9,13 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -125,15 +128,38 @@ func program(name string) (string, error) {
 	return path, nil
 }
 
-// freeAddr returns a loopback address nobody listens on at this moment. Another process may take it before the caller's
-// server does; start notices that the child ended and tries another.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// FreeAddr returns a loopback address for a server that the test starts, and may start again.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	addr, err := freeAddr()
 	if err != nil {
-		return "", err
+		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return addr
+}
+
+// Ports that are given out lie below those that kernels take for outgoing connections (from 32768 on, or higher): else the
+// client of some other test may hold the port of a server at the moment it is started again.
+const firstPort, endPort = 10000, 32768
+
+// given are the ports that this process has given out.
+var given sync.Map
+
+// freeAddr returns a loopback address nobody listens on at this moment. A server of another process may take it before the
+// caller's does; start notices that the child ended and tries another.
+func freeAddr() (string, error) {
+	var err error
+	for range 1000 {
+		port := firstPort + rand.IntN(endPort-firstPort)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
+	}
+	return "", fmt.Errorf("no free port from %d to %d: %w", firstPort, endPort, err)
 }
 
 // dialable reports whether something listens on addr.
