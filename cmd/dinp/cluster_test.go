@@ -42,7 +42,7 @@ func newClusterOn(t *testing.T, hosts ...*testenv.Host) *cluster {
 func newClusterWith(t *testing.T, db, redis string, hosts ...*testenv.Host) *cluster {
 	t.Helper()
 	c := &cluster{stage: &stage{t: t, data: t.TempDir(), home: t.TempDir()}, hosts: hosts, parts: map[string]*process{}, db: db, redis: redis}
-	c.dash, c.router, c.grpc, c.registry = freeAddr(t), freeAddr(t), freeAddr(t), testenv.Registry(t)
+	c.dash, c.router, c.grpc, c.registry = testenv.FreeAddr(t), testenv.FreeAddr(t), testenv.FreeAddr(t), testenv.Registry(t)
 	bases := []string{"static", "binary"}
 	if _, err := base.Push(t.Context(), testenv.BaseImages(t, bases...), c.registry, bases); err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func (c *cluster) join(n int) {
 	h := c.hosts[n]
 	token := strings.Fields(c.dinp("token", "create-join"))[0]
 	cmd := h.Command(os.Args[0], "join", h.Forward(c.grpc), "--token-file", "-", "--data", c.agentData(n))
-	cmd.Env, cmd.Stdin = append(os.Environ(), "DINP_TEST_AS_PROGRAM=1"), strings.NewReader(token)
+	cmd.Env, cmd.Stdin = environment(), strings.NewReader(token)
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "joined as agent") {
 		c.t.Fatalf("join: %v\n%s", err, out)
 	}
@@ -118,7 +118,7 @@ func (c *cluster) agent(n int) *process {
 	cmd := h.Command(os.Args[0], "agent", "--config", c.config, "--servers", h.Forward(c.grpc), "--address", h.Address, "--publish-ip", h.Address,
 		"--name", fmt.Sprint("host", n+1), "--docker-host", h.Docker, "--data", c.agentData(n), "--memory-mib", "1024",
 		"--admin", "127.0.0.1:0", "--registry", "127.0.0.1:5000", "--registry-forward-listen", "127.0.0.1:5000", "--registry-forward-to", h.Forward(c.registry))
-	cmd.Env = append(os.Environ(), "DINP_TEST_AS_PROGRAM=1")
+	cmd.Env = environment()
 	return spawn(c.t, fmt.Sprint("dinp agent ", n+1), cmd)
 }
 
@@ -178,6 +178,7 @@ func (c *cluster) spread(app string, want ...int) {
 }
 
 func TestCluster_DeploysOverTwoHostsHealsAndRollsOut(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "4", "--memory", "64M", "--drain", "1s", "--env", "GREETING=one")
 	c.spread("hello", 2, 2)
@@ -202,7 +203,7 @@ func TestCluster_DeploysOverTwoHostsHealsAndRollsOut(t *testing.T) {
 		t.Errorf("cname in Redis: %s %v", cname, err)
 	}
 
-	stop := load(c.router, "hello.apps.test", "/")
+	stop := visits(c.router, "hello.apps.test", "/")
 	c.dinp("env", "hello", "set", "GREETING=two")
 	c.answers("hello.apps.test", "/", "two")
 	c.spread("hello", 2, 2)
@@ -214,6 +215,7 @@ func TestCluster_DeploysOverTwoHostsHealsAndRollsOut(t *testing.T) {
 }
 
 func TestCluster_LostHostIsReplacedAndItsReturnMakesNoDouble(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "0s")
 	c.spread("hello", 1, 1)
@@ -240,6 +242,7 @@ func TestCluster_LostHostIsReplacedAndItsReturnMakesNoDouble(t *testing.T) {
 }
 
 func TestCluster_HostIsLetInByATokenOnce_AndOutByRevoking(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "0s")
 	c.spread("hello", 1, 1)
@@ -277,6 +280,7 @@ func TestCluster_HostIsLetInByATokenOnce_AndOutByRevoking(t *testing.T) {
 }
 
 func TestCluster_AgentKilledAndStartedAgainTakesItsContainersUp(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "0s")
 	c.spread("hello", 1, 1)
@@ -293,6 +297,7 @@ func TestCluster_AgentKilledAndStartedAgainTakesItsContainersUp(t *testing.T) {
 }
 
 func TestCluster_EngineRestarted_InstancesStayOrAreReplaced_AndNoneIsDouble(t *testing.T) {
+	t.Parallel()
 	c := newClusterOn(t, testenv.NewHost(t), testenv.NewHost(t, "--live-restore"))
 	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "0s")
 	c.spread("hello", 1, 1)

@@ -58,6 +58,7 @@ func (c *council) aged(d time.Duration) {
 // a person sees why, and once that one has decided the database is what counts.
 // The old release serves before the new one goes.
 func TestServers_ADatabaseRestoredFromABackup_StopsNothingUntilAPersonHasDecided(t *testing.T) {
+	t.Parallel()
 	c := newCouncil(t, "safe_after: 2s", "orphans: 3s")
 	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "1s", "--env", "GREETING=one")
 	c.answers("hello.apps.test", "/", "one")
@@ -75,7 +76,7 @@ func TestServers_ADatabaseRestoredFromABackup_StopsNothingUntilAPersonHasDecided
 		return nil
 	})
 	before := c.containers()
-	stopHello, stopLater := visits(c.router, "hello.apps.test", "/", 20*time.Millisecond), visits(c.router, "later.apps.test", "/", 20*time.Millisecond)
+	stopHello, stopLater := visits(c.router, "hello.apps.test", "/"), visits(c.router, "later.apps.test", "/")
 
 	for _, m := range c.servers {
 		m.cmd.Process.Kill()

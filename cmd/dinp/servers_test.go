@@ -68,7 +68,7 @@ func newCouncil(t *testing.T, settings ...string) *council {
 		cluster: &cluster{stage: &stage{t: t, data: t.TempDir(), home: t.TempDir(), docker: testenv.Docker(t)}},
 		times:   times(t), dsn: testenv.MariaDB(t), servers: map[string]*member{},
 	}
-	c.dash, c.router, c.registry, c.redis = freeAddr(t), freeAddr(t), testenv.Registry(t), testenv.Redis(t)
+	c.dash, c.router, c.registry, c.redis = testenv.FreeAddr(t), testenv.FreeAddr(t), testenv.Registry(t), testenv.Redis(t)
 	bases := []string{"static", "binary"}
 	if _, err := base.Push(t.Context(), testenv.BaseImages(t, bases...), c.registry, bases); err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func newCouncil(t *testing.T, settings ...string) *council {
 	}
 	t.Cleanup(func() { c.db.Close() })
 	for _, id := range []string{"s1", "s2", "s3"} {
-		m := &member{id: id, listen: freeAddr(t)}
+		m := &member{id: id, listen: testenv.FreeAddr(t)}
 		m.agents, m.database = testenv.NewCable(t, "tcp", m.listen), testenv.NewCable(t, "unix", socketOf(c.dsn))
 		c.servers[id] = m
 	}
@@ -361,6 +361,7 @@ func said(t *testing.T, p *process, from int, text string, n int) {
 }
 
 func TestServers_WhateverBefallsTheLeader_OneTakesEffectAndAppsNoticeNothing(t *testing.T) {
+	t.Parallel()
 	c := newCouncil(t)
 	c.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "1s")
 	c.answers("hello.apps.test", "/", "")
@@ -372,7 +373,7 @@ func TestServers_WhateverBefallsTheLeader_OneTakesEffectAndAppsNoticeNothing(t *
 			t.Errorf("%s: containers %v, before %v", what, now, before)
 		}
 	}
-	stopWitness, stopLoad := c.witness(), visits(c.router, "hello.apps.test", "/", 20*time.Millisecond)
+	stopWitness, stopLoad := c.witness(), visits(c.router, "hello.apps.test", "/")
 
 	lead, old, since := c.lead(), c.lease(), time.Now()
 	lead.cmd.Process.Kill()

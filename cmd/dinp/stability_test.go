@@ -23,6 +23,7 @@ func (p *process) kill() {
 // apps' visitors must not notice, and afterwards all goes on. In a soak each is
 // killed alone first, for long enough that the others draw their conclusions.
 func TestStability_WhateverDies_AppsAreServed(t *testing.T) {
+	t.Parallel()
 	each, rate := traffic.Measure(t)
 	db, redis := testenv.MortalMariaDB(t), testenv.MortalRedis(t)
 	c := newClusterWith(t, db.Addr, redis.Addr, testenv.NewHost(t), testenv.NewHost(t))
@@ -107,7 +108,7 @@ func (c *cluster) whole() {
 // ready, and ends the first.
 func (c *cluster) replaceRouter() {
 	c.t.Helper()
-	admin := freeAddr(c.t)
+	admin := testenv.FreeAddr(c.t)
 	next := c.part("router", "--admin", admin)
 	testenv.Eventually(c.t, 60*time.Second, func() error {
 		resp, err := http.Get("http://" + admin + "/readyz")

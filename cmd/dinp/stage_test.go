@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -32,8 +31,15 @@ func TestMain(m *testing.M) {
 // program is a command that runs dinp itself.
 func program(home string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "DINP_TEST_AS_PROGRAM=1", "DINP_HOME="+home)
+	cmd.Env = append(environment(), "DINP_HOME="+home)
 	return cmd
+}
+
+// environment makes the test binary the program. A program with the race detector
+// would sleep for a second at its end, in case another of its threads is about to
+// race: these run the command line hundreds of times.
+func environment() []string {
+	return append(os.Environ(), "DINP_TEST_AS_PROGRAM=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 }
 
 // process is a part of the platform as its own process.
@@ -135,18 +141,9 @@ func newStageOn(t *testing.T, docker string) *stage {
 	t.Helper()
 	s := &stage{t: t, data: t.TempDir(), home: t.TempDir(), docker: docker}
 	for _, a := range []*string{&s.dash, &s.router, &s.tls, &s.grpc, &s.registry} {
-		*a = freeAddr(t)
+		*a = testenv.FreeAddr(t)
 	}
 	return s
-}
-
-func freeAddr(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 func (s *stage) upArgs() []string {
@@ -299,19 +296,10 @@ func artifact(t *testing.T, name string) string {
 	return filepath.Join(testenv.Examples(t), name)
 }
 
-// load keeps asking an app from several clients until stop is called, which
-// returns how many requests there were and what failed.
-func (s *stage) load(host, path string) (stop func() (requests int, failures []string)) {
-	return load(s.router, host+".apps.localhost", path)
-}
-
-func load(router, host, path string) func() (int, []string) {
-	return visits(router, host, path, 0)
-}
-
-// visits is load with a pause after each request of a client: for tests that
-// need the machine for something else.
-func visits(router, host, path string, pause time.Duration) func() (int, []string) {
+// visits keeps asking an app from several clients until it is told to stop, which
+// returns how many requests there were and what failed. Each client rests after a
+// request: the machine is needed for what is tested.
+func visits(router, host, path string) (stop func() (requests int, failures []string)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -328,7 +316,7 @@ func visits(router, host, path string, pause time.Duration) func() (int, []strin
 				mu.Unlock()
 				select {
 				case <-ctx.Done():
-				case <-time.After(pause):
+				case <-time.After(20 * time.Millisecond):
 				}
 			}
 		})

@@ -84,6 +84,7 @@ func failing(answers []int) (failed, of int) {
 }
 
 func TestUp_StrategiesShareJudgeAndTakeBack(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	hello := artifact(t, "hello.tar.gz")
 	deploy := func(more ...string) []string {

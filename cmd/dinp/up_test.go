@@ -27,6 +27,7 @@ import (
 )
 
 func TestUp_EveryKindOfArtifactAnswersOnItsURL(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	t.Run("static site as tar.gz", func(t *testing.T) {
 		out := s.dinp("deploy", "site", artifact(t, "site.tar.gz"))
@@ -176,6 +177,7 @@ func (s *stage) app(name string) api.App {
 }
 
 func TestUp_KillNineLosesNothingAndTheRouterServesAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	s.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--instances", "2", "--memory", "64M", "--drain", "1s")
 	s.answers("hello", "/", "Hello")
@@ -204,6 +206,7 @@ func TestUp_KillNineLosesNothingAndTheRouterServesAtOnce(t *testing.T) {
 }
 
 func TestUp_HealsScalesAndRollsOutWithoutAFailedRequest(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	s.dinp("deploy", "hello", artifact(t, "hello.tar.gz"), "--memory", "64M", "--drain", "1s", "--env", "GREETING=one")
 	s.dinp("scale", "hello", "3")
@@ -213,7 +216,7 @@ func TestUp_HealsScalesAndRollsOutWithoutAFailedRequest(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	s.converged("hello", 3)
-	stop := s.load("hello", "/")
+	stop := visits(s.router, "hello.apps.localhost", "/")
 	s.dinp("scale", "hello", "1")
 	s.dinp("env", "hello", "set", "GREETING=two")
 	s.answers("hello", "/", "two")
@@ -294,6 +297,7 @@ func (s *stage) converged(app string, n int) {
 }
 
 func TestUp_RefusalsExplainThemselves(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	text := filepath.Join(t.TempDir(), "notes.txt")
 	if err := os.WriteFile(text, []byte("just some words\n"), 0o600); err != nil {
@@ -347,6 +351,7 @@ func TestUp_RefusalsExplainThemselves(t *testing.T) {
 }
 
 func TestUp_WithoutDockerSaysSoAndRefusesWithTheReason(t *testing.T) {
+	t.Parallel()
 	s := newStageOn(t, "unix://"+filepath.Join(t.TempDir(), "nobody-listens"))
 	s.start("docker-down")
 	out := s.refused("D111", "deploy", "site", artifact(t, "site.tar.gz"))
@@ -391,6 +396,7 @@ func scriptArtifact(t *testing.T, script string) string {
 }
 
 func TestUp_PersonUsesTheBrowser(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	password, err := os.ReadFile(filepath.Join(s.data, "admin-password"))
 	if err != nil {

@@ -52,6 +52,7 @@ func read(t *testing.T, file string) []byte {
 }
 
 func TestUp_AnswersHTTPSSelfSignedUntilACertificateIsPutAndKeepsBothOverARestart(t *testing.T) {
+	t.Parallel()
 	s := newStageOn(t, "unix://"+filepath.Join(t.TempDir(), "nobody-listens"))
 	s.start("docker-down")
 	self := read(t, filepath.Join(s.data, "router", "self-signed.crt"))
@@ -84,6 +85,7 @@ func TestUp_AnswersHTTPSSelfSignedUntilACertificateIsPutAndKeepsBothOverARestart
 }
 
 func TestUp_ATakenPortOfHTTPSNamesItsFlag(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
