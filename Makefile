@@ -15,7 +15,7 @@ check: ## format, vet, staticcheck, generated code, shell scripts
 	scripts/check.sh
 
 race: ## the tests alone, with the race detector, on what is installed and running
-	go test -race $(go_flags) -timeout 20m ./...
+	scripts/race.sh -timeout 40m ./...
 
 sim: ## simulate the cluster: SEEDS=300 seeds from FIRST=1 on, or SEED=n step by step
 	scripts/sim.sh

@@ -30,7 +30,7 @@ packages() {
 
 # Three packages at a time: each starts servers of its own. That of the whole program comes first: it takes longest, and
 # mostly waits.
-tests() { go test -race -tags nomsgpack -timeout 40m -p 3 ./cmd/dinp ./...; }
+tests() { scripts/race.sh -timeout 40m -p 3 ./cmd/dinp ./...; }
 
 # All seeds of the simulator, without the race detector: a run is one goroutine.
 simulator() { go test -tags nomsgpack -timeout 10m ./test/sim; }
