@@ -45,11 +45,15 @@ func (j *job) download(ctx context.Context) error {
 	return j.b.store.SetBuildArtifact(ctx, *b, j.b.cfg.ID)
 }
 
-// known tells whether the file that is asked for, by its checksum, is here already; then nothing is downloaded.
+// known tells whether the file that is asked for, by its checksum, is one that the app was built from; then nothing is
+// downloaded. That somebody else brought it does not count: a checksum must not hand out a file.
 func (j *job) known(ctx context.Context) (bool, error) {
 	b := &j.build
 	if b.Origin.SHA256 == "" {
 		return false, nil
+	}
+	if same, err := j.b.store.BuiltFrom(ctx, b.AppID, b.Origin.SHA256); err != nil || same.ID == "" {
+		return false, err
 	}
 	if err := j.b.store.TouchArtifact(ctx, b.Origin.SHA256, 0); err != nil {
 		return false, err

@@ -72,7 +72,7 @@ func (s *artifactStore) image(ctx context.Context, sha string) (v1.Image, []part
 	}
 	img, err := remote.Image(s.repo.Tag(model.ArtifactTag(sha)), remote.WithContext(ctx))
 	if isAbsent(err) {
-		return nil, nil, model.E(model.CodeNotFound, "there is no artifact %s", sha).WithNext("upload it")
+		return nil, nil, noArtifact(sha)
 	}
 	if err != nil {
 		return nil, nil, registryAway(err)
@@ -86,6 +86,10 @@ func (s *artifactStore) image(ctx context.Context, sha string) (v1.Image, []part
 		return nil, nil, model.E(model.CodeNotFound, "what the registry has under the tag of artifact %s is something else", sha).WithNext("upload it again")
 	}
 	return img, cut, nil
+}
+
+func noArtifact(sha string) error {
+	return model.E(model.CodeNotFound, "there is no artifact %s", clip(sha, 70)).WithNext("upload it")
 }
 
 // labels reads the labels of an image of the platform, named repository@digest; CodeNotFound when it is not there.

@@ -64,7 +64,7 @@ func (d *Dash) announced(c *gin.Context, in *DeployInput) (bool, error) {
 	if in.SHA256 == "" {
 		return false, nil
 	}
-	_, err := d.artifact(c.Request.Context(), in.SHA256)
+	_, err := d.artifact(c.Request.Context(), actorOf(c), in.SHA256)
 	if model.IsKind(err, model.NotFound) {
 		return false, nil
 	}

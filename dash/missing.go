@@ -141,7 +141,7 @@ func (d *Dash) complete(ctx context.Context, u upload) error {
 	if err := checkMagic(whole.head, u.Filename); err != nil {
 		return err
 	}
-	if err := d.store.TouchArtifact(ctx, u.SHA256, u.size()); err != nil {
+	if err := d.store.BringArtifact(ctx, u.SHA256, u.size(), u.Owner); err != nil {
 		return err
 	}
 	return d.artifacts.write(ctx, u.SHA256, layers)

@@ -192,3 +192,36 @@ func TestPlan_APartThatIsCollectedMeanwhileIsNoticed(t *testing.T) {
 	}
 	r.refusedAtItsEnd(plan, send, in.SHA256, "not here any more")
 }
+
+// A digest stands in logs and statements: knowing one must not hand out the file.
+func TestArtifact_IsForThoseWhoSentItOrDeployWhatWasMadeOfIt(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, url string) {
+		r := newRig(t, url, withRegistry(t))
+		olga, dora, vera := r.outsider(), r.user("dora", model.Deployer), r.user("vera", model.Viewer)
+		body := zipNo(7)
+		has := func(token string) int {
+			status, _, _ := r.call("HEAD", "/artifacts/"+shaOf(body), token, nil)
+			return status
+		}
+		r.deployed("shop", r.admin, body)
+		if has(dora) != 200 || has(olga) != 404 || has(vera) != 403 {
+			t.Errorf("the team's deployer gets %d, another team %d, a viewer %d", has(dora), has(olga), has(vera))
+		}
+		byDigest := api.NewRelease{Artifact: shaOf(body), Filename: "a.zip"}
+		r.refused(model.CodeNotFound, "POST", "/apps/theirs/releases", olga, byDigest)
+		d := do[api.Deploy](r, 202, "PUT", "/apps/theirs/deploy?filename=a.zip&sha256="+shaOf(body), olga, bytes.NewReader(body))
+		if d.Build.Artifact != shaOf(body) || has(olga) != 200 {
+			t.Errorf("who sent it does not have it: %+v", d.Build)
+		}
+		// What was sent and not deployed yet is for the sender's teams.
+		body = zipNo(8)
+		at := r.beginUpload(dora, len(body), metadata("filename", "a.zip"))
+		if status, text, _ := r.call("PATCH", at, dora, bytes.NewReader(body), "Content-Type", offsetStream, "Upload-Offset", "0"); status != 204 {
+			t.Fatal(status, text)
+		}
+		if second := r.user("dan", model.Deployer); has(dora) != 200 || has(second) != 200 || has(olga) != 404 {
+			t.Errorf("the sender gets %d, her team %d, another %d", has(dora), has(second), has(olga))
+		}
+	})
+}

@@ -41,14 +41,14 @@ func (d *Dash) StartDeploy(ctx context.Context, actor model.Actor, name string, 
 	if err := d.mayImage(ctx, actor, in.Image); err != nil {
 		return api.Deploy{}, err
 	}
-	if in, err = d.alreadyHere(ctx, in); err != nil {
+	if in, err = d.alreadyHere(ctx, actor, in); err != nil {
 		return api.Deploy{}, err
 	}
 	b := model.Build{Artifact: in.Artifact, ImageRef: in.Image, Filename: cleanFilename(in.Filename), Runtime: in.Runtime, Deploy: &in.DeployRequest,
 		Origin: model.BuildOrigin{From: actor.From, Job: in.Job, URL: in.URL, SHA256: in.SHA256}}
 	if in.Image != "" {
 		b.Runtime = model.RuntimeImage
-	} else if b.Size, err = d.artifactSize(ctx, in); err != nil {
+	} else if b.Size, err = d.artifactSize(ctx, actor, in); err != nil {
 		return api.Deploy{}, err
 	}
 	if app.ID == "" {
@@ -67,11 +67,11 @@ func (d *Dash) StartDeploy(ctx context.Context, actor model.Actor, name string, 
 }
 
 // alreadyHere makes a deploy by URL and checksum one of an artifact, if the platform has the artifact: nothing is fetched.
-func (d *Dash) alreadyHere(ctx context.Context, in DeployInput) (DeployInput, error) {
+func (d *Dash) alreadyHere(ctx context.Context, actor model.Actor, in DeployInput) (DeployInput, error) {
 	if in.URL == "" || in.SHA256 == "" {
 		return in, nil
 	}
-	_, err := d.artifact(ctx, in.SHA256)
+	_, err := d.artifact(ctx, actor, in.SHA256)
 	if model.IsKind(err, model.NotFound) {
 		return in, nil
 	}
@@ -83,11 +83,11 @@ func (d *Dash) alreadyHere(ctx context.Context, in DeployInput) (DeployInput, er
 }
 
 // artifactSize is 0 for what is still to be fetched.
-func (d *Dash) artifactSize(ctx context.Context, in DeployInput) (int64, error) {
+func (d *Dash) artifactSize(ctx context.Context, actor model.Actor, in DeployInput) (int64, error) {
 	if in.Artifact == "" {
 		return 0, nil
 	}
-	return d.artifact(ctx, in.Artifact)
+	return d.artifact(ctx, actor, in.Artifact)
 }
 
 // checkURL refuses addresses that no builder would fetch from. Where the name leads to is found out by the builder.

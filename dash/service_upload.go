@@ -30,7 +30,7 @@ func (d *Dash) Upload(ctx context.Context, actor model.Actor, r io.Reader, filen
 		return api.Artifact{}, err
 	}
 	defer d.discard(f)
-	if err := d.keep(ctx, f); err != nil {
+	if err := d.keep(ctx, actor.UserID, f); err != nil {
 		return api.Artifact{}, err
 	}
 	return api.Artifact{SHA256: f.sha256, Size: f.size}, nil
@@ -76,24 +76,44 @@ func (d *Dash) Artifact(ctx context.Context, actor model.Actor, sha string) (api
 	if err := d.mayUpload(ctx, actor); err != nil {
 		return api.Artifact{}, err
 	}
-	size, err := d.artifact(ctx, sha)
+	size, err := d.artifact(ctx, actor, sha)
 	return api.Artifact{SHA256: sha, Size: size}, err
 }
 
-// keep brings a file that came in whole into the registry.
-func (d *Dash) keep(ctx context.Context, f received) error {
-	if err := d.store.TouchArtifact(ctx, f.sha256, f.size); err != nil {
+// keep brings a file that a user has sent, and that came in whole, into the registry.
+func (d *Dash) keep(ctx context.Context, userID string, f received) error {
+	if err := d.store.BringArtifact(ctx, f.sha256, f.size, userID); err != nil {
 		return err
 	}
 	return d.artifacts.push(ctx, f)
 }
 
-// artifact tells how large an artifact is; CodeNotFound when it is not there. Whoever asks may count on it for a day.
-func (d *Dash) artifact(ctx context.Context, sha string) (int64, error) {
+// artifact tells how large an artifact is that the actor may use; CodeNotFound when there is none, whoever else may have
+// it. Whoever asks may count on it for a day.
+func (d *Dash) artifact(ctx context.Context, actor model.Actor, sha string) (int64, error) {
+	if actor.Role != model.Admin {
+		may, err := d.store.MayUseArtifact(ctx, sha, actor.UserID, teamsThatDeploy(actor))
+		if err == nil && !may {
+			err = noArtifact(sha)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 	if err := d.store.TouchArtifact(ctx, sha, 0); err != nil {
 		return 0, err
 	}
 	return d.artifacts.size(ctx, sha)
+}
+
+func teamsThatDeploy(actor model.Actor) []string {
+	var out []string
+	for id := range actor.Teams {
+		if policy.Can(actor, policy.Deploy, id) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // createUpload begins an upload that can be resumed.
@@ -212,7 +232,7 @@ func (d *Dash) finishWhole(ctx context.Context, u *upload, whole *parts.Cutter) 
 		d.giveUp(*u)
 		return model.E(model.CodeBadRequest, "the upload was damaged on its way: its sha256 is %s, announced was %s", sha, u.SHA256).WithNext("begin a new upload")
 	}
-	err := d.keep(ctx, received{path: path, sha256: sha, size: u.Length, parts: cut})
+	err := d.keep(ctx, u.Owner, received{path: path, sha256: sha, size: u.Length, parts: cut})
 	if err == nil {
 		u.Artifact = sha
 	}

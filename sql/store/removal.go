@@ -169,20 +169,22 @@ func (t *tx) refuseRemoved(ctx context.Context, image string) error {
 // TouchArtifact notes that somebody brought an artifact, or asked for it with size 0: it stays for a while (Rules.Recent). While it is being
 // removed, that is refused with CodeUnavailable; a moment later it is gone, and may be brought again.
 func (s *Store) TouchArtifact(ctx context.Context, sha256hex string, size int64) error {
-	return s.tx(ctx, func(t *tx) error {
-		n, err := exec(ctx, t, `UPDATE artifacts SET touched_ms = ?, size = CASE WHEN ? > 0 THEN ? ELSE size END WHERE sha256 = ?`, ms(t.now), size, size, sha256hex)
-		if err == nil && n == 0 && size > 0 {
-			_, err = t.ExecContext(ctx, `INSERT INTO artifacts (sha256, size, touched_ms) VALUES (?,?,?)`, sha256hex, size, ms(t.now))
-		}
-		if err != nil {
-			return err
-		}
-		busy, err := t.removing(ctx, artifactHold(sha256hex))
-		if err == nil && busy {
-			return model.E(model.CodeUnavailable, "artifact %.12s… is being removed at this moment, because nothing used it", sha256hex).WithNext("send it again in a minute")
-		}
+	return s.tx(ctx, func(t *tx) error { return t.touchArtifact(ctx, sha256hex, size) })
+}
+
+func (t *tx) touchArtifact(ctx context.Context, sha256hex string, size int64) error {
+	n, err := exec(ctx, t, `UPDATE artifacts SET touched_ms = ?, size = CASE WHEN ? > 0 THEN ? ELSE size END WHERE sha256 = ?`, ms(t.now), size, size, sha256hex)
+	if err == nil && n == 0 && size > 0 {
+		_, err = t.ExecContext(ctx, `INSERT INTO artifacts (sha256, size, touched_ms) VALUES (?,?,?)`, sha256hex, size, ms(t.now))
+	}
+	if err != nil {
 		return err
-	})
+	}
+	busy, err := t.removing(ctx, artifactHold(sha256hex))
+	if err == nil && busy {
+		return model.E(model.CodeUnavailable, "artifact %.12s… is being removed at this moment, because nothing used it", sha256hex).WithNext("send it again in a minute")
+	}
+	return err
 }
 
 func artifactHold(sha256hex string) string { return "artifact:" + sha256hex }
@@ -252,6 +254,9 @@ func (s *Store) EndArtifactRemoval(ctx context.Context, sha256hex, owner string)
 		n, err := exec(ctx, t, `DELETE FROM removals WHERE name = ? AND owner = ?`, artifactHold(sha256hex), owner)
 		if err == nil && n == 1 {
 			_, err = t.ExecContext(ctx, `DELETE FROM artifacts WHERE sha256 = ?`, sha256hex)
+		}
+		if err == nil && n == 1 {
+			_, err = t.ExecContext(ctx, `DELETE FROM artifact_bringers WHERE sha256 = ?`, sha256hex)
 		}
 		return err
 	})
