@@ -312,7 +312,7 @@ func (x *exchange) leave() {
 		x.at.Endpoint.Done()
 	}
 	if l.e.cfg.Done != nil {
-		l.rec = x.record()
+		x.record(&l.rec)
 		l.e.cfg.Done(&l.rec)
 	}
 	l.inflight.Add(-1)
@@ -327,9 +327,9 @@ func (l *loop) release(x *exchange) {
 	l.spare.giveExchange(x)
 }
 
-// record is what is known of the request. Its strings lie in the exchange.
-func (x *exchange) record() proxy.Record {
-	r := proxy.Record{
+// record notes what is known of the request. Its strings lie in the exchange.
+func (x *exchange) record(r *proxy.Record) {
+	*r = proxy.Record{
 		Host: x.host, App: x.app, Client: x.text(x.client), Method: x.text(x.method), Path: x.text(x.path), Proto: "HTTP/1.1",
 		Status: x.status, Code: x.code, Why: x.why, Attempts: x.attempts, Bytes: x.bytes,
 		Duration: x.l.e.cfg.Set.Now() - x.start, RequestID: x.text(x.id),
@@ -341,7 +341,6 @@ func (x *exchange) record() proxy.Record {
 		head := x.head[:x.headSize]
 		r.Referer, r.UserAgent = view(http1.Find(head, "referer")), view(http1.Find(head, "user-agent"))
 	}
-	return r
 }
 
 func (x *exchange) text(s span) string { return view(x.head[s.from:s.to]) }

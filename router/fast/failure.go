@@ -72,8 +72,9 @@ func (x *exchange) again(f failure) bool {
 func (x *exchange) apologise(why string) step {
 	l := x.l
 	x.closes = x.closes || !x.read || l.e.closing.Load()
-	rec := x.record()
-	b := l.e.cfg.Answer(x.head[:x.headSize], &rec, why, x.closes)
+	rec := &l.rec
+	x.record(rec)
+	b := l.e.cfg.Answer(x.head[:x.headSize], rec, why, x.closes)
 	x.status, x.code, x.why = rec.Status, rec.Code, rec.Why
 	if rec.Status >= 500 {
 		l.errors.Add(1)

@@ -190,13 +190,18 @@ func (l *loop) run() {
 			runtime.Gosched()
 			yielded = l.now
 		}
-		l.happened = l.wait()
-		l.now, l.read = l.e.cfg.Set.Now(), 0
-		for i := range l.events[:l.happened] {
-			l.event(&l.events[i])
-		}
-		l.takeTurns()
+		l.round()
 	}
+}
+
+// round waits for events, serves them, and then those that gave way.
+func (l *loop) round() {
+	l.happened = l.wait()
+	l.now, l.read = l.e.cfg.Set.Now(), 0
+	for i := range l.events[:l.happened] {
+		l.event(&l.events[i])
+	}
+	l.takeTurns()
 }
 
 // wait returns how many events there are, at once when there is other work.

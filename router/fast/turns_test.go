@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/dinp/dinp/router/balance"
 	"github.com/dinp/dinp/router/http1"
@@ -15,14 +16,20 @@ import (
 )
 
 // still returns a loop that does nothing by itself.
-func still(t *testing.T) *loop {
+func still(t testing.TB) *loop {
 	t.Helper()
 	set := balance.New()
-	e := &Engine{cfg: Config{Set: set, Intake: intake.New(intake.Config{Sources: limit.New(limit.Config{})}, slog.New(slog.DiscardHandler)), Loops: 1}, quiet: make(chan struct{}, 1)}
+	long := time.Hour
+	e := &Engine{quiet: make(chan struct{}, 1), cfg: Config{
+		Set: set, Intake: intake.New(intake.Config{Sources: limit.New(limit.Config{})}, slog.New(slog.DiscardHandler)), Loops: 1,
+		Timeouts: Timeouts{ReadHeader: long, ClientIdle: long, ClientStall: long, Dial: long, ResponseHeader: long, BackendIdle: long},
+	}}
+	e.slot = set.Attach(e.openPeers)
 	l, err := newLoop(e, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.loops = []*loop{l}
 	t.Cleanup(func() {
 		l.stop()
 		l.free()
