@@ -96,7 +96,7 @@ type sourceKey struct{}
 // asks too much.
 func (r *Router) limited(req *http.Request) bool {
 	src, _ := req.Context().Value(sourceKey{}).(*limit.Source)
-	return !src.Allow(time.Since(r.started))
+	return !src.Allow(r.set.Now())
 }
 
 // sweep forgets sources that have left.
@@ -108,7 +108,7 @@ func (r *Router) sweep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			r.sources.Sweep(time.Since(r.started))
+			r.sources.Sweep(r.set.Now())
 		}
 	}
 }
