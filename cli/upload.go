@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -10,6 +12,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/parts"
@@ -30,18 +34,27 @@ type artifact struct {
 	parts  []parts.Part
 }
 
-// cut reads the file once to learn its address and its parts.
+// cut reads the file to learn its address and its parts, each on a processor of its own.
 func (a *artifact) cut(ctx context.Context) error {
-	c := parts.NewCutter()
-	n, err := io.CopyBuffer(c, &counted{ctx: ctx, r: io.NewSectionReader(a.file, 0, a.size), seen: func(int64) {}}, make([]byte, 256<<10))
-	if err != nil {
+	whole, c := sha256.New(), parts.NewPartCutter()
+	var g errgroup.Group
+	g.Go(func() error { return a.read(ctx, whole) })
+	g.Go(func() error { return a.read(ctx, c) })
+	if err := g.Wait(); err != nil {
 		return err
 	}
-	if n != a.size {
-		return model.E(model.CodeBadArtifact, "%s became shorter while it was read: %d of %d bytes", a.name, n, a.size)
-	}
-	a.parts, a.sha256 = c.Finish()
+	a.parts, _ = c.Finish()
+	a.sha256 = hex.EncodeToString(whole.Sum(nil))
 	return nil
+}
+
+// read writes all of the file to what sums it up.
+func (a *artifact) read(ctx context.Context, to io.Writer) error {
+	n, err := io.CopyBuffer(to, &counted{ctx: ctx, r: io.NewSectionReader(a.file, 0, a.size), seen: func(int64) {}}, make([]byte, 256<<10))
+	if err == nil && n != a.size {
+		err = model.E(model.CodeBadArtifact, "%s became shorter while it was read: %d of %d bytes", a.name, n, a.size)
+	}
+	return err
 }
 
 // counted tells how far a reader is, and ends with its context.

@@ -36,8 +36,8 @@ type Part struct {
 //
 // A gzip stream stays whole: a small change changes everything behind it.
 type Cutter struct {
-	whole, part hash.Hash
-	head        []byte // the first two bytes
+	whole, part hash.Hash // whole may be nil
+	head        []byte    // the first two bytes
 	sum         uint64
 	at, size    int64 // where the part under way begins, and its bytes so far
 	done        []Part
@@ -46,13 +46,19 @@ type Cutter struct {
 // NewCutter returns a cutter for one file.
 func NewCutter() *Cutter { return &Cutter{whole: sha256.New(), part: sha256.New()} }
 
+// NewPartCutter returns a cutter that does not sum up the whole, for those who do that beside it.
+func NewPartCutter() *Cutter { return &Cutter{part: sha256.New()} }
+
 // Write implements io.Writer; it never fails.
 func (c *Cutter) Write(p []byte) (int, error) {
-	c.whole.Write(p)
 	c.head = append(c.head, p[:min(len(p), len(gzipMagic)-len(c.head))]...)
 	if c.gzip() {
-		c.at += int64(len(p))
+		c.part.Write(p)
+		c.size += int64(len(p))
 		return len(p), nil
+	}
+	if c.whole != nil {
+		c.whole.Write(p)
 	}
 	for rest := p; len(rest) > 0; {
 		n, cut := c.next(rest)
@@ -72,14 +78,14 @@ func (c *Cutter) gzip() bool { return string(c.head) == gzipMagic }
 
 // next tells how many bytes of p, which is not empty, belong to the part under way, and whether it ends with them.
 func (c *Cutter) next(p []byte) (n int, cut bool) {
-	i := int(min(max(Min-c.size, 0), int64(len(p)))) // no part ends before that, so nothing is looked at
+	from := int(min(max(Min-c.size, 0), int64(len(p)))) // no part ends before that, so nothing is looked at
 	end := int(min(Max-c.size, int64(len(p))))
-	sum := c.sum
-	for ; i < end; i++ {
-		sum = sum<<1 + gear[p[i]]
+	sum, table := c.sum, &gear
+	for i, b := range p[from:end] {
+		sum = sum<<1 + table[b]
 		if sum < cutBelow {
 			c.sum = sum
-			return i + 1, true
+			return from + i + 1, true
 		}
 	}
 	c.sum = sum
@@ -94,14 +100,17 @@ func (c *Cutter) end() {
 	c.part.Reset()
 }
 
-// Finish returns the parts of all that was written, in their order, and its SHA-256 in hex. Nothing may be written after it.
+// Finish returns the parts of all that was written, in their order, and its SHA-256 in hex; "" when nobody summed it up.
+// Nothing may be written after it.
 func (c *Cutter) Finish() (parts []Part, sha256hex string) {
-	sha256hex = hex.EncodeToString(c.whole.Sum(nil))
-	if c.gzip() {
-		return []Part{{SHA256: sha256hex, Size: c.at + c.size}}, sha256hex
-	}
 	if c.size > 0 || len(c.done) == 0 {
 		c.end()
+	}
+	switch {
+	case len(c.done) == 1:
+		sha256hex = c.done[0].SHA256
+	case c.whole != nil:
+		sha256hex = hex.EncodeToString(c.whole.Sum(nil))
 	}
 	return c.done, sha256hex
 }

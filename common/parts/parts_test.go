@@ -106,3 +106,25 @@ func BenchmarkCutter(b *testing.B) {
 		cut(file, 256<<10)
 	}
 }
+
+func TestPartCutter_CutsAlikeAndLeavesTheWholeToOthers(t *testing.T) {
+	t.Parallel()
+	for name, file := range map[string][]byte{"nothing": nil, "noise": noise(2, 5<<20), "gzip": append([]byte(gzipMagic), noise(3, 6<<20)...)} {
+		want, sha := cut(file, 100_001)
+		c := NewPartCutter()
+		for p := range slices.Chunk(file, 1) {
+			c.Write(p)
+			if c.size > 10 {
+				break
+			}
+		}
+		c.Write(file[c.size:])
+		got, none := c.Finish()
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %d parts, want %d", name, len(got), len(want))
+		}
+		if none != "" && none != sha {
+			t.Errorf("%s: a SHA-256 of something else: %s", name, none)
+		}
+	}
+}
