@@ -13,8 +13,8 @@ type breaker struct {
 	silent int       // nodes unknown or lost
 	all    int
 	zones  map[string]*zone
-	tokens float64 // losses that may be believed now
-	filled time.Time
+	credit time.Duration // since losses were believed: one of them costs lossEvery
+	filled time.Time     // when credit was that
 }
 
 type zone struct{ silent, all int }
@@ -89,15 +89,16 @@ func (b *breaker) update(now time.Time) (changed bool) {
 
 // spend takes the right to believe one loss, or says when there will be one.
 func (b *breaker) spend(now time.Time) (ok bool, retry time.Time) {
+	const most = lossBurst * lossEvery
 	if b.filled.IsZero() {
-		b.tokens = lossBurst
+		b.credit = most
 	} else {
-		b.tokens = min(lossBurst, b.tokens+float64(now.Sub(b.filled))/float64(lossEvery))
+		b.credit = min(most, b.credit+now.Sub(b.filled))
 	}
 	b.filled = now
-	if b.tokens >= 1 {
-		b.tokens--
+	if b.credit >= lossEvery {
+		b.credit -= lossEvery
 		return true, time.Time{}
 	}
-	return false, now.Add(time.Duration((1 - b.tokens) * float64(lossEvery)))
+	return false, now.Add(lossEvery - b.credit) // later than now: whoever asks again by then gets on
 }
