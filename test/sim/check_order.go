@@ -91,7 +91,7 @@ const maxInbox = 1024
 // round begins a round of a leader.
 func (c *checker) round(m *term) {
 	m.round = c.w.now
-	if silent, known := c.silent(m); frozen(silent, known) {
+	if c.frozen(m) != "" {
 		m.frozen = m.round
 	}
 	if len(m.inbox) > maxInbox {

@@ -48,8 +48,8 @@ func (c *checker) calm() bool {
 			return false
 		}
 	}
-	silent, _ := c.silent(s.term)
-	return silent == 0
+	whole, _ := c.quiet(s.term)
+	return whole.silent == 0
 }
 
 // endpoints are the instances that Redis holds, with the host they serve.

@@ -22,6 +22,7 @@ type scenario struct {
 	name     string
 	do       func(w *World)
 	monitors int                   // 0: one
+	large    bool                  // 28 nodes in three zones
 	still    bool                  // there is enough wrong in it, or nothing to put a fault at: no sweep
 	stride   int                   // from one effect to the next that is tried; 0: each
 	then     func(w *World) string // says what is missing at its end if nothing went wrong; nil: nothing can be
@@ -80,6 +81,22 @@ var scenarios = []scenario{
 			}
 		}
 		w.after(nil, 145*time.Second, func() { w.cutNode(last, 2, false) })
+	}},
+	{name: "many of a zone fall silent", do: func(w *World) { // more than accidents explain there, and few of all
+		w.people.launch("app", 28, false, isGood)
+		w.after(nil, 15*time.Second, func() { w.cutFor(100*time.Second, 4, "z1") })
+	}, large: true, still: true},
+	{name: "some of each zone fall silent", do: func(w *World) { // no more than accidents explain: they are lost one by one
+		w.people.launch("app", 28, false, isGood)
+		w.after(nil, 15*time.Second, func() {
+			w.cutFor(130*time.Second, 2, "z1")
+			w.cutFor(130*time.Second, 2, "z2")
+		})
+	}, large: true, still: true, then: func(w *World) string {
+		if n := len(w.leader().term.lost); n != 4 {
+			return fmt.Sprintf("%d nodes were lost, not 4", n)
+		}
+		return ""
 	}},
 	{name: "database restored", do: func(w *World) { // to before a deploy and an app that it has forgotten then
 		w.people.scale(0, 3)
@@ -189,6 +206,18 @@ var scenarios = []scenario{
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
 	}},
+}
+
+// cutFor cuts a few nodes of a zone, on which something runs, off for a while.
+func (w *World) cutFor(d time.Duration, few int, zone string) {
+	for _, n := range w.nodes {
+		if n.zone != zone || few == 0 || len(n.made) == 0 {
+			continue
+		}
+		few--
+		w.cutNode(n, 2, true)
+		w.after(nil, d, func() { w.cutNode(n, 2, false) })
+	}
 }
 
 // blindAll cuts all monitors off from all nodes, or joins them again.
@@ -384,7 +413,11 @@ func RunSweep(ctx context.Context, s Sweep, out io.Writer, logs bool) (failure *
 	if si < 0 || fi < 0 {
 		return &Failure{Invariant: "a sweep has a scenario and a fault", Message: s.String()}, true
 	}
-	w := newWorld(ctx, 1, shape{nodes: 3, zones: 1, servers: 2, routers: 1, monitors: max(1, scenarios[si].monitors), memory: 2048}, out, logs)
+	cluster := shape{nodes: 3, zones: 1, servers: 2, routers: 1, monitors: max(1, scenarios[si].monitors), memory: 2048}
+	if scenarios[si].large {
+		cluster.nodes, cluster.zones = 28, 3
+	}
+	w := newWorld(ctx, 1, cluster, out, logs)
 	defer w.end()
 	w.begin()
 	w.after(nil, 4*time.Second, func() { w.people.create(2) })

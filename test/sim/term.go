@@ -33,17 +33,18 @@ type term struct {
 	heard   map[string]time.Time // by node: when the core took in a word of it
 	open    map[string]string    // by node: its session, as far as the core knows
 	began   time.Time
-	since   time.Time // the same by its server's clock
-	round   time.Time // when the last one began
-	right   time.Time // until when it may act, by its server's clock
-	frozen  time.Time // when last so many nodes were silent that no loss is believed
-	failed  time.Time // when its last round that failed began
-	busy    bool      // its core is at work: nobody else may ask it anything
+	since   time.Time            // the same by its server's clock
+	round   time.Time            // when the last one began
+	right   time.Time            // until when it may act, by its server's clock
+	lost    map[string]time.Time // by node: the round in which what was on it was given up
+	frozen  time.Time            // when last so many nodes were silent that no loss is believed
+	failed  time.Time            // when its last round that failed began
+	busy    bool                 // its core is at work: nobody else may ask it anything
 }
 
 // lead begins a term.
 func (s *simServer) lead(held store.Lease) *term {
-	m := &term{s: s, held: held, heard: map[string]time.Time{}, open: map[string]string{}, began: s.w.now, since: s.p.now()}
+	m := &term{s: s, held: held, heard: map[string]time.Time{}, open: map[string]string{}, lost: map[string]time.Time{}, began: s.w.now, since: s.p.now()}
 	m.ctx, m.end = context.WithCancelCause(s.w.ctx)
 	log := s.w.logger(s.name)
 	m.pub = publish.New(publish.DefaultConfig(), redisClient{s.w.redis, s.p}, held.Epoch, s.p.now, log, func() { m.post(reconcile.RoutesServed()) })
