@@ -177,19 +177,20 @@ func partGone(p uploadPart) error {
 	return model.E(model.CodeBadRequest, "the part %.12s… of %d bytes is not here any more: the artifact that had it was removed", p.SHA256, p.Size).WithNext("send the file as a whole")
 }
 
-// assay sums up a file that is read part by part, and keeps its first bytes.
+// assay sums up a file that is read part by part, and keeps its first bytes. A part is summed up as well, by who reads it:
+// that and the sum of the whole take a processor each.
 type assay struct {
 	sum  hash.Hash
 	head []byte
-	buf  []byte
+	free chan []byte // buffers between the two
 }
 
-func newAssay() *assay { return &assay{sum: sha256.New(), buf: make([]byte, 256<<10)} }
-
-// Write implements io.Writer.
-func (a *assay) Write(p []byte) (int, error) {
-	a.head = append(a.head, p[:min(len(p), headBytes-len(a.head))]...)
-	return a.sum.Write(p)
+func newAssay() *assay {
+	a := &assay{sum: sha256.New(), free: make(chan []byte, 4)}
+	for range cap(a.free) {
+		a.free <- make([]byte, 256<<10)
+	}
+	return a
 }
 
 // read takes the next part, and refuses one that is not what the client said.
@@ -203,17 +204,41 @@ func (a *assay) read(l v1.Layer, p uploadPart) error {
 	}
 	defer r.Close()
 	if p.Here {
-		if _, err := io.CopyBuffer(a, r, a.buf); err != nil { // its digest is checked on the way
+		if err := a.take(r); err != nil { // its digest is checked by who reads it
 			return registryAway(err)
 		}
 		return nil
 	}
 	part := sha256.New()
-	if _, err := io.CopyBuffer(io.MultiWriter(a, part), r, a.buf); err != nil {
+	if err := a.take(io.TeeReader(r, part)); err != nil {
 		return diskError(err)
 	}
 	if got := hex.EncodeToString(part.Sum(nil)); got != p.SHA256 {
 		return model.E(model.CodeBadRequest, "a part that was sent has the sha256 %s, announced was %s", got, p.SHA256).WithNext("send the file as a whole")
 	}
 	return nil
+}
+
+// take adds all that r holds. Another goroutine reads it, and has ended when take returns.
+func (a *assay) take(r io.Reader) error {
+	full := make(chan []byte, cap(a.free))
+	var failed error
+	go func() {
+		defer close(full)
+		for failed == nil {
+			b := <-a.free
+			n, err := r.Read(b[:cap(b)])
+			full <- b[:n]
+			failed = err
+		}
+	}()
+	for b := range full {
+		a.head = append(a.head, b[:min(len(b), headBytes-len(a.head))]...)
+		a.sum.Write(b)
+		a.free <- b
+	}
+	if failed == io.EOF {
+		return nil
+	}
+	return failed
 }

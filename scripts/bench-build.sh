@@ -146,10 +146,12 @@ by_platform() {
     local began id
     began=$(now)
     id=$("by_$3" "$1" "$2")
+    local sent=$(($(now) - began))
     bin/dinp build log "$id" -f >"$scratch/build.log" 2>&1 || true
     local took=$(($(now) - began))
     grep -q '^image ' "$scratch/build.log" || die "the build failed" "$(tail -n 5 "$scratch/build.log")" "$(tail -n 5 "$scratch/deploy.log")"
     grep -E '^(fetched|times|pushed)' "$scratch/build.log" >&2
+    echo "sent, stored and queued after $sent ms, the build and its log's end took $((took - sent)) ms" >&2
     echo "$took"
 }
 
