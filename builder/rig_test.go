@@ -30,6 +30,7 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -75,7 +76,7 @@ var somebody = model.Actor{Name: "somebody", Role: model.Admin, From: "test"}
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	url := "sqlite:" + filepath.Join(t.TempDir(), "db")
+	url := storetest.SQLite(t)
 	st, err := store.Open(t.Context(), url)
 	must(t, err)
 	t.Cleanup(func() { st.Close() })

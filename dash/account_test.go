@@ -14,6 +14,7 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestBootstrap_OneOfManyMakesTheAdmin(t *testing.T) {
@@ -62,7 +63,7 @@ func mustUser(t *testing.T, r *rig, name string) model.User {
 
 func TestLogin_RefusesAlikeAndRecords(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t)).withPassword()
+	r := newRig(t, storetest.SQLite(t)).withPassword()
 	wrong := r.refused(model.CodeUnauthentic, "POST", "/login", "", api.Login{User: "admin", Password: "guess"})
 	unknown := r.refused(model.CodeUnauthentic, "POST", "/login", "", api.Login{User: "nobody", Password: "guess"})
 	empty := r.refused(model.CodeUnauthentic, "POST", "/login", "", api.Login{})
@@ -93,7 +94,7 @@ func TestLogin_RefusesAlikeAndRecords(t *testing.T) {
 
 func TestLogin_IsLimitedPerUserAndAddress(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t)).withPassword()
+	r := newRig(t, storetest.SQLite(t)).withPassword()
 	for range attemptsPerUser {
 		r.refused(model.CodeUnauthentic, "POST", "/login", "", api.Login{User: "admin", Password: "guess"})
 	}
@@ -170,7 +171,7 @@ func TestPasswords_HashAndVerify(t *testing.T) {
 // login page is the pages' part.
 func TestSession_Cookie(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t)).withPassword()
+	r := newRig(t, storetest.SQLite(t)).withPassword()
 	g := gin.New()
 	g.Use(r.observe, r.authenticate)
 	g.POST("/in", func(c *gin.Context) {
@@ -214,7 +215,7 @@ func TestSession_Cookie(t *testing.T) {
 
 func TestSameOrigin_RefusesForeignWritesWithACookie(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	secret, err := r.newLogin(t.Context(), model.Actor{UserID: mustUser(t, r, "admin").ID, Name: "admin"})
 	if err != nil {
 		t.Fatal(err)
@@ -230,7 +231,7 @@ func TestSameOrigin_RefusesForeignWritesWithACookie(t *testing.T) {
 
 func TestTokens_LifeOfOne(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	made := do[api.Token](r, 201, "POST", "/tokens", r.admin, api.NewToken{Name: "ci", Days: 9})
 	if made.Secret == "" || made.ExpiresAt.Before(time.Now().AddDate(0, 0, 8)) {
 		t.Fatalf("made: %+v", made)
@@ -253,7 +254,7 @@ func TestTokens_LifeOfOne(t *testing.T) {
 
 func TestUsersAndTeams(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.User](r, 201, "POST", "/users", r.admin, api.NewUser{Name: "ann", Password: "correct horse"})
 	do[any](r, 204, "PUT", "/teams/default/members/ann", r.admin, api.Member{Role: "viewer"})
 	ann, err := r.IssueToken(t.Context(), "ann", "test")

@@ -11,6 +11,7 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestApps_CreateListAndSee(t *testing.T) {
@@ -47,7 +48,7 @@ func TestApps_CreateListAndSee(t *testing.T) {
 
 func TestApps_NamesAreRefusedWithReasons(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	e := r.refused(model.CodeBadAppName, "POST", "/apps", r.admin, api.CreateApp{Name: "My_Shop"})
 	if !strings.Contains(e.Next, `"my-shop"`) {
 		t.Errorf("next step: %q", e.Next)
@@ -179,7 +180,7 @@ func TestEnv_NeedsRights(t *testing.T) {
 
 func TestRights_OfRolesOverTheAPI(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	r.release("shop", 1, model.DeploymentSucceeded)
 	tokens := []string{r.user("sam", ""), r.user("vic", model.Viewer), r.user("dan", model.Deployer), r.user("oli", model.Operator), r.user("olga", model.Owner)}
@@ -233,7 +234,7 @@ func TestRights_OfRolesOverTheAPI(t *testing.T) {
 // TestDelete_IsAuditedAndCanBeUndone is DEFECTS 64.
 func TestDelete_IsAuditedAndCanBeUndone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	r.release("shop", 1, model.DeploymentSucceeded)
 	do[any](r, 204, "DELETE", "/apps/shop", r.admin, nil)
@@ -254,7 +255,7 @@ func TestDelete_IsAuditedAndCanBeUndone(t *testing.T) {
 
 func TestDomains(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "other"})
 	if got := do[api.Domain](r, 201, "POST", "/apps/shop/domains", r.admin, api.Domain{Host: "WWW.Shop.example."}); got.Host != "www.shop.example" {

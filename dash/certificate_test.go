@@ -14,6 +14,7 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/seal"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // issue makes a certificate that is its own root.
@@ -40,7 +41,7 @@ func issue(t *testing.T, life time.Duration, names ...string) api.PutCertificate
 
 func TestCertificates_AreKeptSealedAndToldWithoutTheirKeys(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	in := issue(t, time.Hour, "*.apps.localhost")
 	status, text, _ := r.call("PUT", "/certificates/*.apps.localhost", r.admin, in)
 	if status != 200 || strings.Contains(text, "PRIVATE") {
@@ -67,7 +68,7 @@ func TestCertificates_AreKeptSealedAndToldWithoutTheirKeys(t *testing.T) {
 
 func TestCertificates_ThatCannotServeAreRefusedWithTheReason(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	good, other := issue(t, time.Hour, "a.example"), issue(t, time.Hour, "b.example")
 	for name, c := range map[string]struct {
 		in   api.PutCertificate
@@ -97,7 +98,7 @@ func TestCertificates_ThatCannotServeAreRefusedWithTheReason(t *testing.T) {
 
 func TestCertificates_AnAppsOperatorChangesThoseOfItsHostsAndSeesNoOthers(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	do[api.Domain](r, 201, "POST", "/apps/shop/domains", r.admin, api.Domain{Host: "www.shop.example"})
 	operator, deployer := r.user("op", model.Operator), r.user("dep", model.Deployer)
@@ -122,7 +123,7 @@ func TestCertificates_AnAppsOperatorChangesThoseOfItsHostsAndSeesNoOthers(t *tes
 
 func TestCertificates_OneInUseStaysUntilAnotherIsIssued(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	in := issue(t, time.Hour, "a.example")
 	do[api.Certificate](r, 200, "PUT", "/certificates/a.example", r.admin, in)
 	do[api.Certificate](r, 200, "PUT", "/certificates/a.example", r.admin, api.PutCertificate{ACME: true})

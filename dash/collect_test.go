@@ -17,6 +17,7 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // shelf is a rig whose builds put real images into its registry.
@@ -146,7 +147,7 @@ func TestCollect_RemovesWhatNoKeptReleaseNeedsAndTellsBefore(t *testing.T) {
 // What goes with an artifact are the parts that no other artifact has.
 func TestCollect_CountsOfAnArtifactWhatNoOtherOneHas(t *testing.T) {
 	t.Parallel()
-	s := newShelf(t, sqliteURL(t))
+	s := newShelf(t, storetest.SQLite(t))
 	s.rules.Recent = time.Nanosecond
 	for n := range 4 {
 		s.built("shop", large(strings.Repeat("x", n)))
@@ -200,7 +201,7 @@ func sameWords(a, b string) bool {
 
 func TestCollect_LeavesAnAppAloneWhileItIsBuiltAndWhatCameLately(t *testing.T) {
 	t.Parallel()
-	s := newShelf(t, sqliteURL(t))
+	s := newShelf(t, storetest.SQLite(t))
 	var images []string
 	for n := range 4 {
 		images = append(images, s.built("shop", zipNo(n)))
@@ -230,7 +231,7 @@ func (brokenSweeper) Sweep(context.Context, bool) (int64, error) {
 
 func TestCollect_NothingIsRemovedWhenTheRegistryDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	s := newShelf(t, sqliteURL(t))
+	s := newShelf(t, storetest.SQLite(t))
 	s.rules.Recent = time.Nanosecond
 	for n := range 4 {
 		s.built("shop", zipNo(n))

@@ -17,6 +17,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestConfig_ListsAllThatIsWrong(t *testing.T) {
@@ -63,7 +64,7 @@ func TestListen_NamesThePortThatIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	st, err := store.Open(t.Context(), sqliteURL(t))
+	st, err := store.Open(t.Context(), storetest.SQLite(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestListen_NamesThePortThatIsTaken(t *testing.T) {
 
 func TestAdmin_Pages(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.Version](r, 200, "GET", "/version", "", nil)
 	get := func(path string) (int, string) {
 		resp, err := http.Get("http://" + r.AdminAddr() + path)
@@ -129,7 +130,7 @@ func TestAdmin_Pages(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	_, text, h := r.call("GET", "/version", "", nil, "X-Forwarded-For", "10.66.66.66")
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"} {
 		if h.Get(name) != want {
@@ -151,7 +152,7 @@ func TestHeaders(t *testing.T) {
 
 func TestRecoverPanic_AnswersAndGoesOn(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	g := gin.New()
 	g.Use(r.observe, r.recoverPanic)
 	g.GET("/api/v1/boom", func(*gin.Context) { panic("secret detail") })
@@ -176,7 +177,7 @@ func TestRecoverPanic_AnswersAndGoesOn(t *testing.T) {
 // TestOpenAPI_DescribesEveryRoute compares the description with what gin serves.
 func TestOpenAPI_DescribesEveryRoute(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	doc := do[struct {
 		OpenAPI    string
 		Paths      map[string]map[string]map[string]any
@@ -228,7 +229,7 @@ func TestOpenAPI_DescribesEveryRoute(t *testing.T) {
 // the description would leave open.
 func TestOpenAPI_KnowsEveryKindOfField(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	s := schemas{}
 	for _, e := range r.endpoints() {
 		for _, v := range []any{e.body, e.answer} {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // endless is a body that would go on for ever, and counts what was taken of it.
@@ -27,7 +28,7 @@ func (e *endless) Read(p []byte) (int, error) {
 
 func TestDeploy_RefusesBadInputEarly(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 1 })
+	r := newRig(t, storetest.SQLite(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 1 })
 	for text, says := range map[string]string{
 		"":                                      "is empty",
 		"\x7fELF" + strings.Repeat("\x00", 600): "a bare program",
@@ -77,7 +78,7 @@ func TestDeploy_RefusesBadInputEarly(t *testing.T) {
 
 func TestReleases_DeployByImageAndByArtifact(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"image":"nginx:1.27","memory_mib":64,"port":80}`)
 	if d.Build.ImageRef != "nginx:1.27" || d.Build.Runtime != "image" || d.State != "waiting for a builder" {
 		t.Errorf("by image: %+v", d)
@@ -115,7 +116,7 @@ func TestReleases_DeployByImageAndByArtifact(t *testing.T) {
 
 func TestReleases_DeployByURL(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"url":"https://ci.example.org/a/shop.war?sig=hunter2","job":"ci/7"}`)
 	if d.Build.URL != "https://ci.example.org/a/shop.war" || d.Build.Artifact != "" || d.Build.Job != "ci/7" {
 		t.Errorf("by URL: %+v", d.Build)
@@ -142,7 +143,7 @@ func TestReleases_DeployByURL(t *testing.T) {
 // With sha256= the body of what the platform has is not read: curl -T, which asks first, does not send it.
 func TestPut_AnArtifactThatIsHereIsNotReadAgain(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	body := site(t, "hello", 10)
 	to := "/apps/shop/deploy?filename=s.tar.gz&sha256="
 	r.refused(model.CodeBadRequest, "PUT", to+strings.Repeat("0", 64), r.admin, bytes.NewReader(body))
@@ -157,7 +158,7 @@ func TestPut_AnArtifactThatIsHereIsNotReadAgain(t *testing.T) {
 // TestDeploy_SettingsNeedTheirOwnRights: who may deploy cannot scale by deploying.
 func TestDeploy_SettingsNeedTheirOwnRights(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	dan := r.user("dan", model.Deployer)
 	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", dan, `{"image":"nginx:1","instances":2,"memory_mib":64}`)
 	r.settle(r.finish(r.claim(), nil), model.DeploymentSucceeded, nil)
@@ -183,7 +184,7 @@ func TestDeploy_SettingsNeedTheirOwnRights(t *testing.T) {
 // registry, so who may not see an app must not deploy its image, by any name.
 func TestDeploy_ImagesOfOtherTeamsStayTheirs(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	other, err := r.store.CreateTeam(t.Context(), "others", platform)
 	if err != nil {

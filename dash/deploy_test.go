@@ -21,6 +21,7 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -137,7 +138,7 @@ func TestDeploy_OneLinerFromFileToServing(t *testing.T) {
 
 func TestDeploy_FailureTellsCauseEvidenceAndWhatStillServes(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	r.release("shop", 1, model.DeploymentSucceeded)
 	fails := func(text string, end func(model.Build)) *model.Error {
@@ -201,7 +202,7 @@ func mustActor(t *testing.T, r *rig, user string) model.Actor {
 
 func TestDeploy_ClientGoneIsNotCancelled(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, "PUT", r.url("/apps/shop/deploy?filename=s.tar.gz&wait=true"), bytes.NewReader(site(t, "x", 10)))
 	if err != nil {
@@ -222,7 +223,7 @@ func TestDeploy_ClientGoneIsNotCancelled(t *testing.T) {
 
 func TestDeploy_WaitEndsWithTimeAndShutdownNotTheDeploy(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	e := r.refused(model.CodeUnavailable, "PUT", "/apps/shop/deploy?filename=s.tar.gz&wait=true&timeout=20ms", r.admin, bytes.NewReader(site(t, "x", 10)))
 	if e.Still != "the deploy goes on" || !strings.Contains(e.Next, "/builds/") {
 		t.Errorf("after the time: %+v", e)
@@ -246,7 +247,7 @@ func TestDeploy_WaitEndsWithTimeAndShutdownNotTheDeploy(t *testing.T) {
 
 func TestDeploy_RegistryAwaySaysSo(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	e := r.refused(model.CodeRegistryAway, "PUT", "/apps/shop/deploy?filename=s.tar.gz", r.admin, bytes.NewReader(site(t, "x", 10)))
 	if !strings.Contains(e.Still, "keeps running") {
 		t.Errorf("still: %q", e.Still)

@@ -8,11 +8,12 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestExplain_TellsWhatTheLeaderSays(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	app, err := r.store.App(t.Context(), "shop")
 	if err != nil {

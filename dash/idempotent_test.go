@@ -11,6 +11,7 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -63,7 +64,7 @@ func TestIdempotency_ManyAtOnceMakeOne(t *testing.T) {
 
 func TestIdempotency_KeepsNoSecret(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	key := []string{"Idempotency-Key", "k"}
 	do[api.Token](r, 201, "POST", "/tokens", r.admin, api.NewToken{Name: "ci"}, key...)
 	r.refused(model.CodeConflict, "POST", "/tokens", r.admin, api.NewToken{Name: "ci"}, key...)
@@ -76,7 +77,7 @@ func TestIdempotency_KeepsNoSecret(t *testing.T) {
 // fail in ways the API's do not on demand.
 func TestIdempotency_ForgetsOurOwnFaults(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	tries := map[string]int{}
 	g := gin.New()
 	g.Use(r.observe, r.recoverPanic, func(c *gin.Context) { c.Set(actorKey, model.Actor{UserID: "u"}) }, limitBody, r.idempotent(true))

@@ -14,12 +14,13 @@ import (
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestLeader_IsFoundThroughFollowersAndDeadServers(t *testing.T) {
 	t.Parallel()
 	follower := newFakeLeader(t)
-	r := newRig(t, sqliteURL(t), func(c *Config) { c.Servers = []string{"127.0.0.1:1", follower.addr} })
+	r := newRig(t, storetest.SQLite(t), func(c *Config) { c.Servers = []string{"127.0.0.1:1", follower.addr} })
 	follower.set(func() { follower.follows = "not the leader; the leader is at " + r.leads.addr })
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	if r.leads.nudges() == "" {
@@ -74,7 +75,7 @@ func TestLeader_AwayLeavesTheDatabase(t *testing.T) {
 
 func TestLeader_ErrorsAreSorted(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	for _, c := range []struct {
 		err  error
 		code model.Code
@@ -107,7 +108,7 @@ func TestLeader_ErrorsAreSorted(t *testing.T) {
 
 func TestNodes_StoredAndObserved(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	if err := r.store.Apply(t.Context(), r.lease, store.Control{Nodes: []model.Node{{ID: "n1", Name: "web1"}, {ID: "n2", Name: "twin"}, {ID: "n3", Name: "twin"}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestNodes_StoredAndObserved(t *testing.T) {
 
 func TestTraffic_IsToldToThoseWhoMaySeeTheApp(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	r.leads.set(func() {
 		r.leads.traffic = []*pb.AppTraffic{
@@ -164,7 +165,7 @@ func TestTraffic_IsToldToThoseWhoMaySeeTheApp(t *testing.T) {
 
 func TestForgetNode_OnlyOneThatIsAway(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	if err := r.store.Apply(t.Context(), r.lease, store.Control{Nodes: []model.Node{{ID: "n1", Name: "web1"}, {ID: "n2", Name: "web2", Pool: "big", Labels: []string{"ssd"}}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestForgetNode_OnlyOneThatIsAway(t *testing.T) {
 
 func TestPools_AreThoseOfNodesAndPeople(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	if err := r.store.Apply(t.Context(), r.lease, store.Control{Nodes: []model.Node{{ID: "n1", Name: "web1"}, {ID: "n2", Name: "web2", Pool: "big"}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func TestPools_AreThoseOfNodesAndPeople(t *testing.T) {
 
 func TestPatchApp_ConstraintsAndSingleton(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	a := do[api.App](r, 200, "PATCH", "/apps/shop", r.admin, `{"constraints":["zone==a","label==ssd"],"singleton":true}`)
 	if len(a.Constraints) != 2 || a.Constraints[0] != "label==ssd" || !a.Singleton {

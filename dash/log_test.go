@@ -15,6 +15,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func chunk(lines ...*pb.AppLogLine) *pb.LogChunk { return &pb.LogChunk{Lines: lines} }
@@ -23,7 +24,7 @@ func line(ms int64, text string) *pb.AppLogLine { return &pb.AppLogLine{AtMs: ms
 
 // logRig has an app with two instances that run, and one that crashed.
 func logRig(t *testing.T) *rig {
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	app, err := r.store.App(t.Context(), "shop")
 	if err != nil {

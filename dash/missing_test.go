@@ -11,6 +11,7 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/parts"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // cutUp is a file as a client that cuts it announces it.
@@ -93,7 +94,7 @@ func TestPlan_AChangedFileIsSentAsWhatIsNew(t *testing.T) {
 // Without anything to spare the file goes as a whole; that is no answer to whether somebody has it.
 func TestPlan_OnlyTheAppsOwnArtifactsCount(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	olga := r.outsider()
 	r.deployed("shop", r.admin, large(""))
 	r.deployed("theirs", olga, zipNo(1))
@@ -109,7 +110,7 @@ func TestPlan_OnlyTheAppsOwnArtifactsCount(t *testing.T) {
 
 func TestPlan_Refusals(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 8 })
+	r := newRig(t, storetest.SQLite(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 8 })
 	good := cutUp(large(""))
 	for name, change := range map[string]func(*api.NewUpload){
 		"no digest":           func(u *api.NewUpload) { u.SHA256 = "" },
@@ -138,7 +139,7 @@ func TestPlan_Refusals(t *testing.T) {
 
 // planned is an upload of a changed file for an app that has an earlier one.
 func planned(t *testing.T, change func(*api.NewUpload)) (r *rig, base string, in api.NewUpload, plan api.PlannedUpload, send []byte) {
-	r = newRig(t, sqliteURL(t), withRegistry(t))
+	r = newRig(t, storetest.SQLite(t), withRegistry(t))
 	base = r.deployed("shop", r.admin, large(""))
 	changed := large("a line more")
 	in = cutUp(changed)

@@ -7,6 +7,7 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // canary is an app whose v2 goes by steps, in the first of which it is held.
@@ -36,7 +37,7 @@ func (r *rig) step(rel model.Release, change func(*model.Deployment)) {
 
 func TestPromote_LetsAHeldReleaseGoOn(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	rel := canary(r)
 	r.step(rel, func(d *model.Deployment) { d.Stage, d.Judgement, d.Held = 1, "3 of 50 requests came", true })
 	app := do[api.App](r, 200, "GET", "/apps/shop", r.admin, nil)
@@ -57,7 +58,7 @@ func TestPromote_LetsAHeldReleaseGoOn(t *testing.T) {
 
 func TestPromote_RefusesWhatIsNotOnItsWay(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	rel := canary(r)
 	r.refused(model.CodeConflict, "POST", "/apps/shop/promote", r.admin, api.Promote{Version: "v1"})
 	r.settle(rel, model.DeploymentSucceeded, nil)

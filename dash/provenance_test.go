@@ -20,6 +20,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/provenance"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // signedBuild is a build that a builder with a key has made, with its image in the registry.
@@ -33,7 +34,7 @@ type signedBuild struct {
 
 func newSignedBuild(t *testing.T) *signedBuild {
 	t.Helper()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	body := site(t, "x", 10)
 	artifact, err := r.Upload(t.Context(), model.Actor{UserID: "u", Name: "mia", Role: model.Admin}, strings.NewReader(string(body)), "shop.tar.gz", int64(len(body)))
 	must(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -143,7 +144,7 @@ func TestRebase_RollsInBatchesAndKeepsAllButTheImage(t *testing.T) {
 
 func TestRebase_StopsAtTheFirstRegressionAndGoesOnWithWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, sqliteURL(t), "a", "b", "c")
+	y := newYard(t, storetest.SQLite(t), "a", "b", "c")
 	y.pushBase()
 	to, err := y.baseNow(t.Context(), "dinp/base/static")
 	if err != nil {
@@ -210,7 +211,7 @@ func TestRebase_AnotherDashGoesOnAfterADeath(t *testing.T) {
 
 func TestRebase_AStoppedDashHandsItOverAtOnce(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, sqliteURL(t), "a")
+	y := newYard(t, storetest.SQLite(t), "a")
 	y.pushBase()
 	r := do[api.Rebase](y.rig, 202, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "static"})
 	y.until(r.ID, "running a:building")
@@ -224,7 +225,7 @@ func TestRebase_AStoppedDashHandsItOverAtOnce(t *testing.T) {
 
 func TestRebases_ListShowsOthersOnlyWhatIsTheirs(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, sqliteURL(t), "a", "b")
+	y := newYard(t, storetest.SQLite(t), "a", "b")
 	for range 3 {
 		y.pushBase()
 		r := do[api.Rebase](y.rig, 202, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "static", App: "a"})
@@ -248,7 +249,7 @@ func TestRebases_ListShowsOthersOnlyWhatIsTheirs(t *testing.T) {
 
 func TestRebase_ADeployMeanwhileWins(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, sqliteURL(t), "a")
+	y := newYard(t, storetest.SQLite(t), "a")
 	y.pushBase()
 	r := do[api.Rebase](y.rig, 202, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "static", App: "a"})
 	y.until(r.ID, "running a:building")
@@ -268,7 +269,7 @@ func TestRebase_ADeployMeanwhileWins(t *testing.T) {
 
 func TestRebase_Refusals(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, sqliteURL(t), "a")
+	y := newYard(t, storetest.SQLite(t), "a")
 	y.refused(model.CodeBadRuntime, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "image"})
 	y.refused(model.CodeBadRuntime, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "tomcat", App: "a"})
 	y.refused(model.CodeBadRequest, "POST", "/rebases", y.admin, api.NewRebase{Runtime: "static", Batch: 99})

@@ -6,11 +6,12 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestPatch_SettingsMakeARelease(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	r.refused(model.CodeNoRelease, "PATCH", "/apps/shop", r.admin, `{"memory_mib":128}`)
 	r.release("shop", 1, model.DeploymentSucceeded)

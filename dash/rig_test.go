@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -27,11 +27,9 @@ var cluster = pkitest.New()
 
 // onBoth runs a test on the embedded database and on MariaDB.
 func onBoth(t *testing.T, f func(t *testing.T, url string)) {
-	t.Run("sqlite", func(t *testing.T) { t.Parallel(); f(t, sqliteURL(t)) })
+	t.Run("sqlite", func(t *testing.T) { t.Parallel(); f(t, storetest.SQLite(t)) })
 	t.Run("mariadb", func(t *testing.T) { t.Parallel(); f(t, "mysql:"+testenv.MariaDB(t)) })
 }
-
-func sqliteURL(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "dinp.db") }
 
 // rig is a dash that runs, with a real database and registry, and a leader that
 // says what the test tells it to.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestRouting_IsChangedPartByPartAndKeepsSecrets(t *testing.T) {
@@ -43,7 +44,7 @@ func TestRouting_IsChangedPartByPartAndKeepsSecrets(t *testing.T) {
 
 func TestRouting_Refusals(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	e := r.refused(model.CodeBadRouting, "PATCH", "/apps/shop/routing", r.admin, `{"settings":{"policy":"random","allow_from":["x"]}}`)
 	if len(e.Evidence) != 2 {
@@ -59,7 +60,7 @@ func TestRouting_Refusals(t *testing.T) {
 
 func TestDomains_WithStarsAndPaths(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	for in, want := range map[string]string{"*.Shop.example": "*.shop.example", "shop.example/API/": "shop.example/API"} {
 		if d := do[api.Domain](r, 201, "POST", "/apps/shop/domains", r.admin, api.Domain{Host: in}); d.Host != want {

@@ -9,11 +9,12 @@ import (
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestSafeMode_IsSeenByAllAndEndedByAdmins(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	since := time.UnixMilli(1_800_000_000_000).UTC()
 	r.leads.set(func() {
 		r.leads.roster = &pb.NodesReply{SafeMode: "the database ends yesterday"}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // sse is one server-sent event.
@@ -77,7 +78,7 @@ func (e *eventReader) next(name string) sse {
 
 func TestBuildLog_Forms(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, `{"image":"nginx:1"}`)
 	b := r.claim()
 	lines := make([]string, 2*maxPage+5)
@@ -117,7 +118,7 @@ func TestBuildLog_Forms(t *testing.T) {
 
 func TestEvents_StreamFollowsFromNowOrFromWhereItStopped(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	all := r.events("/events")
 	app := r.events("/apps/shop/events")
@@ -139,7 +140,7 @@ func TestEvents_StreamFollowsFromNowOrFromWhereItStopped(t *testing.T) {
 
 func TestStreams_EndWithDash(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	e := r.events("/events?after=1")
 	e.next("event")

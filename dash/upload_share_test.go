@@ -14,11 +14,12 @@ import (
 	"testing"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestUpload_CutAtEveryTenthItGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	for tenth := 1; tenth <= 9; tenth++ {
 		body := site(t, fmt.Sprint("tenth ", tenth), 100_000)
 		cut := len(body) * tenth / 10
@@ -40,7 +41,7 @@ func TestUpload_CutAtEveryTenthItGoesOnWhereItStopped(t *testing.T) {
 
 func TestUpload_TheSameFileTwiceAtOnceIsOneArtifact(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	body := site(t, "twins", 200_000)
 	var both sync.WaitGroup
 	for range 2 {
@@ -62,7 +63,7 @@ func TestUpload_TheSameFileTwiceAtOnceIsOneArtifact(t *testing.T) {
 
 func TestUpload_AChecksumKeepsAllOfTheBytesOrNone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	body := site(t, "checked", 100_000)
 	at := r.beginUpload(r.admin, len(body), metadata("filename", "site.tar.gz"))
 	send := func(header string, part []byte, offset int) (int, http.Header) {
@@ -97,7 +98,7 @@ func TestUpload_AChecksumKeepsAllOfTheBytesOrNone(t *testing.T) {
 // Two dashes with one database and one data folder: an upload may go on at either, and only one writes at a time.
 func TestUpload_GoesOnAtAnotherDashThatSharesTheFolder(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	other, err := New(r.cfg, r.store, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 const offsetStream = "application/offset+octet-stream"
@@ -46,7 +47,7 @@ func (r *rig) patch(path string, offset int, body io.Reader) (int, string, http.
 
 func TestUpload_ResumesWhereItStopped(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t))
+	r := newRig(t, storetest.SQLite(t), withRegistry(t))
 	body := site(t, "resumed", 300_000)
 	at := r.beginUpload(r.admin, len(body), metadata("filename", "../site.tar.gz", "sha256", shaOf(body)))
 	if status, text, h := r.patch(at, 0, bytes.NewReader(body[:100_000])); status != 204 || h.Get("Upload-Offset") != "100000" || h.Get("Dinp-Artifact") != "" {
@@ -134,7 +135,7 @@ func (r *rig) breakOff(path string, offset int, body []byte, announced int) {
 
 func TestUpload_Refusals(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 1 })
+	r := newRig(t, storetest.SQLite(t), withRegistry(t), func(c *Config) { c.MaxUploadMiB = 1 })
 	for _, h := range []string{"", "x", "0", "-5"} {
 		r.refused(model.CodeBadRequest, "POST", "/artifacts", r.admin, nil, "Upload-Length", h)
 	}
@@ -185,13 +186,13 @@ func TestUpload_Refusals(t *testing.T) {
 
 func TestUpload_FinishesAfterTheRegistryCameBack(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	body := site(t, "x", 10)
 	at := r.beginUpload(r.admin, len(body), "")
 	if status, text, h := r.patch(at, 0, bytes.NewReader(body)); status != 503 || !strings.Contains(text, "D138") || h.Get("Upload-Offset") != fmt.Sprint(len(body)) {
 		t.Fatalf("without a registry: %d %v %s", status, h, text)
 	}
-	r2 := newRig(t, sqliteURL(t), withRegistry(t))
+	r2 := newRig(t, storetest.SQLite(t), withRegistry(t))
 	r.Dash.artifacts = r2.artifacts
 	status, text, _ := r.call("PATCH", at, r.admin, nil, "Content-Type", offsetStream, "Upload-Offset", fmt.Sprint(len(body)), "Accept", "application/json")
 	if status != 200 || !strings.Contains(text, shaOf(body)) {
@@ -294,7 +295,7 @@ func large(change string) []byte {
 // An artifact is kept in parts, so that the next one of the app costs what is new in it.
 func TestUpload_AChangedArtifactIsStoredAsWhatIsNew(t *testing.T) {
 	t.Parallel()
-	s := newShelf(t, sqliteURL(t))
+	s := newShelf(t, storetest.SQLite(t))
 	blobs := func(content []byte) map[string]int64 {
 		sha := s.upload(content)
 		if n, err := s.artifacts.size(t.Context(), sha); err != nil || n != int64(len(content)) {

@@ -9,11 +9,12 @@ import (
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestWhatIf_AsksTheLeader(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, sqliteURL(t))
+	r := newRig(t, storetest.SQLite(t))
 	do[api.App](r, 201, "POST", "/apps", r.admin, api.CreateApp{Name: "shop"})
 	r.refused(model.CodeNoRelease, "GET", "/whatif?app=shop&add=1", r.admin, nil)
 	app, err := r.store.App(t.Context(), "shop")

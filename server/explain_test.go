@@ -11,10 +11,11 @@ import (
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/proto/pki"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestServer_ExplainsAndForetells(t *testing.T) {
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	r.monitor(s.Addr(), healthy)
 	r.agent("n1", s.Addr())

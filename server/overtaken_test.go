@@ -8,6 +8,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/server/publish"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // The database was set back, and the clock of its server with it: the agents have
@@ -34,7 +35,7 @@ func TestServer_ToldOfAHigherEpochByAnAgentItStepsOverIt(t *testing.T) {
 
 func TestServer_ToldOfAHigherEpochByRedisItStepsOverIt(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	ahead := time.Now().Add(time.Hour).UnixMilli()
 	left := route.Batch{Version: route.Version{Epoch: ahead, Seq: 9}, Changes: []route.Change{}}
 	if err := publish.NewRedisTable(r.rdb).Write(t.Context(), left, nil); err != nil {

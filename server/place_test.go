@@ -8,10 +8,11 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func TestServer_PlacesWhereTheConstraintsAllow(t *testing.T) {
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	r.monitor(s.Addr(), healthy)
 	for _, id := range []string{"n1", "n2", "n3"} {

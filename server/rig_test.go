@@ -24,6 +24,7 @@ import (
 	"github.com/dinp/dinp/proto/wire"
 	"github.com/dinp/dinp/server/enrol"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -58,7 +59,7 @@ func newRig(t *testing.T, url string) *rig {
 
 // eachDatabase runs a test on the embedded database and on MariaDB.
 func eachDatabase(t *testing.T, f func(t *testing.T, r *rig)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")) })
+	t.Run("sqlite", func(t *testing.T) { f(t, newRig(t, storetest.SQLite(t))) })
 	t.Run("mariadb", func(t *testing.T) { f(t, newRig(t, "mysql:"+testenv.MariaDB(t))) })
 }
 

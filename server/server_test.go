@@ -11,6 +11,7 @@ import (
 	"github.com/dinp/dinp/common/route"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 func healthy(string) bool { return true }
@@ -62,7 +63,7 @@ func TestServer_DeploysScalesReplacesAndRollsOut(t *testing.T) {
 }
 
 func TestServer_InstanceIsRoutedOnlyWhenTheMonitorSaysSo(t *testing.T) { // DEFECTS 44
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	a := r.agent("n1", s.Addr())
 	stop := r.monitor(s.Addr(), func(string) bool { return false })
@@ -90,7 +91,7 @@ func TestServer_InstanceIsRoutedOnlyWhenTheMonitorSaysSo(t *testing.T) { // DEFE
 }
 
 func TestServer_LostNodeIsReplacedAndItsReturnMakesNoDouble(t *testing.T) {
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	agents := map[string]*agent{}
 	for _, id := range []string{"n1", "n2", "n3"} {
@@ -166,7 +167,7 @@ func TestServer_LeaderChangeKeepsWhatRunsAndRoutes(t *testing.T) { // R6, DEFECT
 }
 
 func TestServer_StopsNothingBeforeEveryRouterHasLetItGo(t *testing.T) { // R18, DEFECTS 19
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	r.patience = time.Hour
 	s := r.server("s1")
 	a := r.agent("n1", s.Addr())
@@ -198,7 +199,7 @@ func (r *rig) router(v route.Version) {
 }
 
 func TestServer_AppWhoseProbesAllFailAtOnceStaysRouted(t *testing.T) { // R12, DEFECTS 50
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	a := r.agent("n1", s.Addr())
 	stop := r.monitor(s.Addr(), healthy)
@@ -220,7 +221,7 @@ func TestServer_AppWhoseProbesAllFailAtOnceStaysRouted(t *testing.T) { // R12, D
 }
 
 func TestServer_FlushedRedisIsWrittenAnew(t *testing.T) { // DEFECTS 47
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	r.agent("n1", s.Addr())
 	r.monitor(s.Addr(), healthy)
@@ -231,7 +232,7 @@ func TestServer_FlushedRedisIsWrittenAnew(t *testing.T) { // DEFECTS 47
 }
 
 func TestServer_CrashingReleaseFailsAndTheOldOneServes(t *testing.T) {
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	a := r.agent("n1", s.Addr())
 	r.monitor(s.Addr(), healthy)
@@ -255,7 +256,7 @@ func TestServer_CrashingReleaseFailsAndTheOldOneServes(t *testing.T) {
 }
 
 func TestServer_NodeOnWhichAReleaseFailsIsNotTriedAgainFirst(t *testing.T) { // DEFECTS 29
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	a, b := r.agent("n1", s.Addr()), r.agent("n2", s.Addr())
 	r.monitor(s.Addr(), healthy)
@@ -277,7 +278,7 @@ func TestServer_NodeOnWhichAReleaseFailsIsNotTriedAgainFirst(t *testing.T) { // 
 }
 
 func TestServer_DeletedAppLeavesNoRowAndNoRoute(t *testing.T) { // DEFECTS 11, 18, 46, 48
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	a := r.agent("n1", s.Addr())
 	r.monitor(s.Addr(), healthy)
@@ -384,7 +385,7 @@ func TestServer_KilledBetweenRowAndCommandNeitherDoublesNorLoses(t *testing.T) {
 }
 
 func TestServer_PlacedOnANodeThatHasNotSyncedIsNotPlacedAgain(t *testing.T) { // R6
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	want := r.placed("shop", "n1")
 	// The dead leader has published; into an empty Redis nothing would be written
 	// before the silent node has spoken or been waited for.
@@ -400,7 +401,7 @@ func TestServer_PlacedOnANodeThatHasNotSyncedIsNotPlacedAgain(t *testing.T) { //
 }
 
 func TestServer_OrphansAreStoppedAfterATimeAndOnlyThey(t *testing.T) { // R7
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("s1")
 	r.monitor(s.Addr(), healthy)
 	orphan := model.Observed{ID: store.NewID(), Phase: model.PhaseRunning, Addr: "127.0.0.1:9"}
@@ -421,7 +422,7 @@ func TestServer_OrphansAreStoppedAfterATimeAndOnlyThey(t *testing.T) { // R7
 // The reader of a dashboard page goes away while the reconciler still writes its
 // answer; the race detector fails this test when the two share anything.
 func TestServer_AnswersACallerWhoHasGoneWithoutSharing(t *testing.T) {
-	r := newRig(t, "sqlite:"+t.TempDir()+"/dinp.db")
+	r := newRig(t, storetest.SQLite(t))
 	s := r.server("a")
 	r.wait("it leads", func() error {
 		if !s.Leads() {

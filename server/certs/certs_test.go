@@ -21,6 +21,7 @@ import (
 	"github.com/dinp/dinp/common/seal"
 	"github.com/dinp/dinp/server/publish"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -74,7 +75,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	st, err := store.Open(t.Context(), "sqlite:"+t.TempDir()+"/db")
+	st, err := store.Open(t.Context(), storetest.SQLite(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,13 +16,14 @@ import (
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
 var ada = model.Actor{Name: "ada"}
 
 func eachDatabase(t *testing.T, f func(t *testing.T, st *store.Store)) {
-	for name, url := range map[string]string{"sqlite": "sqlite:" + t.TempDir() + "/dinp.db", "mariadb": "mysql:" + testenv.MariaDB(t)} {
+	for name, url := range map[string]string{"sqlite": storetest.SQLite(t), "mariadb": "mysql:" + testenv.MariaDB(t)} {
 		t.Run(name, func(t *testing.T) {
 			st, err := store.Open(t.Context(), url)
 			if err != nil {

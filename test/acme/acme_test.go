@@ -24,6 +24,7 @@ import (
 	"github.com/dinp/dinp/server/certs"
 	"github.com/dinp/dinp/server/publish"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -49,7 +50,7 @@ func newRig(t *testing.T, life time.Duration, change func(*acme.Config)) *rig {
 	r.startRouters(redisAddr)
 	r.ca = testenv.NewAuthority(t, testenv.PortOf(t, r.routers[0].Addr()), life)
 	var err error
-	if r.store, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "db")); err != nil {
+	if r.store, err = store.Open(t.Context(), storetest.SQLite(t)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.store.Close() })

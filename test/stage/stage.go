@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +26,7 @@ import (
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/sql/store"
+	"github.com/dinp/dinp/sql/store/storetest"
 )
 
 // cluster signs for the stage's dash and leader.
@@ -58,7 +58,7 @@ func Open(t testing.TB) *Stage {
 	ctx, stop := context.WithCancel(t.Context())
 	s := &Stage{User: "admin"}
 	var err error
-	s.Store, err = store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "stage.db"))
+	s.Store, err = store.Open(ctx, storetest.SQLite(t))
 	must(t, err)
 	t.Cleanup(func() {
 		stop()
