@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -73,4 +74,33 @@ func FuzzApply(f *testing.F) {
 			t.Errorf("table after %q does not survive a round trip: %v", in, err)
 		}
 	})
+}
+
+func TestSnapshot_IsTheJSONOfAllEntriesInTheirOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		tb, _ := Build(route.Version{Epoch: 3, Seq: rapid.Int64().Draw(t, "seq")}, genEntries(t), Empty())
+		s := snapshot{Version: tb.version, Entries: map[string]string{}}
+		for _, e := range tb.sorted() {
+			s.Entries[e.key] = e.target
+			if e.backend != nil {
+				s.Entries[e.key] = route.EncodeBackend(e.backend.Route())
+			}
+		}
+		body, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got, _ := bytes.Cut(EncodeSnapshot(tb), []byte("\n")); !bytes.Equal(got, body) {
+			t.Fatalf("got  %s\nwant %s", got, body)
+		}
+	})
+}
+
+func BenchmarkEncodeSnapshot_100000Hosts(b *testing.B) {
+	tb := mustBuild(b, many(manyHosts))
+	b.ReportAllocs()
+	for b.Loop() {
+		b.SetBytes(int64(len(EncodeSnapshot(tb))))
+	}
 }
