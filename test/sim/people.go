@@ -15,6 +15,7 @@ import (
 type people struct {
 	w     *World
 	names int
+	how   string // strategy of what is deployed from now on; "": any
 }
 
 // living are the apps that are not deleted, in order.
@@ -104,6 +105,9 @@ func (p *people) release(t *tables, appID, does string) model.Release {
 
 // strategy is how a release takes over: most are rolled, as people do.
 func (p *people) strategy() string {
+	if p.how != "" {
+		return p.how
+	}
 	return model.Strategies[max(0, p.w.rnd("strategy").IntN(2*len(model.Strategies))-len(model.Strategies))]
 }
 

@@ -31,6 +31,14 @@ type scenario struct {
 var scenarios = []scenario{
 	{name: "deploy", do: func(w *World) { w.people.deploy(0, isGood) }},
 	{name: "deploy failing", do: func(w *World) { w.people.deploy(0, isCrashing) }},
+	{name: "deploy by bluegreen", do: func(w *World) {
+		w.people.how = model.StrategyBlueGreen
+		w.people.deploy(0, isGood)
+	}, stride: 3},
+	{name: "deploy a canary", do: func(w *World) {
+		w.people.how = model.StrategyCanary
+		w.people.deploy(0, isGood)
+	}, stride: 3},
 	{name: "scale up", do: func(w *World) { w.people.scale(0, 4) }},
 	{name: "scale beyond the room", do: func(w *World) {
 		w.people.scale(0, 40)
@@ -161,7 +169,7 @@ var scenarios = []scenario{
 			w.cutNode(n, 2, false)
 			w.startServers()
 		})
-	}, still: true},
+	}, stride: 60},
 	{name: "leader sleeps", do: func(w *World) { // goes on while nobody else leads, and agents come to it
 		s := w.leader()
 		w.suspend(s, 40*time.Second)
@@ -183,7 +191,7 @@ var scenarios = []scenario{
 		s := w.leader()
 		w.cut(s.name, "db", 2, true)
 		w.after(nil, time.Minute, func() { w.cut(s.name, "db", 2, false) })
-	}, still: true},
+	}, stride: 9},
 	{name: "leader changes while all looks dead", do: func(w *World) { // to monitors, which are cut off
 		w.blindAll(true)
 		w.after(nil, 30*time.Second, func() { w.leader().kill() })
@@ -201,7 +209,7 @@ var scenarios = []scenario{
 				w.startServers()
 			})
 		})
-	}, still: true},
+	}, stride: 9},
 	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
