@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
@@ -44,6 +45,9 @@ func raw(t *testing.T, text string, f func(net.Conn)) string {
 	}()
 	return lis.Addr().String()
 }
+
+// heard reads the question: a connection that is closed before is reset.
+func heard(c net.Conn) { _, _ = http.ReadRequest(bufio.NewReader(c)) }
 
 // DEFECTS 51: the status was ignored, and "ok" in the body was believed.
 func TestHTTP_JudgesByStatusAlone(t *testing.T) {
@@ -93,7 +97,7 @@ func TestHTTP_OpensAConnectionForEachProbe(t *testing.T) {
 }
 
 func TestHTTP_Evidence_SaysWhatHappened(t *testing.T) {
-	closed := raw(t, "", func(net.Conn) {})
+	closed := raw(t, "", heard)
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +107,7 @@ func TestHTTP_Evidence_SaysWhatHappened(t *testing.T) {
 	for want, target := range map[string]Target{
 		"GET /: connect: refused":                     {Addr: refused},
 		"GET /x: connection closed without an answer": {Addr: closed, Path: "/x"},
-		"GET /: not HTTP":                             {Addr: raw(t, "220 smtp ready\r\n", func(net.Conn) {})},
+		"GET /: not HTTP":                             {Addr: raw(t, "220 smtp ready\r\n", heard)},
 		"GET /%zz cannot be asked of 127.0.0.1:1":     {Addr: "127.0.0.1:1", Path: "/%zz"},
 	} {
 		got := HTTP(t.Context(), target)
