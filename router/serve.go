@@ -99,17 +99,34 @@ func (r *Router) limited(req *http.Request) bool {
 	return !src.Allow(r.set.Now())
 }
 
-// sweep forgets sources that have left.
+// sweep forgets sources that have left, and apps.
 func (r *Router) sweep(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Second)
-	defer tick.Stop()
+	sources, apps := time.NewTicker(10*time.Second), time.NewTicker(time.Minute)
+	defer sources.Stop()
+	defer apps.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-sources.C:
 			r.sources.Sweep(r.set.Now())
+		case <-apps.C:
+			r.forgetApps()
 		}
+	}
+}
+
+// forgetApps drops the counts of apps that are not in the table. Those of an app
+// that leaves it are dropped at once, but a request that is under way then is
+// counted when it ends.
+func (r *Router) forgetApps() {
+	gone := r.stats.Apps()
+	delete(gone, "") // of requests that reached no app
+	for _, b := range r.set.Table().Backends() {
+		delete(gone, b.App)
+	}
+	for app := range gone {
+		r.stats.Forget(app)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/router/proxy"
 	"github.com/dinp/dinp/test/testenv"
 )
 
@@ -93,8 +94,30 @@ func TestRouter_MetricsAndDebug(t *testing.T) {
 	}
 	l.publish(route.Change{Key: "/rs/shop.local"})
 	r.answers("shop.local", 404, "D160")
-	if _, body := r.adminGet("/metrics"); strings.Contains(body, `app="shop"`) {
-		t.Error("a deleted app's series stay")
+	testenv.Eventually(t, 5*time.Second, func() error { // its counts go after the table, and that of its last request may come after them
+		r.forgetApps()
+		if _, body := r.adminGet("/metrics"); strings.Contains(body, `app="shop"`) {
+			return errors.New("a deleted app's series stay")
+		}
+		return nil
+	})
+}
+
+func TestRouter_ARequestThatOutlivesItsAppLeavesNoCountsBehind(t *testing.T) {
+	t.Parallel()
+	l := newLeader(t, testenv.Redis(t))
+	r := start(t, config(t, l.c.Options().Addr))
+	l.publish(shop(app(t, says("hello"))))
+	r.answers("shop.local", 200, "hello")
+	for _, name := range []string{"shop", "deleted", ""} {
+		r.count(&proxy.Record{App: name, Release: 3, Status: 200})
+	}
+	r.forgetApps()
+	_, body := r.adminGet("/metrics")
+	for name, want := range map[string]bool{"shop": true, "deleted": false, "": true} {
+		if strings.Contains(body, `app="`+name+`"`) != want {
+			t.Errorf("there are counts of %q: %v, want %v", name, !want, want)
+		}
 	}
 }
 

@@ -158,6 +158,19 @@ func (s *Snapshot) Requests() (n uint64) {
 	return n
 }
 
+// Apps are the names of all apps that have series.
+func (r *Recorder) Apps() map[string]bool {
+	out := map[string]bool{}
+	for i := range r.shards {
+		if m := r.shards[i].Load(); m != nil {
+			for k := range *m {
+				out[k.App] = true
+			}
+		}
+	}
+	return out
+}
+
 // Snapshots copies all series, in no order.
 func (r *Recorder) Snapshots() []Snapshot {
 	var out []Snapshot
