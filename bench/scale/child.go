@@ -27,17 +27,27 @@ import (
 // benchSecret is the secret of the benchmark's own cluster.
 const benchSecret = "the secret of the benchmark's cluster"
 
+// openStore opens the database that all processes share, and the authority in it.
+func openStore(ctx context.Context, database string) (*store.Store, *enrol.Authority, error) {
+	st, err := store.Open(ctx, database)
+	if err != nil {
+		return nil, nil, err
+	}
+	authority, err := enrol.Open(ctx, st, benchSecret, time.Hour)
+	if err != nil {
+		st.Close()
+		return nil, nil, err
+	}
+	return st, authority, nil
+}
+
 // runServer is the process of a server, as it runs in a cluster.
 func runServer(ctx context.Context, o order) error {
-	st, err := store.Open(ctx, o.Database)
+	st, authority, err := openStore(ctx, o.Database)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	authority, err := enrol.Open(ctx, st, benchSecret, time.Hour)
-	if err != nil {
-		return err
-	}
 	rdb := redis.NewClient(&redis.Options{Addr: o.Redis})
 	defer rdb.Close()
 	cfg := server.Default()

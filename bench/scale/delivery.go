@@ -12,7 +12,6 @@ import (
 	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/server"
 	"github.com/dinp/dinp/server/dispatch"
-	"github.com/dinp/dinp/server/enrol"
 	"github.com/dinp/dinp/sql/store"
 	"github.com/dinp/dinp/test/testenv"
 )
@@ -92,15 +91,11 @@ func delivery(ctx context.Context, t *trial, n int) error {
 
 // runStreams is the process of the row: a server's streams without its reconciler.
 func runStreams(ctx context.Context, o order) error {
-	st, err := store.Open(ctx, o.Database)
+	st, authority, err := openStore(ctx, o.Database)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	authority, err := enrol.Open(ctx, st, benchSecret, time.Hour)
-	if err != nil {
-		return err
-	}
 	me, err := authority.Issue(ctx, pki.Identity{Role: pki.RoleServer, Name: "streams"})
 	if err != nil {
 		return err

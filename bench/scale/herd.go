@@ -64,15 +64,11 @@ type member struct {
 // runHerd is the process of a herd: it is told what to do by lines on its
 // standard input and answers each with a line.
 func runHerd(ctx context.Context, o order) error {
-	st, err := store.Open(ctx, o.Database)
+	st, authority, err := openStore(ctx, o.Database)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	authority, err := enrol.Open(ctx, st, benchSecret, time.Hour)
-	if err != nil {
-		return err
-	}
 	h := &herd{servers: o.Servers, hands: make(chan struct{}, hands)}
 	if err := h.enrol(ctx, authority, o.Nodes); err != nil {
 		return err

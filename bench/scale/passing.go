@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+)
+
+// hand stops the leader as for an upgrade: the other server, which has the
+// defaults, goes on.
+func (f *fleetRun) hand(ctx context.Context) error {
+	return f.pass(ctx, "handover", func(s *child) error { return s.leave() })
+}
+
+// rest is what the leader needs while nothing happens.
+func (f *fleetRun) rest(ctx context.Context) error {
+	window := 40 * time.Second
+	if f.hasty {
+		window = time.Second
+	}
+	if err := wait(ctx, window/2); err != nil { // what is left of the start
+		return err
+	}
+	before, err := f.servers[f.leads].cpu()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := wait(ctx, window); err != nil {
+		return err
+	}
+	after, err := f.servers[f.leads].cpu()
+	if err != nil {
+		return err
+	}
+	f.t.report(100*(after-before).Seconds()/time.Since(began).Seconds(), "%core-at-rest")
+	var m held
+	if err := f.servers[f.leads].ask(&m, "memory"); err != nil {
+		return err
+	}
+	f.t.report(float64(m.all())/float64(f.all()), "B/instance-in-all")
+	return nil
+}
+
+// lose takes the power from some nodes; each is noticed so long after.
+func (f *fleetRun) lose(ctx context.Context) error {
+	var dead []string
+	if err := f.herd.ask(&dead, "die %d", max(1, min(20, f.nodes/20))); err != nil {
+		return err
+	}
+	began := time.Now()
+	var took []float64
+	err := until(ctx, "the dead nodes are noticed", func() (bool, string, error) {
+		r, err := f.look(ctx)
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		for _, n := range r.GetNodes() {
+			if i := slices.Index(dead, n.GetId()); i >= 0 && n.GetStatus() != string(model.NodeReady) {
+				took, dead = append(took, time.Since(began).Seconds()), slices.Delete(dead, i, i+1)
+			}
+		}
+		return len(dead) == 0, fmt.Sprintf("%d are not", len(dead)), nil
+	})
+	if err != nil {
+		return err
+	}
+	f.t.report(took[len(took)/2], "s-to-notice")
+	f.t.report(took[len(took)-1], "s-to-notice-all")
+	return nil
+}
+
+// change kills the leader.
+func (f *fleetRun) change(ctx context.Context) error {
+	return f.pass(ctx, "leader-change", func(s *child) error { s.kill(); return nil })
+}
+
+// pass ends the leader; the other server takes over, and all agents are with it
+// and synced so long after.
+func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error) error {
+	var r *pb.NodesReply
+	if err := until(ctx, "the leader tells of its nodes", func() (ok bool, far string, err error) {
+		r, err = f.look(ctx)
+		return err == nil, fmt.Sprint(err), nil
+	}); err != nil {
+		return err
+	}
+	living := 0
+	for _, n := range r.GetNodes() {
+		if n.GetStatus() == string(model.NodeReady) {
+			living++
+		}
+	}
+	var before, after tally
+	if err := f.herd.ask(&before, "counts"); err != nil {
+		return err
+	}
+	next := 1 - f.leads
+	if err := f.serve(ctx, next, 0); err != nil {
+		return err
+	}
+	if f.hasty {
+		if err := f.herd.ask(new(int), "connect"); err != nil {
+			return err
+		}
+	}
+	if err := until(ctx, "the agents' connections to the next leader stand by", func() (bool, string, error) {
+		var c tally
+		err := f.herd.ask(&c, "counts")
+		return c.Connections >= int64(2*living), fmt.Sprintf("%d of %d", c.Connections-int64(living), living), err
+	}); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := end(f.servers[f.leads]); err != nil {
+		return err
+	}
+	f.servers[f.leads], f.leads = nil, next
+	if err := f.allIn(ctx, living); err != nil {
+		return err
+	}
+	f.t.report(time.Since(began).Seconds(), "s-"+word)
+	if err := f.herd.ask(&after, "counts"); err != nil {
+		return err
+	}
+	f.t.report(float64(after.Starts-before.Starts+after.Stops-before.Stops), "commands-at-"+word)
+	return nil
+}
