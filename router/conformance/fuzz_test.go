@@ -124,11 +124,11 @@ func (o outcome) refused() bool { return bytes.HasSuffix(o.back, []byte("\r\n\r\
 
 // compare returns what is wrong with two outcomes of the same bytes, or "".
 func compare(fast, full outcome) string {
-	if !fast.ended || !full.ended {
+	refused := fast.refused()
+	if !fast.ended || !full.ended && !refused { // what is refused, net/http may read as a wish to keep the connection
 		return fmt.Sprintf("the router has ended the connection: %v by the fast path, %v by the full path", fast.ended, full.ended)
 	}
 	n := min(len(fast.app), len(full.app))
-	refused := fast.refused()
 	switch {
 	case !slices.Equal(fast.app[:n], full.app[:n]) || len(fast.app) > n:
 		return "the app was sent by the fast path\n" + strings.Join(fast.app, "\n") + "\nby the full path\n" + strings.Join(full.app, "\n")
