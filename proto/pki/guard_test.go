@@ -2,6 +2,7 @@ package pki_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -100,10 +101,12 @@ func (d *door) dial(k *pki.Keeper) *grpc.ClientConn {
 func (d *door) hello(k *pki.Keeper, node string) (pb.Agents_SessionClient, error) {
 	d.t.Helper()
 	s, err := pb.NewAgentsClient(d.dial(k)).Session(d.t.Context())
-	if err == nil {
-		err = s.Send(&pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: &pb.Hello{NodeId: node}}})
-	}
 	if err != nil {
+		return nil, err
+	}
+	// A stream that was refused before the hello went out ends it with a bare
+	// EOF: gRPC tells the reason to the reader only.
+	if err = s.Send(&pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: &pb.Hello{NodeId: node}}}); err != nil && err != io.EOF {
 		return nil, err
 	}
 	_, err = s.Recv()
