@@ -150,7 +150,7 @@ func TestRouter_NameWithoutACertificateIsRefusedClearly(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
 		t.Errorf("got %v, want the alert unrecognized_name", err)
 	}
-	testenv.Eventually(t, 5*time.Second, func() error {
+	testenv.Eventually(t, time.Minute, func() error {
 		if _, body := r.adminGet("/metrics"); !strings.Contains(body, "dinp_router_tls_no_certificate_total 1") {
 			return fmt.Errorf("not counted")
 		}

@@ -70,7 +70,7 @@ func TestRouter_MetricsAndDebug(t *testing.T) {
 	r.get("flood-2.local", "/")
 	const counted = `dinp_router_requests_total{app="shop",class="2xx",release="3"} 1`
 	var body string
-	testenv.Eventually(t, 5*time.Second, func() error { // a request is counted after its answer
+	testenv.Eventually(t, time.Minute, func() error { // a request is counted after its answer
 		if _, body = r.adminGet("/metrics"); !strings.Contains(body, counted) {
 			return errors.New("not counted")
 		}
@@ -94,7 +94,7 @@ func TestRouter_MetricsAndDebug(t *testing.T) {
 	}
 	l.publish(route.Change{Key: "/rs/shop.local"})
 	r.answers("shop.local", 404, "D160")
-	testenv.Eventually(t, 5*time.Second, func() error { // its counts go after the table, and that of its last request may come after them
+	testenv.Eventually(t, time.Minute, func() error { // its counts go after the table, and that of its last request may come after them
 		r.forgetApps()
 		if _, body := r.adminGet("/metrics"); strings.Contains(body, `app="shop"`) {
 			return errors.New("a deleted app's series stay")

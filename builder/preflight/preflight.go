@@ -49,7 +49,11 @@ type Report struct {
 
 // Check looks at the artifact. Its error is a fault of disk or context, never of the artifact.
 func Check(ctx context.Context, in Input) (Report, error) {
-	c := check{Input: in, ctx: ctx, until: time.Now().Add(Time)}
+	return checkBy(ctx, in, time.Now)
+}
+
+func checkBy(ctx context.Context, in Input, now func() time.Time) (Report, error) {
+	c := check{Input: in, ctx: ctx, now: now, until: now().Add(Time)}
 	for _, look := range []func(){
 		c.programs, c.scripts, c.links, c.javaClasses, c.servlets, c.node, c.python, c.secrets, c.nested, c.collisions, c.growth, c.same,
 	} {
@@ -96,6 +100,7 @@ func (r Report) Refusal() error {
 type check struct {
 	Input
 	ctx   context.Context // of this one Check
+	now   func() time.Time
 	until time.Time
 	cut   string // where the time was over
 	out   Report
@@ -104,7 +109,7 @@ type check struct {
 
 // late reports whether the time is over, and remembers where that was.
 func (c *check) late(where string) bool {
-	if c.ctx.Err() == nil && time.Now().Before(c.until) {
+	if c.ctx.Err() == nil && c.now().Before(c.until) {
 		return false
 	}
 	c.cut = cmp.Or(c.cut, where)

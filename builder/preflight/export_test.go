@@ -1,0 +1,4 @@
+package preflight
+
+// CheckBy is Check with a clock.
+var CheckBy = checkBy
