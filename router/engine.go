@@ -39,7 +39,10 @@ func (r *Router) takeClear() func(*intake.Conn) {
 	if r.engine == nil {
 		return func(c *intake.Conn) { r.clear.Push(c) }
 	}
-	if tcp, ok := r.traffic.(*net.TCPListener); ok && !r.intake.ExpectsHeaders() && r.engine.Serve(tcp) == nil {
+	if tcp, ok := r.traffic.(*net.TCPListener); ok && !r.intake.ExpectsHeaders() {
+		r.straight = r.engine.Serve(tcp) == nil
+	}
+	if r.straight {
 		return nil
 	}
 	return r.engine.Adopt

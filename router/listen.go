@@ -35,7 +35,12 @@ func (r *Router) bind(name, addr string, shared bool) (net.Listener, error) {
 	return l, nil
 }
 
-func onSocket(c syscall.RawConn, do func(fd int) error) error {
+// socket is a listening socket that somebody accepts at.
+type socket interface {
+	Control(do func(fd uintptr)) error
+}
+
+func onSocket(c socket, do func(fd int) error) error {
 	var failure error
 	err := c.Control(func(fd uintptr) { failure = do(int(fd)) })
 	return errors.Join(err, failure)
@@ -64,20 +69,28 @@ func reusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, un
 // number 0, and the program says: always number 1. Where there is no number 1,
 // the kernel ignores the answer: a router without a successor keeps its
 // connections. See setsockopt SO_ATTACH_REUSEPORT_CBPF in socket(7).
-func sendElsewhere(l net.Listener) error {
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
-		return nil
-	}
-	c, err := tcp.SyscallConn()
-	if err != nil {
-		return err
-	}
+func sendElsewhere(s socket) error {
 	always1 := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 1}}
 	program := unix.SockFprog{Len: uint16(len(always1)), Filter: &always1[0]}
-	return onSocket(c, func(fd int) error {
+	return onSocket(s, func(fd int) error {
 		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &program)
 	})
+}
+
+// doors are the traffic sockets, each as who accepts there knows it.
+func (r *Router) doors() (all []socket) {
+	for _, l := range []net.Listener{r.traffic, r.secure} {
+		if l == r.traffic && r.straight {
+			all = append(all, r.engine)
+			continue
+		}
+		if tcp, ok := l.(*net.TCPListener); ok {
+			if c, err := tcp.SyscallConn(); err == nil {
+				all = append(all, c)
+			}
+		}
+	}
+	return all
 }
 
 // fileLimit is how many connections the process can hold, given that most take

@@ -52,6 +52,7 @@ type Router struct {
 	proxy    *proxy.Proxy
 	guard    *guard.Guard
 	engine   *fast.Engine // of the fast path, by Run; nil without
+	straight bool         // it accepts at the clear address itself; traffic only knows the address then
 	source   *source.Source
 	reporter *source.Reporter
 	certs    *cert.Keeper  // by Listen; nil without HTTPS
@@ -361,8 +362,8 @@ func (r *Router) leave() time.Duration {
 	if !r.cfg.ReusePort {
 		return r.cfg.Timeouts.LameDuck
 	}
-	for _, l := range []net.Listener{r.traffic, r.secure} {
-		if err := sendElsewhere(l); err != nil {
+	for _, s := range r.doors() {
+		if err := sendElsewhere(s); err != nil {
 			r.log.Warn("new connections not sent to a successor; some may be reset", "err", err)
 		}
 	}

@@ -127,8 +127,9 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Serve accepts connections from l until StopAccepting. It keeps the listener's
-// socket by descriptors of its own; l stays the caller's to close.
+// Serve accepts connections from l's socket until StopAccepting, by descriptors
+// of its own. l itself is closed: as long as it is open, the runtime's poller is
+// woken for every connection that comes, for nobody. An error leaves it open.
 func (e *Engine) Serve(l *net.TCPListener) error {
 	fds := make([]int32, len(e.loops))
 	for i := range fds {
@@ -141,9 +142,31 @@ func (e *Engine) Serve(l *net.TCPListener) error {
 		}
 	}
 	for i, lp := range e.loops {
-		lp.post(func() { lp.listen(fds[i]) })
+		if !lp.post(func() { lp.listen(fds[i]) }) {
+			sysClose(fds[i])
+		}
 	}
+	l.Close() // an error would say that somebody else has closed it
 	return nil
+}
+
+// Control calls do with the descriptor of the socket that Serve has taken, and
+// returns net.ErrClosed when nothing is accepted there any more.
+func (e *Engine) Control(do func(fd uintptr)) error {
+	done := make(chan error, 1)
+	l := e.loops[0]
+	posted := l.post(func() {
+		if l.listener == nil {
+			done <- net.ErrClosed
+			return
+		}
+		do(uintptr(l.listener.fd))
+		done <- nil
+	})
+	if !posted {
+		return net.ErrClosed
+	}
+	return <-done
 }
 
 // Adopt serves a connection that somebody else has accepted and counted.

@@ -67,7 +67,10 @@ func newRig(t testing.TB, app string, change ...func(*Config)) *rig {
 	if err := e.Serve(l.(*net.TCPListener)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close(); e.Close(); set.Close() })
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Fatalf("accepting on the listener that was served: %v, want that it is closed", err)
+	}
+	t.Cleanup(func() { e.Close(); set.Close() })
 	return r
 }
 
@@ -208,6 +211,26 @@ func TestIdleConnections_CostLessThan4KiBEach(t *testing.T) {
 	t.Logf("%d bytes each", each)
 	if each > 4<<10 {
 		t.Errorf("%d bytes each", each)
+	}
+}
+
+func TestControl_ReachesTheListeningSocketWhileItAccepts(t *testing.T) {
+	addr, _ := okApp(t)
+	r := newRig(t, addr)
+	port := 0
+	if err := r.Control(func(fd uintptr) {
+		if sa, err := syscall.Getsockname(int(fd)); err == nil {
+			port = sa.(*syscall.SockaddrInet4).Port
+		}
+	}); err != nil || port != r.addr.Port {
+		t.Errorf("the socket's port is %d, %v; want %d", port, err, r.addr.Port)
+	}
+	r.StopAccepting()
+	for _, then := range []func(){func() {}, r.Close} {
+		then()
+		if err := r.Control(func(uintptr) { t.Error("there is a socket, want none") }); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v, want net.ErrClosed", err)
+		}
 	}
 }
 

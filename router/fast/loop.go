@@ -91,8 +91,9 @@ type loop struct {
 	date     date
 	rec      proxy.Record // for Done
 
-	mu    sync.Mutex // guards mail and freed
+	mu    sync.Mutex // guards mail
 	mail  []func()
+	life  sync.RWMutex // guards freed; while it is held for reading, wake is a descriptor of ours
 	freed bool
 
 	requests, errors atomic.Uint64
@@ -128,14 +129,10 @@ func newLoop(e *Engine, index int) (*loop, error) {
 // free ends the loop's own descriptors, and its mailbox first: their numbers
 // will be others'. The last mail is read: connections may be in it.
 func (l *loop) free() {
-	l.mu.Lock()
+	l.life.Lock()
 	l.freed = true
-	mail := l.mail
-	l.mail = nil
-	l.mu.Unlock()
-	for _, f := range mail {
-		f()
-	}
+	l.life.Unlock()
+	l.readMail()
 	syscall.Close(l.ep)
 	syscall.Close(l.wake)
 }
@@ -169,15 +166,17 @@ func (l *loop) forget(c *conn) {
 // post has f run on the loop's goroutine, soon. It reports false when the loop
 // has ended, and never will.
 func (l *loop) post(f func()) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.life.RLock()
+	defer l.life.RUnlock()
 	if l.freed {
 		return false
 	}
+	l.mu.Lock()
 	l.mail = append(l.mail, f)
-	if len(l.mail) == 1 { // else whoever put in the first has woken it
-		one := [8]byte{1}
-		syscall.Write(l.wake, one[:])
+	first := len(l.mail) == 1
+	l.mu.Unlock() // before the loop wakes up and wants it
+	if first {    // else whoever put in the first has woken it, or is about to
+		sysWake(int32(l.wake))
 	}
 	return true
 }
@@ -245,6 +244,7 @@ func (l *loop) event(ev *syscall.EpollEvent) {
 	case c.peer != nil:
 		c.peer.woken()
 	case int(c.fd) == l.wake:
+		sysCalm(c.fd)
 		l.readMail()
 	default:
 		l.accept(1 + l.happened/perAccept)
@@ -252,8 +252,6 @@ func (l *loop) event(ev *syscall.EpollEvent) {
 }
 
 func (l *loop) readMail() {
-	var b [8]byte
-	syscall.Read(l.wake, b[:])
 	l.mu.Lock()
 	mail := l.mail
 	l.mail = nil

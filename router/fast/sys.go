@@ -47,6 +47,17 @@ func sysEpollWait(ep int, events []syscall.EpollEvent) int {
 	return int(n)
 }
 
+// sysWake makes an eventfd readable; sysCalm, unreadable. Neither has anything to wait for.
+func sysWake(fd int32) {
+	one := uint64(1)
+	syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one))
+}
+
+func sysCalm(fd int32) {
+	var n uint64
+	syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&n)), unsafe.Sizeof(n))
+}
+
 func sysClose(fd int32) { syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0) }
 
 // sysAccept returns a non-blocking connection and its peer.
