@@ -7,7 +7,7 @@
 //	GET /cname/www.shop.com      the app host that a custom domain points to
 //	GET /cname/*.shop.com        … and for every name one label below shop.com
 //	GET /cname/shop.com/api      … and for /api and all below it on shop.com
-//	HGETALL /routes/version      epoch and seq of the last write
+//	HGETALL /routes/version      epoch and seq of the last write; see Head
 //	XRANGE /routes/changes - +   the last changes, one entry a batch
 //	HGETALL /routers             what each router last said of itself
 //
@@ -28,7 +28,7 @@ import (
 const (
 	BackendPrefix = "/rs/"            // + host → JSON of a Backend
 	DomainPrefix  = "/cname/"         // + custom domain, see model.SplitDomain → app host
-	VersionKey    = "/routes/version" // hash: epoch, seq
+	VersionKey    = "/routes/version" // hash: a Head
 	ChangesKey    = "/routes/changes" // stream: one entry a Batch, field "batch"
 	RoutersKey    = "/routers"        // hash: router ID → JSON of a RouterLine
 	ChangesLength = 10_000            // the stream is trimmed to about so many
@@ -79,11 +79,13 @@ type Change struct {
 }
 
 // Batch is one atomic write of the leader: a Version and its changes. Meant says
-// that a mass withdrawal in it is on purpose.
+// that a mass withdrawal in it is on purpose; Partial, that its leader has yet to
+// say some of the table in its term: what it has not said is as it was found.
 type Batch struct {
 	Version
 	Changes []Change `json:"changes"`
 	Meant   bool     `json:"meant,omitempty"`
+	Partial bool     `json:"partial,omitempty"`
 }
 
 // RouterLine is what a router writes back of itself under RoutersKey.

@@ -46,6 +46,7 @@ type leader struct {
 	c       *redis.Client
 	entries map[string]string
 	at      route.Version
+	base    route.Version // of the beginning of its term
 }
 
 func newLeader(t *testing.T, addr string) *leader {
@@ -94,6 +95,9 @@ func (l *leader) write(b route.Batch, stream bool) {
 			}
 		}
 		p.HSet(ctx, route.VersionKey, "epoch", b.Epoch, "seq", b.Seq)
+		if p.HDel(ctx, route.VersionKey, "partial", "base"); b.Partial {
+			p.HSet(ctx, route.VersionKey, "partial", b.Epoch, "base", l.base.String())
+		}
 		if stream {
 			p.XAdd(ctx, &redis.XAddArgs{Stream: route.ChangesKey, MaxLen: route.ChangesLength, Approx: true, Values: []any{"batch", route.EncodeBatch(b)}})
 		}

@@ -19,6 +19,7 @@ const (
 	held      verdict = "withdrawal"       // taken, but nothing it removes was removed
 	refused   verdict = "older"            // a stale replica, or a leader that was replaced
 	versionNo verdict = "no_version"       // a flushed Redis: not the same as "no routes"
+	forgetful verdict = "forgetful"        // a term that has begun on less than what is served
 	doubted   verdict = "same_but_differs" // Redis changed without a new version
 	gap       verdict = "gap"              // batches are missing: list again
 )
@@ -32,7 +33,7 @@ type Outcome struct {
 
 // Reasons returns the keys of Status.Refusals.
 func Reasons() []string {
-	return []string{string(held), string(refused), string(versionNo), string(doubted), string(gap)}
+	return []string{string(held), string(refused), string(versionNo), string(forgetful), string(doubted), string(gap)}
 }
 
 // Gap reports whether batches are missing: all is to be listed.
@@ -63,22 +64,22 @@ func (k *Keeper) Served() *table.Table { return k.served }
 // Wanted is Redis as last followed.
 func (k *Keeper) Wanted() *table.Table { return k.wanted }
 
-// List judges the whole content of Redis. A zero version means that there is
-// none. meant is asked, only when it matters, for the batches in Redis that
-// said that their withdrawals are on purpose.
-func (k *Keeper) List(v route.Version, entries map[string]string, meant func() []route.Batch) Outcome {
-	if no := k.past(v); no != "" {
+// List judges the whole content of Redis. A zero head means that there is none.
+// meant is asked, only when it matters, for the batches in Redis that said that
+// their withdrawals are on purpose.
+func (k *Keeper) List(h route.Head, entries map[string]string, meant func() []route.Batch) Outcome {
+	if no := k.past(h); no != "" {
 		return Outcome{verdict: no}
 	}
-	next, bad := table.Build(v, entries, k.wanted)
+	next, bad := table.Build(h.Version, entries, k.wanted)
 	out := k.listed(next, meant)
 	out.bad = bad
 	return out
 }
 
-// listed is list of a table that was built already.
+// listed is list of a table that was built already, and is no newer than wanted.
 func (k *Keeper) listed(next *table.Table, meant func() []route.Batch) Outcome {
-	if no := k.past(next.Version()); no != "" {
+	if no := k.past(route.Head{Version: next.Version()}); no != "" {
 		return Outcome{verdict: no}
 	}
 	if next.Version() == k.wanted.Version() && !k.convinced(next) {
@@ -88,13 +89,15 @@ func (k *Keeper) listed(next *table.Table, meant func() []route.Batch) Outcome {
 	return k.judge(next, meant)
 }
 
-// past refuses versions that say nothing; "" is none of them.
-func (k *Keeper) past(v route.Version) verdict {
+// past refuses tables that say nothing; "" is none of them.
+func (k *Keeper) past(h route.Head) verdict {
 	switch {
-	case v == route.Version{}:
+	case h.Version == route.Version{}:
 		return versionNo
-	case v.Less(k.wanted.Version()):
+	case h.Less(k.wanted.Version()):
 		return refused
+	case h.Forgets(k.wanted.Version()):
+		return forgetful
 	}
 	return ""
 }

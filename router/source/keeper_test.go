@@ -17,6 +17,7 @@ func backend(app, addr string) string {
 func set(key, value string) route.Change { return route.Change{Key: key, Value: &value} }
 func del(key string) route.Change        { return route.Change{Key: key} }
 func ver(epoch, seq int64) route.Version { return route.Version{Epoch: epoch, Seq: seq} }
+func head(epoch, seq int64) route.Head   { return route.Head{Version: ver(epoch, seq)} }
 func noneMeant() []route.Batch           { return nil }
 func batch(v route.Version, c ...route.Change) route.Batch {
 	return route.Batch{Version: v, Changes: c}
@@ -34,7 +35,7 @@ func apps(n int) map[string]string {
 func keeperWith(t *testing.T, v route.Version, entries map[string]string) *Keeper {
 	t.Helper()
 	k := NewKeeper()
-	if out := k.List(v, entries, noneMeant); out.verdict != accepted {
+	if out := k.List(route.Head{Version: v}, entries, noneMeant); out.verdict != accepted {
 		t.Fatalf("first list: %v", out)
 	}
 	return k
@@ -43,7 +44,7 @@ func keeperWith(t *testing.T, v route.Version, entries map[string]string) *Keepe
 func TestKeeper_FlushedRedisIsNotNoRoutes(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 5), apps(3))
-	if out := k.List(route.Version{}, nil, noneMeant); out.verdict != versionNo {
+	if out := k.List(route.Head{}, nil, noneMeant); out.verdict != versionNo {
 		t.Errorf("verdict %q, want %q", out.verdict, versionNo)
 	}
 	if hosts, _ := k.served.Len(); hosts != 3 {
@@ -55,7 +56,7 @@ func TestKeeper_OlderIsRefusedWhateverItHolds(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(2, 5), apps(3))
 	for _, v := range []route.Version{ver(2, 4), ver(1, 99)} {
-		if out := k.List(v, apps(4), noneMeant); out.verdict != refused {
+		if out := k.List(route.Head{Version: v}, apps(4), noneMeant); out.verdict != refused {
 			t.Errorf("list %v: %q", v, out.verdict)
 		}
 		if out := k.Batch(batch(v, del("/rs/a0.x"))); out.verdict != repeated {
@@ -64,6 +65,42 @@ func TestKeeper_OlderIsRefusedWhateverItHolds(t *testing.T) {
 	}
 	if k.served.Version() != ver(2, 5) || k.served.Lookup("a0.x", "/") == nil {
 		t.Error("the table changed")
+	}
+}
+
+// Redis has failed over to a replica that lacked writes while nobody led, and the
+// next leader has begun to write: its version is the highest, its table is not.
+func TestKeeper_ABeginningOnOlderRoutesIsNotServedBeforeTheTableIsWhole(t *testing.T) {
+	t.Parallel()
+	k := keeperWith(t, ver(1, 9), apps(3))
+	began := route.Head{Version: ver(2, 3), Base: ver(1, 8)}
+	for range 2 {
+		if out := k.List(began, apps(2), noneMeant); out.verdict != forgetful || k.served.Version() != ver(1, 9) || k.served.Lookup("a2.x", "/") == nil {
+			t.Fatalf("%q, serves %v", out.verdict, k.served.Version())
+		}
+		began.Seq++
+		if out := k.Batch(batch(began.Version)); !out.Gap() {
+			t.Errorf("its next batch: %q", out.verdict)
+		}
+	}
+	if out := k.List(head(2, 5), apps(2), noneMeant); out.verdict != accepted || k.served.Lookup("a2.x", "/") != nil {
+		t.Errorf("the whole of it: %q", out.verdict)
+	}
+}
+
+func TestKeeper_ABeginningOnWhatIsServedIsFollowed(t *testing.T) {
+	t.Parallel()
+	for _, at := range []route.Version{ver(1, 8), ver(1, 7), ver(2, 1), {}} {
+		k := NewKeeper()
+		if at != (route.Version{}) {
+			k = keeperWith(t, at, apps(3))
+		}
+		if out := k.List(route.Head{Version: ver(2, 3), Base: ver(1, 8)}, apps(2), noneMeant); out.verdict != accepted {
+			t.Errorf("from %v: %q", at, out.verdict)
+		}
+		if out := k.Batch(batch(ver(2, 4))); out.verdict != accepted {
+			t.Errorf("from %v, then a batch: %q", at, out.verdict)
+		}
 	}
 }
 
@@ -119,7 +156,7 @@ func TestKeeper_MeantWithdrawalIsDone(t *testing.T) {
 	}
 	k = keeperWith(t, ver(1, 1), apps(6))
 	left := map[string]string{"/rs/a5.x": apps(6)["/rs/a5.x"]}
-	if out := k.List(ver(1, 3), left, func() []route.Batch { return []route.Batch{all} }); out.verdict != accepted {
+	if out := k.List(head(1, 3), left, func() []route.Batch { return []route.Batch{all} }); out.verdict != accepted {
 		t.Errorf("by list, having missed the batch: %q", out.verdict)
 	}
 }
@@ -141,7 +178,7 @@ func TestKeeper_MeantCoversOnlyItsOwnBatch(t *testing.T) {
 func TestKeeper_SmallTablesMayLoseAnything(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 1), apps(4))
-	if out := k.List(ver(1, 2), nil, noneMeant); out.verdict != accepted {
+	if out := k.List(head(1, 2), nil, noneMeant); out.verdict != accepted {
 		t.Errorf("4 of 4 routes withdrawn: %q, want accepted", out.verdict)
 	}
 }
@@ -149,18 +186,18 @@ func TestKeeper_SmallTablesMayLoseAnything(t *testing.T) {
 func TestKeeper_SameVersionOtherContentIsBelievedOnlyLater(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 5), apps(3))
-	if out := k.List(ver(1, 5), apps(2), noneMeant); out.verdict != doubted || k.served.Lookup("a2.x", "/") == nil {
+	if out := k.List(head(1, 5), apps(2), noneMeant); out.verdict != doubted || k.served.Lookup("a2.x", "/") == nil {
 		t.Errorf("first time: %q", out.verdict)
 	}
-	if out := k.List(ver(1, 5), apps(2), noneMeant); out.verdict != doubted {
+	if out := k.List(head(1, 5), apps(2), noneMeant); out.verdict != doubted {
 		t.Errorf("without a later write: %q", out.verdict)
 	}
 	k.Batch(batch(ver(1, 6)))
-	if out := k.List(ver(1, 6), apps(2), noneMeant); out.verdict != accepted || k.served.Lookup("a2.x", "/") != nil {
+	if out := k.List(head(1, 6), apps(2), noneMeant); out.verdict != accepted || k.served.Lookup("a2.x", "/") != nil {
 		t.Errorf("after a later write: %q", out.verdict)
 	}
 	k.Batch(batch(ver(1, 7)))
-	if out := k.List(ver(1, 7), apps(2), noneMeant); out.verdict != unchanged {
+	if out := k.List(head(1, 7), apps(2), noneMeant); out.verdict != unchanged {
 		t.Errorf("agreeing: %q", out.verdict)
 	}
 }
@@ -175,7 +212,11 @@ func TestKeeper_NeverGoesBackAndNeverLosesMostAtOnce(t *testing.T) {
 			before := k.served
 			v := ver(int64(rapid.IntRange(0, 2).Draw(t, "epoch")), int64(rapid.IntRange(0, 12).Draw(t, "seq")))
 			if rapid.Bool().Draw(t, "list") {
-				k.List(v, apps(rapid.IntRange(0, 12).Draw(t, "apps")), noneMeant)
+				h := route.Head{Version: v}
+				if rapid.Bool().Draw(t, "partial") {
+					h.Base = ver(v.Epoch-1, int64(rapid.IntRange(0, 12).Draw(t, "base")))
+				}
+				k.List(h, apps(rapid.IntRange(0, 12).Draw(t, "apps")), noneMeant)
 			} else {
 				b := batch(v)
 				for range rapid.IntRange(0, 8).Draw(t, "changes") {

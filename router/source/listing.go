@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,7 +24,7 @@ var errMoved = errors.New("the stream of changes was replaced while listing")
 
 // listing is the content of Redis at one version.
 type listing struct {
-	version route.Version // zero when Redis holds none
+	head    route.Head // zero when Redis holds no table
 	entries map[string]string
 	cursor  string // the last stream entry it includes
 }
@@ -111,7 +110,7 @@ func (l *listing) catchUp(ctx context.Context, c *redis.Client) error {
 		l.apply(b)
 		l.cursor = m.ID
 	}
-	l.version = parseVersion(version.Val())
+	l.head = parseHead(version.Val())
 	return nil
 }
 
@@ -141,23 +140,22 @@ func readMeant(ctx context.Context, c *redis.Client, v route.Version) ([]route.B
 	return out, nil
 }
 
-func readVersion(ctx context.Context, c *redis.Client) (route.Version, error) {
+func readHead(ctx context.Context, c *redis.Client) (route.Head, error) {
 	m, err := c.HGetAll(ctx, route.VersionKey).Result()
 	if err != nil {
-		return route.Version{}, fmt.Errorf("read the version: %w", err)
+		return route.Head{}, fmt.Errorf("read the version: %w", err)
 	}
-	return parseVersion(m), nil
+	return parseHead(m), nil
 }
 
-// parseVersion returns zero for a version that is missing or no number: both
-// mean that the leader's word is not there.
-func parseVersion(m map[string]string) route.Version {
-	epoch, err1 := strconv.ParseInt(m["epoch"], 10, 64)
-	seq, err2 := strconv.ParseInt(m["seq"], 10, 64)
-	if err1 != nil || err2 != nil {
-		return route.Version{}
+// parseHead returns zero for a head that is missing or no number: both mean that
+// the leader's word is not there.
+func parseHead(m map[string]string) route.Head {
+	h, err := route.ParseHead(m)
+	if err != nil {
+		return route.Head{}
 	}
-	return route.Version{Epoch: epoch, Seq: seq}
+	return h
 }
 
 func decodeMessage(m redis.XMessage) (route.Batch, error) {

@@ -71,6 +71,7 @@ func (s *Source) say(out Outcome, what string, v route.Version) {
 var troubles = map[verdict]string{
 	refused:   "redis holds older routes, the last good table stays",
 	versionNo: "redis holds no routes, the last good table stays",
+	forgetful: "redis was set back and a new leader has yet to tell all routes, the last good table stays",
 	doubted:   "redis changed without a new version, the last good table stays",
 }
 

@@ -207,8 +207,8 @@ func (s *Source) list(ctx context.Context, c *redis.Client) error {
 	s.listAt = s.nextList()
 	s.cursor = l.cursor
 	s.foundRedis()
-	out := s.keep.List(l.version, l.entries, func() []route.Batch { return s.meant(ctx, c) })
-	s.settle(out, "list", l.version)
+	out := s.keep.List(l.head, l.entries, func() []route.Batch { return s.meant(ctx, c) })
+	s.settle(out, "list", l.head.Version)
 	return nil
 }
 
@@ -255,16 +255,15 @@ func (s *Source) follow(ctx context.Context, c *redis.Client) error {
 
 // checkVersion notices on a quiet stream that Redis was flushed or replaced.
 func (s *Source) checkVersion(ctx context.Context, c *redis.Client) error {
-	v, err := readVersion(ctx, c)
+	head, err := readHead(ctx, c)
 	if err != nil {
 		return err
 	}
-	at := s.keep.wanted.Version()
+	at, v := s.keep.wanted.Version(), head.Version
+	no := s.keep.past(head)
 	switch {
-	case v == route.Version{}:
-		s.settle(Outcome{verdict: versionNo}, "check", v)
-	case v.Less(at):
-		s.settle(Outcome{verdict: refused}, "check", v)
+	case no != "":
+		s.settle(Outcome{verdict: no}, "check", v)
 	case at.Less(v) && s.ahead == (route.Version{}):
 		// Its batch may have come since the read. Once more, then: a list of a
 		// replica that lost writes is worse than the batch alone.

@@ -1,6 +1,8 @@
 package source
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"testing"
 
@@ -95,6 +97,40 @@ func TestSource_StaleReplicaIsNotServed(t *testing.T) {
 		now := l.on(stale.c.Options().Addr)
 		now.publish(false, set("/rs/b.x", backend("b", "10.0.0.1:9"))) // contiguous with what is served
 		w.serves(now)
+	})
+}
+
+// The next leader finds a replica that lacks the last writes, and begins to write.
+func TestSource_BeginningOfATermOnAStaleReplicaIsNotServedBeforeTheTableIsWhole(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, newRedis func() string) {
+		l := newLeader(t, newRedis())
+		l.publish(false, set("/rs/a.x", backend("a", "10.0.0.1:1")))
+		stale := l.on(newRedis())
+		stale.republish()
+		for i := range 5 {
+			l.publish(false, set("/rs/b.x", backend("b", fmt.Sprintf("10.0.0.2:%d", 1+i))))
+		}
+		r := newRelay(t, l.c.Options().Addr)
+		w := watch(t, fastConfig(r.addr(), snapshotPath(t)))
+		w.serves(l)
+		next := stale.on(stale.c.Options().Addr)
+		next.base, next.at = stale.at, ver(stale.at.Epoch+1, 0)
+		partial := func(c ...route.Change) {
+			next.at.Seq++
+			next.write(route.Batch{Version: next.at, Changes: c, Partial: true}, true)
+		}
+		partial()
+		r.point(stale.c.Options().Addr)
+		w.eventually("forgetful", func() bool { return w.Status().Refusals[string(forgetful)] > 0 })
+		partial(set("/rs/c.x", backend("c", "10.0.0.3:1")))
+		lists := w.Status().Refusals[string(forgetful)]
+		w.eventually("forgetful again", func() bool { return w.Status().Refusals[string(forgetful)] > lists })
+		w.serves(l)
+		next.entries = maps.Clone(l.entries)
+		next.entries["/rs/c.x"] = backend("c", "10.0.0.3:1")
+		next.republish()
+		w.serves(next)
 	})
 }
 

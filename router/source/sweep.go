@@ -46,7 +46,7 @@ func (s *Source) startSweep(ctx context.Context, c *redis.Client) {
 			w.done <- swept{err: err}
 			return
 		}
-		t, bad := table.Build(l.version, l.entries, prev)
+		t, bad := table.Build(l.head.Version, l.entries, prev)
 		w.done <- swept{table: t, bad: bad}
 	})
 	s.sweep = w

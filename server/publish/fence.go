@@ -12,18 +12,15 @@ import (
 // ErrOldEpoch says that a newer leader has written routes: this one is over.
 var ErrOldEpoch = errors.New("a newer leader writes the routes")
 
-// send writes one batch under the next seq; meant says that a mass withdrawal
-// in it is on purpose.
-func (p *Publisher) send(ctx context.Context, changes []route.Change, rev uint64, meant bool) error {
+// send writes one batch under the next seq, if the version in force is after; nil:
+// whatever it is.
+func (p *Publisher) send(ctx context.Context, b route.Batch, rev uint64, after *route.Version) error {
 	v := route.Version{Epoch: p.epoch, Seq: p.seq + 1}
-	var after *route.Version
-	if p.synced && p.seq > 0 {
-		after = &route.Version{Epoch: p.epoch, Seq: p.seq}
+	b.Version = v
+	if b.Changes == nil {
+		b.Changes = []route.Change{}
 	}
-	if changes == nil {
-		changes = []route.Change{}
-	}
-	err := p.table.Write(ctx, route.Batch{Version: v, Changes: changes, Meant: meant}, after)
+	err := p.table.Write(ctx, b, after)
 	if errors.Is(err, ErrOldVersion) {
 		return p.tooOld(ctx)
 	}
@@ -33,7 +30,7 @@ func (p *Publisher) send(ctx context.Context, changes []route.Change, rev uint64
 	if err != nil {
 		return fmt.Errorf("write routes: %w", err)
 	}
-	p.written = v
+	p.written, p.whole = v, !b.Partial
 	p.inFlight = append(p.inFlight, write{revision: rev, version: v, at: p.now()})
 	return nil
 }
@@ -96,7 +93,8 @@ const anyClock = 24 * time.Hour
 func (p *Publisher) settle(lines []route.RouterLine, now time.Time) {
 	done := 0
 	for _, w := range p.inFlight {
-		if now.Sub(w.at) < p.cfg.Patience && !servedByAll(lines, w.version, now) {
+		patient := now.Sub(w.at) < p.cfg.Patience || p.awaited(lines, now)
+		if patient && !servedByAll(lines, w.version, now) {
 			break
 		}
 		done++
@@ -115,6 +113,12 @@ func (p *Publisher) settle(lines []route.RouterLine, now time.Time) {
 	if moved {
 		p.served()
 	}
+}
+
+// awaited reports whether a live router may have taken nothing of this term because
+// Redis holds a part of its table only (route.Head): that one does not hang.
+func (p *Publisher) awaited(lines []route.RouterLine, now time.Time) bool {
+	return !p.whole && !servedByAll(lines, route.Version{Epoch: p.epoch}, now)
 }
 
 func servedByAll(lines []route.RouterLine, v route.Version, now time.Time) bool {

@@ -61,7 +61,8 @@ type Publisher struct {
 	lines    map[string]seenLine // of routers, by ID
 	inFlight []write             // written, not yet served by all live routers
 	synced   bool                // Redis is known to hold what we last wrote
-	written  route.Version       // the last write that Redis has acknowledged
+	written  route.Version       // the last write that Redis has acknowledged; zero: none
+	whole    bool                // that one made the table in Redis the whole of ours
 }
 
 // write is a batch on its way to the routers.
@@ -80,16 +81,11 @@ func New(cfg Config, table Table, epoch int64, now func() time.Time, log *slog.L
 // Current reads the table in force, as an earlier leader left it. found is
 // false when there is none: Redis is new or was flushed.
 func (p *Publisher) Current(ctx context.Context) (table map[string]string, found bool, err error) {
-	table, _, found, err = p.current(ctx)
-	return table, found, err
-}
-
-func (p *Publisher) current(ctx context.Context) (table map[string]string, v route.Version, found bool, err error) {
-	if v, found, err = p.table.Version(ctx); err != nil {
-		return nil, v, false, err
+	if _, found, err = p.table.Version(ctx); err != nil {
+		return nil, false, err
 	}
 	table, err = p.table.Read(ctx)
-	return table, v, found, err
+	return table, found, err
 }
 
 // Set changes keys of the wanted table; a nil value deletes. It returns the
@@ -189,14 +185,14 @@ func (p *Publisher) Round(ctx context.Context) time.Duration {
 
 // write brings Redis to the wanted table.
 func (p *Publisher) write(ctx context.Context) error {
-	if !p.synced {
+	if !p.synced || p.isComplete() && !p.whole {
 		return p.mend(ctx)
 	}
 	batch, rev := p.takeDirty()
 	if len(batch) == 0 {
 		return p.checkLoss(ctx)
 	}
-	err := p.send(ctx, batch, rev, true)
+	err := p.send(ctx, route.Batch{Changes: batch, Meant: true, Partial: !p.whole}, rev, &route.Version{Epoch: p.epoch, Seq: p.seq})
 	if err != nil {
 		p.giveBack(batch)
 		p.synced = false
@@ -248,34 +244,56 @@ func (p *Publisher) giveBack(batch []route.Change) {
 	}
 }
 
-// mend compares the whole table with Redis and writes the difference. Without a
-// version there it writes nothing before the table is complete: routers must not
-// take the beginning of a table for the whole of it.
+// mend compares the whole table with Redis and writes the difference. Before the
+// table is complete it writes nothing where Redis has lost all that the part of it
+// could be a part of: routers must not take the beginning of a table for the whole
+// of it.
 func (p *Publisher) mend(ctx context.Context) error {
-	there, v, found, err := p.current(ctx)
+	v, found, err := p.table.Version(ctx)
+	if err != nil || p.bare(v, found) && !p.isComplete() {
+		return err
+	}
+	there, err := p.table.Read(ctx)
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	if !found && !p.complete {
-		p.mu.Unlock()
-		return nil
-	}
-	batch := p.difference(there)
-	meant := p.asked(batch)
-	clear(p.dirty)
-	rev := p.revision
-	p.mu.Unlock()
-	if len(batch) == 0 && found && p.seq > 0 && !v.Less(p.written) {
+	b, rev := p.mending(there)
+	if len(b.Changes) == 0 && found && p.written != (route.Version{}) && !v.Less(p.written) && p.whole == !b.Partial {
 		p.synced = true
 		return nil
 	}
-	if err := p.send(ctx, batch, rev, meant); err != nil {
-		p.giveBack(batch)
+	var after *route.Version
+	if found { // what the difference is from
+		after = &v
+	}
+	if err := p.send(ctx, b, rev, after); err != nil {
+		p.giveBack(b.Changes)
 		return err
 	}
 	p.synced = true
 	return nil
+}
+
+// bare reports whether Redis, at v, lacks the table on which this term began, or
+// may lack it: it was flushed, or has lost all that the term wrote.
+func (p *Publisher) bare(v route.Version, found bool) bool {
+	return !found || p.seq > 0 && v.Epoch < p.epoch
+}
+
+func (p *Publisher) isComplete() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.complete
+}
+
+// mending takes what turns the table that is there into the wanted one.
+func (p *Publisher) mending(there map[string]string) (b route.Batch, revision uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.Changes, b.Partial = p.difference(there), !p.complete
+	b.Meant = p.asked(b.Changes)
+	clear(p.dirty)
+	return b, p.revision
 }
 
 // asked reports whether every deletion in a batch was asked for by Set. What is

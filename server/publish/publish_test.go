@@ -138,6 +138,97 @@ func TestPublisher_WritesNothingIntoAnEmptyRedisBeforeTheTableIsComplete(t *test
 	})
 }
 
+func (p *Publisher) head(t *testing.T, rdb *redis.Client) route.Head {
+	t.Helper()
+	h, err := route.ParseHead(rdb.HGetAll(t.Context(), route.VersionKey).Val())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// once is a publisher that goes round when it is told.
+func once(rdb *redis.Client, epoch int64) *Publisher {
+	return New(DefaultConfig(), NewRedisTable(rdb), epoch, time.Now, slog.New(slog.DiscardHandler), func() {})
+}
+
+func TestPublisher_TheBeginningOfATermSaysOnWhichTableItGoesOn(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		old := once(rdb, 1)
+		old.Set([]route.Change{set("/rs/a.test", "1")})
+		old.Complete()
+		old.Round(t.Context())
+		if h := old.head(t, rdb); h != (route.Head{Version: route.Version{Epoch: 1, Seq: 1}}) {
+			t.Fatalf("a whole table: %+v", h)
+		}
+		for epoch := int64(2); epoch < 4; epoch++ { // the second begins on the first's beginning
+			p := once(rdb, epoch)
+			p.Set([]route.Change{set("/rs/a.test", fmt.Sprint(epoch))})
+			p.Round(t.Context())
+			p.Set([]route.Change{set("/rs/b.test", fmt.Sprint(epoch))})
+			p.Round(t.Context())
+			if h, want := p.head(t, rdb), (route.Head{Version: route.Version{Epoch: epoch, Seq: 2}, Base: route.Version{Epoch: 1, Seq: 1}}); h != want {
+				t.Fatalf("the beginning of term %d: %+v, want %+v", epoch, h, want)
+			}
+			if epoch == 3 {
+				p.Complete() // that alone is to be written, at once
+				p.Round(t.Context())
+				if h := p.head(t, rdb); h != (route.Head{Version: route.Version{Epoch: 3, Seq: 3}}) {
+					t.Errorf("the whole table: %+v", h)
+				}
+				p.Round(t.Context())
+				if h := p.head(t, rdb); h.Seq != 3 {
+					t.Errorf("written again: %+v", h)
+				}
+			}
+		}
+	})
+}
+
+// A server from before writes nothing of it, and leaves what it finds.
+func TestPublisher_TheNoteOfABeginningIsOfItsOwnTermOnly(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		rdb.HSet(t.Context(), route.VersionKey, "epoch", 5, "seq", 8, "partial", 4, "base", "3.7")
+		p := once(rdb, 6)
+		p.Round(t.Context())
+		if h, want := p.head(t, rdb), (route.Head{Version: route.Version{Epoch: 6, Seq: 1}, Base: route.Version{Epoch: 5, Seq: 8}}); h != want {
+			t.Errorf("%+v, want %+v", h, want)
+		}
+	})
+}
+
+// Redis fails over to a replica that has nothing of this term: what it holds is
+// not what the term began on.
+func TestPublisher_ABeginningThatRedisHasLostIsNotWrittenAgainBeforeTheTableIsComplete(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		old := once(rdb, 1)
+		old.Set([]route.Change{set("/rs/a.test", "1"), set("/rs/b.test", "1")})
+		old.Complete()
+		old.Round(t.Context())
+		p := once(rdb, 2)
+		p.Set([]route.Change{set("/rs/a.test", "2")})
+		p.Round(t.Context())
+		rdb.FlushAll(t.Context())
+		lagging := route.Head{Version: route.Version{Epoch: 1, Seq: 1}}
+		rdb.HSet(t.Context(), route.VersionKey, "epoch", 1, "seq", 1)
+		rdb.Set(t.Context(), "/rs/a.test", "0", 0)
+		p.Set([]route.Change{set("/rs/a.test", "3")})
+		for range 3 {
+			p.Round(t.Context())
+		}
+		if h := p.head(t, rdb); h != lagging {
+			t.Fatalf("version %+v", h)
+		}
+		p.Set([]route.Change{set("/rs/b.test", "3")})
+		p.Complete()
+		p.Round(t.Context())
+		wants(t, rdb, map[string]string{"/rs/a.test": "3", "/rs/b.test": "3"})
+		if h := p.head(t, rdb); h.Epoch != 2 || h.Base != (route.Version{}) {
+			t.Errorf("the whole table: %+v", h)
+		}
+	})
+}
+
 func TestPublisher_OlderEpochIsRefused(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
 		// Epochs are milliseconds since 1970: two that differ in their last digit
@@ -188,6 +279,31 @@ func TestPublisher_ServedWaitsForEveryLiveRouterButNotForever(t *testing.T) {
 	rev = p.Set([]route.Change{set("/rs/a.test", "2")})
 	p.Round(t.Context())
 	if p.Served() < rev {
+		t.Error("a router that hangs holds the others up")
+	}
+}
+
+// A router that has more than this term began on takes nothing of it before the
+// table is whole: to stop what it still sends to would not be patient.
+func TestPublisher_WaitsForARouterThatWaitsForTheWholeTable(t *testing.T) {
+	now := time.Date(2030, 3, 1, 8, 0, 0, 0, time.UTC)
+	table := &lines{all: []route.RouterLine{{ID: "r1", Serves: route.Version{Epoch: 1, Seq: 9}}}}
+	p := New(DefaultConfig(), table, 2, func() time.Time { return now }, slog.New(slog.DiscardHandler), func() {})
+	rev := p.Set([]route.Change{set("/rs/a.test", "1")})
+	for range 10 {
+		now = now.Add(2 * time.Second)
+		table.all[0].At = now
+		if p.Round(t.Context()); p.Served() >= rev {
+			t.Fatal("served before the router said so")
+		}
+	}
+	p.Complete()
+	for range 2 {
+		p.Round(t.Context())
+		now = now.Add(DefaultConfig().Patience)
+		table.all[0].At = now
+	}
+	if p.Round(t.Context()); p.Served() < rev {
 		t.Error("a router that hangs holds the others up")
 	}
 }

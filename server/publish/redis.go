@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -42,13 +41,15 @@ type RedisTable struct{ rdb Redis }
 // NewRedisTable makes the table in rdb.
 func NewRedisTable(rdb Redis) *RedisTable { return &RedisTable{rdb: rdb} }
 
-// fenced applies one batch. It refuses an (epoch, seq) that is not newer than
+// fenced applies one batch, and keeps the table's route.Head: a term's first write
+// of a part notes the version that it found, or what that one's own part was based
+// on; the first write of a whole table takes the note away. It refuses an (epoch, seq) that is not newer than
 // the one in force, and, for writes that build on the last one, a table that is
 // not the one we left. Numbers are compared as zero-padded text: Lua's are
 // doubles and would round an epoch.
 //
 // KEYS: version, changes. ARGV: epoch, seq, expected version or "", batch JSON,
-// stream length, then key, op (set|del), value for each change.
+// stream length, "partial" or "", then key, op (set|del), value for each change.
 var fenced = redis.NewScript(`
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 local seq = redis.call('HGET', KEYS[1], 'seq')
@@ -59,8 +60,15 @@ local function newer(a, b, c, d)
 end
 if epoch and not newer(ARGV[1], epoch, ARGV[2], seq) then return 'old' end
 if ARGV[3] ~= '' and (not epoch or (epoch .. '.' .. seq) ~= ARGV[3]) then return 'gap' end
-for i = 6, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
   if ARGV[i+1] == 'set' then redis.call('SET', ARGV[i], ARGV[i+2]) else redis.call('DEL', ARGV[i]) end
+end
+if ARGV[6] == '' then
+  redis.call('HDEL', KEYS[1], 'partial', 'base')
+elseif epoch and epoch ~= ARGV[1] then
+  local base = epoch .. '.' .. seq
+  if redis.call('HGET', KEYS[1], 'partial') == epoch then base = redis.call('HGET', KEYS[1], 'base') end
+  redis.call('HSET', KEYS[1], 'partial', ARGV[1], 'base', base)
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'seq', ARGV[2])
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'batch', ARGV[4])
@@ -69,14 +77,12 @@ return 'ok'
 
 // Version implements Table.
 func (t *RedisTable) Version(ctx context.Context) (v route.Version, found bool, err error) {
-	there, err := t.rdb.HMGet(ctx, route.VersionKey, "epoch", "seq").Result()
-	if err != nil || there[0] == nil && there[1] == nil {
+	fields, err := t.rdb.HGetAll(ctx, route.VersionKey).Result()
+	if err != nil {
 		return v, false, err
 	}
-	if _, err := fmt.Sscan(fmt.Sprintln(there...), &v.Epoch, &v.Seq); err != nil {
-		return v, false, fmt.Errorf("route version unreadable: %w", err)
-	}
-	return v, true, nil
+	h, err := route.ParseHead(fields)
+	return h.Version, h != route.Head{}, err
 }
 
 // Write implements Table.
@@ -85,7 +91,11 @@ func (t *RedisTable) Write(ctx context.Context, b route.Batch, after *route.Vers
 	if after != nil {
 		expected = after.String()
 	}
-	args := []any{b.Epoch, b.Seq, expected, route.EncodeBatch(b), route.ChangesLength}
+	partial := ""
+	if b.Partial {
+		partial = "partial"
+	}
+	args := []any{b.Epoch, b.Seq, expected, route.EncodeBatch(b), route.ChangesLength, partial}
 	for _, c := range b.Changes {
 		if c.Value == nil {
 			args = append(args, c.Key, "del", "")

@@ -202,10 +202,11 @@ func TestRedis_TheModelDoesWhatTheTableDoes(t *testing.T) {
 		err     string
 		version route.Version
 		found   bool
+		head    route.Head
 		all     map[string]string
 	}
 	for n := range 300 {
-		b := route.Batch{Version: version(), Changes: []route.Change{}}
+		b := route.Batch{Version: version(), Changes: []route.Change{}, Partial: r.IntN(2) == 0}
 		for range r.IntN(3) {
 			key := fmt.Sprintf("%sa%d.test", route.BackendPrefix, r.IntN(3))
 			if v := fmt.Sprint(r.IntN(100)); r.IntN(3) > 0 {
@@ -214,6 +215,7 @@ func TestRedis_TheModelDoesWhatTheTableDoes(t *testing.T) {
 				b.Changes = append(b.Changes, route.Change{Key: key})
 			}
 		}
+		var err error
 		var after *route.Version
 		if r.IntN(3) == 0 {
 			v := version()
@@ -227,6 +229,10 @@ func TestRedis_TheModelDoesWhatTheTableDoes(t *testing.T) {
 		}
 		want, got := do(t.Context(), real), seen{}
 		w.ask(t, p, func(ctx context.Context) { got = do(ctx, modelled) })
+		got.head = w.redis.head
+		if want.head, err = route.ParseHead(rdb.HGetAll(t.Context(), route.VersionKey).Val()); err != nil {
+			t.Fatal(err)
+		}
 		if d := cmp.Diff(want, got, cmp.AllowUnexported(seen{}), cmpopts.EquateEmpty()); d != "" {
 			t.Fatalf("after %d steps, %+v after %v: the table (-) and the model (+) differ:\n%s", n, b, after, d)
 		}

@@ -30,7 +30,7 @@ type redisModel struct {
 type redisState struct {
 	at      time.Time
 	found   bool
-	version route.Version
+	head    route.Head
 	entries map[string]string
 	stream  []route.Batch
 	routers map[string]route.RouterLine
@@ -106,7 +106,7 @@ func (c redisClient) exchange(ctx context.Context, do func() error) error {
 
 // Version implements publish.Table.
 func (c redisClient) Version(ctx context.Context) (v route.Version, found bool, err error) {
-	err = c.exchange(ctx, func() error { v, found = c.r.version, c.r.found; return nil })
+	err = c.exchange(ctx, func() error { v, found = c.r.head.Version, c.r.found; return nil })
 	return v, found, err
 }
 
@@ -132,9 +132,9 @@ func (c redisClient) Write(ctx context.Context, b route.Batch, after *route.Vers
 
 func (r *redisModel) write(b route.Batch, after *route.Version) error {
 	switch {
-	case r.found && !r.version.Less(b.Version):
+	case r.found && !r.head.Less(b.Version):
 		return publish.ErrOldVersion
-	case after != nil && (!r.found || r.version != *after):
+	case after != nil && (!r.found || r.head.Version != *after):
 		return publish.ErrGap
 	}
 	r.past = append(r.past, r.redisState.clone(r.w.now))
@@ -150,10 +150,22 @@ func (r *redisModel) write(b route.Batch, after *route.Version) error {
 			r.entries[ch.Key] = *ch.Value
 		}
 	}
-	r.found, r.version, r.stream = true, b.Version, append(slices.Clip(r.stream), b)
+	r.head = r.headAfter(b)
+	r.found, r.stream = true, append(slices.Clip(r.stream), b)
 	r.written(before, r.entries, b)
 	r.ring()
 	return nil
+}
+
+// headAfter is what the table is once a batch is written.
+func (r *redisModel) headAfter(b route.Batch) route.Head {
+	switch {
+	case !b.Partial:
+		return route.Head{Version: b.Version}
+	case !r.found || r.head.Base != route.Version{} || r.head.Epoch == b.Epoch:
+		return route.Head{Version: b.Version, Base: r.head.Base}
+	}
+	return route.Head{Version: b.Version, Base: r.head.Version}
 }
 
 // Routers implements publish.Table.

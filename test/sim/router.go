@@ -103,12 +103,8 @@ func (r *simRouter) look() {
 func (r *simRouter) list() {
 	red := r.w.redis
 	r.life, r.cursor, r.listed = red.life, len(red.stream), r.w.now
-	v := route.Version{}
-	if red.found {
-		v = red.version
-	}
 	served := r.keep.Served().Version()
-	r.keep.List(v, red.entries, func() []route.Batch {
+	r.keep.List(red.head, red.entries, func() []route.Batch {
 		return slices.DeleteFunc(slices.Clone(red.stream), func(b route.Batch) bool { return !b.Meant || !served.Less(b.Version) })
 	})
 }

@@ -61,6 +61,7 @@ var failedOnce = []struct {
 	{146, []int{14}, "a leader of a database without apps withdrew all routes before agents could tell that it was restored"},
 	{255, []int{5, 6, 7, 8, 9, 11, 15}, "a replacement that alone served was cancelled because what it replaced had become silent"},
 	{157, []int{17, 18, 21, 22}, "a surge instance took the role of a primary that was gone before its row went: refused for ever"},
+	{1124, []int{3, 6}, "routers believed a Redis that was set back while nobody led once the next leader wrote"},
 }
 
 func TestSeeds_ThatFailedOnceHold(t *testing.T) {

@@ -170,6 +170,14 @@ var scenarios = []scenario{
 			w.startServers()
 		})
 	}, stride: 60},
+	{name: "redis set back while nobody leads", do: func(w *World) { // to before the route of an app that answers
+		w.people.launch("app", 1, false, isGood)
+		w.after(nil, 20*time.Second, func() {
+			w.leader().kill()
+			w.after(nil, 2*time.Second, func() { w.redis.stale(1) })
+		})
+		w.after(nil, time.Minute, w.startServers)
+	}, stride: 9},
 	{name: "leader sleeps", do: func(w *World) { // goes on while nobody else leads, and agents come to it
 		s := w.leader()
 		w.suspend(s, 40*time.Second)

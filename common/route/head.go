@@ -1,0 +1,59 @@
+package route
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Head says what the table in Redis is: the version of its last write and, as long
+// as the leader of that epoch has not said all of the table, the version on which
+// the term began. What the leader has not said yet is as of Base, which need not
+// be all that was ever written: Redis may have failed over to a replica that
+// lacked the last writes while nobody led.
+//
+// In Redis it is a hash of epoch, seq, and while Base is not zero the fields
+// partial, which repeats the epoch, and base, "epoch.seq". Servers from before
+// Base existed leave both fields as they find them, so they count for the epoch
+// they name only.
+type Head struct {
+	Version
+	Base Version
+}
+
+// Forgets reports whether the table at h may lack what was written up to v: it is
+// the beginning of a term that went on from an older version. A reader that has v
+// keeps it until the leader has said all of the table. Tables of v's own epoch go
+// on from each other.
+func (h Head) Forgets(v Version) bool {
+	return h.Base != Version{} && h.Base.Less(v) && v.Epoch < h.Epoch
+}
+
+// ParseHead reads the fields of the hash. Without any it is zero: there is no table.
+func ParseHead(fields map[string]string) (h Head, err error) {
+	if fields["epoch"] == "" && fields["seq"] == "" {
+		return Head{}, nil
+	}
+	if h.Version, err = parseVersion(fields["epoch"] + "." + fields["seq"]); err != nil {
+		return Head{}, err
+	}
+	if fields["partial"] != fields["epoch"] {
+		return h, nil
+	}
+	if h.Base, err = parseVersion(fields["base"]); err != nil {
+		return Head{}, err
+	}
+	return h, nil
+}
+
+// parseVersion reads what Version.String returned.
+func parseVersion(s string) (v Version, err error) {
+	epoch, seq, _ := strings.Cut(s, ".")
+	if v.Epoch, err = strconv.ParseInt(epoch, 10, 64); err == nil {
+		v.Seq, err = strconv.ParseInt(seq, 10, 64)
+	}
+	if err != nil {
+		return Version{}, fmt.Errorf("route version %q unreadable: %w", s, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,41 @@
+package route
+
+import "testing"
+
+func TestParseHead_TellsTheBeginningOfATermFromAWholeTable(t *testing.T) {
+	t.Parallel()
+	at, base := Version{7, 9}, Version{6, 4}
+	for name, v := range map[string]struct {
+		fields map[string]string
+		want   Head
+		bad    bool
+	}{
+		"nothing":            {nil, Head{}, false},
+		"whole":              {map[string]string{"epoch": "7", "seq": "9"}, Head{Version: at}, false},
+		"partial":            {map[string]string{"epoch": "7", "seq": "9", "partial": "7", "base": "6.4"}, Head{at, base}, false},
+		"an older server's":  {map[string]string{"epoch": "7", "seq": "9", "partial": "6", "base": "5.4"}, Head{Version: at}, false},
+		"no seq":             {map[string]string{"epoch": "7"}, Head{}, true},
+		"no number":          {map[string]string{"epoch": "7", "seq": "x"}, Head{}, true},
+		"base has no seq":    {map[string]string{"epoch": "7", "seq": "9", "partial": "7", "base": "6"}, Head{}, true},
+		"base is missing":    {map[string]string{"epoch": "7", "seq": "9", "partial": "7"}, Head{}, true},
+		"more than a number": {map[string]string{"epoch": "7", "seq": "9.1"}, Head{}, true},
+	} {
+		got, err := ParseHead(v.fields)
+		if got != v.want || (err != nil) != v.bad {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestHead_ForgetsWhatWasWrittenAfterItsBase(t *testing.T) {
+	t.Parallel()
+	h := Head{Version{7, 3}, Version{6, 4}}
+	for v, want := range map[Version]bool{{}: false, {6, 3}: false, {6, 4}: false, {6, 5}: true, {5, 9}: false, {7, 1}: false, {7, 3}: false} {
+		if h.Forgets(v) != want {
+			t.Errorf("%v of %v: %v", v, h, !want)
+		}
+	}
+	if (Head{Version: Version{7, 3}}).Forgets(Version{6, 9}) {
+		t.Error("a whole table forgets")
+	}
+}
