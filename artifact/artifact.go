@@ -22,6 +22,16 @@ func Image(layers []v1.Layer) (v1.Image, error) {
 	return mutate.AppendLayers(base, layers...)
 }
 
+// Promise is the image of what a user promises to be an artifact, under the name that model.PromisedArtifact gives it. It
+// is another image than the artifact's, so that removing one, which goes by digest, leaves the other.
+func Promise(layers []v1.Layer, name string) (v1.Image, error) {
+	img, err := Image(layers)
+	if err != nil {
+		return nil, err
+	}
+	return mutate.Annotations(img, map[string]string{"dinp.promise": name}).(v1.Image), nil
+}
+
 // FileLayers are parts of the file at path as layers. Offsets are those in the file.
 func FileLayers(path string, cut []parts.Part) []v1.Layer {
 	out := make([]v1.Layer, len(cut))

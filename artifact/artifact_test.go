@@ -73,3 +73,29 @@ func TestParts_AnotherImageHasNone(t *testing.T) {
 		t.Errorf("no layers: parts %v", got)
 	}
 }
+
+// Removal from a registry goes by digest, and must not take the artifact with the promise.
+func TestPromise_IsAnotherImageOfTheSameParts(t *testing.T) {
+	t.Parallel()
+	layers := FileLayers("nowhere", []parts.Part{{SHA256: "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed", Size: 3}})
+	img, err := Image(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[v1.Hash]bool{}
+	for _, name := range []string{"", "one", "another"} {
+		if name != "" {
+			if img, err = Promise(layers, name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		digest, err := img.Digest()
+		if err != nil || seen[digest] {
+			t.Errorf("promise %q: digest %s, %v", name, digest, err)
+		}
+		seen[digest] = true
+		if m, err := img.Manifest(); err != nil || len(Parts(m)) != 1 {
+			t.Errorf("promise %q: manifest %+v, %v", name, m, err)
+		}
+	}
+}

@@ -2,6 +2,8 @@ package builder
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +17,11 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+
+	"github.com/dinp/dinp/artifact"
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/provenance"
 )
@@ -142,4 +149,57 @@ func TestRoom_TheLarderGivesWayBeforeABuildIsRefused(t *testing.T) {
 	if _, err := os.Stat(part); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without room the larder keeps its parts: %v", err)
 	}
+}
+
+// promise keeps content in the registry as dash does what a user has sent in parts, and queues a build of it.
+func (r *rig) promise(content []byte, sha, user string) model.Build {
+	r.t.Helper()
+	name := model.PromisedArtifact(sha, user)
+	img, err := artifact.Promise([]v1.Layer{static.NewLayer(content[:10], model.ArtifactMediaType), static.NewLayer(content[10:], model.ArtifactMediaType)}, name)
+	must(r.t, err)
+	r.push(model.ArtifactRepository+":"+model.ArtifactTag(name), img)
+	return r.create(model.Build{Filename: "site.tar.gz", Size: int64(len(content)), Origin: model.BuildOrigin{SHA256: sha, Sender: user}})
+}
+
+func TestRedeem_WhatWasPromisedIsBuiltAndIsTheSenders(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	content := tarGz(t, "index.html", "in parts")
+	sum := sha256.Sum256(content)
+	sha := hex.EncodeToString(sum[:])
+	b := r.wait(r.promise(content, sha, "olga").ID)
+	if b.Status != model.BuildSucceeded || b.Artifact != sha || b.ReleaseID == "" {
+		t.Fatalf("build %+v, error %+v", b, b.Error)
+	}
+	if may, err := r.store.MayUseArtifact(t.Context(), sha, "olga", nil); err != nil || !may {
+		t.Errorf("the sender may use it: %v, %v", may, err)
+	}
+	if s, _ := r.statement(b.ID); s.Dependency(provenance.Artifact) != sha {
+		t.Errorf("statement %+v", s)
+	}
+	again := r.wait(r.create(model.Build{Artifact: sha, Filename: "site.tar.gz", Size: b.Size}).ID)
+	if again.Image != b.Image {
+		t.Errorf("its artifact, built again: %+v, error %+v", again, again.Error)
+	}
+	r.wantNothingLeft()
+}
+
+// Whoever could have bytes built under a digest that is not theirs would get the rights to the true file, too.
+func TestRedeem_ABrokenPromiseEndsTheBuildAndGivesNoRight(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	victim := strings.Repeat("7", 64)
+	b := r.wait(r.promise(tarGz(t, "index.html", "mine"), victim, "olga").ID)
+	if b.Status != model.BuildFailed || b.Error.Code != model.CodeBadArtifact || b.Artifact != "" || !strings.Contains(b.Error.Message, "announced was 777777777777") {
+		t.Fatalf("build %+v, error %+v", b, b.Error)
+	}
+	if may, err := r.store.MayUseArtifact(t.Context(), victim, "olga", []string{r.app.TeamID}); err != nil || may {
+		t.Errorf("the sender may use the true file: %v, %v", may, err)
+	}
+	if _, err := remote.Head(r.ref(model.ArtifactRepository + ":" + model.ArtifactTag(victim))); err == nil {
+		t.Error("something was kept under the digest")
+	}
+	r.wantNothingLeft()
 }

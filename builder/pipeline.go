@@ -97,10 +97,8 @@ func (j *job) buildArtifact(ctx context.Context) (store.BuildOutcome, error) {
 	if err := j.room(roomToBegin); err != nil {
 		return store.BuildOutcome{}, err
 	}
-	if j.build.Artifact == "" {
-		if err := j.download(ctx); err != nil {
-			return store.BuildOutcome{}, err
-		}
+	if err := j.bring(ctx); err != nil {
+		return store.BuildOutcome{}, err
 	}
 	contents, err := j.unpack(ctx)
 	if err != nil {
@@ -132,22 +130,54 @@ func (j *job) buildArtifact(ctx context.Context) (store.BuildOutcome, error) {
 
 func (j *job) path(name string) string { return filepath.Join(j.dir, name) }
 
-// unpack brings the artifact here and opens it.
-func (j *job) unpack(ctx context.Context) (c archive.Contents, err error) {
-	err = j.step(ctx, stepFetch, "", func() error {
+// bring brings the artifact here, from wherever it is.
+func (j *job) bring(ctx context.Context) error {
+	if j.build.Artifact == "" && j.build.Origin.Sender != "" {
+		return j.redeem(ctx)
+	}
+	if j.build.Artifact == "" {
+		if err := j.download(ctx); err != nil {
+			return err
+		}
+	}
+	return j.step(ctx, stepFetch, "", func() error {
 		n, came, err := j.b.registry.FetchArtifact(ctx, j.build.Artifact, j.path("artifact"), j.b.folder.larder)
 		if err != nil {
 			return err
 		}
-		j.log.say("fetched %q, %s (sha256 %.12s)%s", j.build.Filename, size(n), j.build.Artifact, wasHere(n-came))
-		if err := j.b.folder.larder.Trim(); err != nil {
-			j.b.log.Warn("larder not trimmed", "err", err)
-		}
-		return j.room(roomToUnpack) // the larder must not have taken what the build was promised
+		return j.fetched(n, came)
 	})
-	if err != nil {
-		return c, err
+}
+
+// redeem brings in an artifact that was sent in parts, and writes down that it is one: it has the SHA-256 that its sender
+// announced. From here on it is theirs to deploy, and the build is one of an artifact, whoever takes it over.
+func (j *job) redeem(ctx context.Context) error {
+	b := &j.build
+	return j.step(ctx, stepFetch, "", func() error {
+		theirs := func(size int64) error { return j.b.store.BringArtifact(ctx, b.Origin.SHA256, size, b.Origin.Sender) }
+		n, came, err := j.b.registry.RedeemArtifact(ctx, b.Origin.SHA256, b.Origin.Sender, j.path("artifact"), j.b.folder.larder, theirs)
+		if err != nil {
+			return err
+		}
+		b.Artifact, b.Size = b.Origin.SHA256, n
+		if err := j.b.store.SetBuildArtifact(ctx, *b, j.b.cfg.ID); err != nil {
+			return err
+		}
+		return j.fetched(n, came)
+	})
+}
+
+// fetched tells of an artifact of n bytes, of which some came from the registry.
+func (j *job) fetched(n, came int64) error {
+	j.log.say("fetched %q, %s (sha256 %.12s)%s", j.build.Filename, size(n), j.build.Artifact, wasHere(n-came))
+	if err := j.b.folder.larder.Trim(); err != nil {
+		j.b.log.Warn("larder not trimmed", "err", err)
 	}
+	return j.room(roomToUnpack) // the larder must not have taken what the build was promised
+}
+
+// unpack opens the artifact.
+func (j *job) unpack(ctx context.Context) (c archive.Contents, err error) {
 	err = j.step(ctx, stepUnpack, "", func() error {
 		c, err = archive.Extract(ctx, j.path("artifact"), j.build.Filename, j.path("tree"), j.b.cfg.Limits)
 		return err

@@ -118,16 +118,27 @@ func (s *artifactStore) push(ctx context.Context, f received) error {
 	if _, err := s.size(ctx, f.sha256); !model.IsKind(err, model.NotFound) {
 		return err
 	}
-	return s.write(ctx, f.sha256, artifact.FileLayers(f.path, f.parts))
-}
-
-// write stores an artifact of these layers; those that the registry has are not sent.
-func (s *artifactStore) write(ctx context.Context, sha string, layers []v1.Layer) error {
-	img, err := artifact.Image(layers)
+	img, err := artifact.Image(artifact.FileLayers(f.path, f.parts))
 	if err != nil {
 		return err
 	}
-	if err := remote.Write(s.repo.Tag(model.ArtifactTag(sha)), img, remote.WithContext(ctx)); err != nil {
+	if err := remote.Write(s.repo.Tag(model.ArtifactTag(f.sha256)), img, remote.WithContext(ctx)); err != nil {
+		return registryAway(err)
+	}
+	return nil
+}
+
+// promise stores what consists of these layers under the name of a promise. Layers that the registry has are not sent.
+func (s *artifactStore) promise(ctx context.Context, name string, layers []v1.Layer) error {
+	img, err := artifact.Promise(layers, name)
+	if err != nil {
+		return err
+	}
+	err = remote.Write(s.repo.Tag(model.ArtifactTag(name)), img, remote.WithContext(ctx))
+	switch {
+	case isAbsent(err):
+		return model.E(model.CodeBadRequest, "a part of the file is not here any more: the artifact that had it was removed").WithCause(err).WithNext("send the file as a whole")
+	case err != nil:
 		return registryAway(err)
 	}
 	return nil

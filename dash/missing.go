@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"hash"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -20,7 +20,7 @@ import (
 // A client that has cut a file itself asks which of its parts are missing here, and sends only these, one after the other,
 // as an upload like any other. What it may leave out are parts of artifacts that its app was built from before: their
 // content belongs to those who deploy the app. Whether somebody else's artifact has a part is not told, and no digest gets
-// its bytes.
+// its bytes. What comes of such an upload is a promise, until a builder has summed it up.
 
 // knownArtifacts is how many of an app's last artifacts are looked through for parts.
 const knownArtifacts = 3
@@ -95,6 +95,9 @@ func (d *Dash) knownParts(ctx context.Context, app model.App) (known map[string]
 		return nil, nil, err
 	}
 	known = map[string]int64{}
+	if len(builds) > 0 && brokenPromise(builds[0]) {
+		return nil, nil, nil // something is wrong with these parts
+	}
 	for _, b := range builds {
 		if b.Artifact == "" || slices.Contains(from, b.Artifact) || len(from) == knownArtifacts {
 			continue
@@ -114,6 +117,11 @@ func (d *Dash) knownParts(ctx context.Context, app model.App) (known map[string]
 	return known, from, nil
 }
 
+// brokenPromise reports whether a build failed before it had the artifact that its parts should make.
+func brokenPromise(b model.Build) bool {
+	return b.Origin.Sender != "" && b.Artifact == "" && b.Status == model.BuildFailed
+}
+
 // touchedParts are the parts of an artifact, which stays for a day.
 func (d *Dash) touchedParts(ctx context.Context, sha string) ([]parts.Part, error) {
 	if err := d.store.TouchArtifact(ctx, sha, 0); err != nil {
@@ -122,29 +130,76 @@ func (d *Dash) touchedParts(ctx context.Context, sha string) ([]parts.Part, erro
 	return d.artifacts.parts(ctx, sha)
 }
 
-// complete stores the artifact of an upload whose missing parts are all there. Whatever its client said of the parts, and
-// whatever has become of those that were here: what is stored under a digest has it.
+// complete stores what the parts of an upload make, now that the missing ones are all there, as what its sender promises to
+// be the artifact. What was sent is summed up here; what was not is not read: a builder sums up the whole before it builds
+// from it, and only then it is an artifact. Until then nobody but the sender can use it, and the sender gains nothing by it:
+// who says a digest that the parts do not have gets neither the file of that digest nor somebody else to build from the parts.
 func (d *Dash) complete(ctx context.Context, u upload) error {
+	if err := d.checkSent(u); err != nil {
+		return err
+	}
 	layers, err := d.layersOf(ctx, u)
 	if err != nil {
 		return err
 	}
-	whole := newAssay()
-	for i, l := range layers {
-		if err := whole.read(l, u.Parts[i]); err != nil {
+	name := model.PromisedArtifact(u.SHA256, u.Owner)
+	if err := d.store.TouchArtifact(ctx, name, u.size()); err != nil {
+		return err
+	}
+	return d.artifacts.promise(ctx, name, layers)
+}
+
+// promised tells how large the artifact is that the actor promises; CodeNotFound when there is no such promise. Whoever
+// asks may count on it for a day.
+func (d *Dash) promised(ctx context.Context, actor model.Actor, sha string) (int64, error) {
+	name := model.PromisedArtifact(sha, actor.UserID)
+	if err := d.store.TouchArtifact(ctx, name, 0); err != nil {
+		return 0, err
+	}
+	return d.artifacts.size(ctx, name)
+}
+
+// checkSent refuses what was sent if it is not what the client said, or the beginning of something that no builder unpacks.
+func (d *Dash) checkSent(u upload) error {
+	f, err := os.Open(d.uploads.part(u.ID))
+	if err != nil {
+		return diskError(err)
+	}
+	defer f.Close()
+	for i, p := range u.Parts {
+		if p.Here {
+			continue
+		}
+		head, got, err := sumPart(io.LimitReader(f, p.Size))
+		if err != nil {
+			return diskError(err)
+		}
+		if got != p.SHA256 {
+			return model.E(model.CodeBadRequest, "a part that was sent has the sha256 %s, announced was %s", got, p.SHA256).WithNext("send the file as a whole")
+		}
+		if i > 0 {
+			continue
+		}
+		if err := checkMagic(head, u.Filename); err != nil {
 			return err
 		}
 	}
-	if got := hex.EncodeToString(whole.sum.Sum(nil)); got != u.SHA256 {
-		return model.E(model.CodeBadRequest, "the %d parts together have the sha256 %s, announced was %s", len(layers), got, u.SHA256).WithNext("send the file as a whole")
+	return nil
+}
+
+// sumPart returns the first bytes and the SHA-256, in hex, of all that r holds.
+func sumPart(r io.Reader) (head []byte, sha256hex string, err error) {
+	head = make([]byte, headBytes)
+	n, err := io.ReadFull(r, head)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil
 	}
-	if err := checkMagic(whole.head, u.Filename); err != nil {
-		return err
+	sum := sha256.New()
+	sum.Write(head[:n])
+	if err == nil {
+		_, err = io.CopyBuffer(sum, r, make([]byte, 256<<10))
 	}
-	if err := d.store.BringArtifact(ctx, u.SHA256, u.size(), u.Owner); err != nil {
-		return err
-	}
-	return d.artifacts.write(ctx, u.SHA256, layers)
+	return head[:n], hex.EncodeToString(sum.Sum(nil)), err
 }
 
 // layersOf are the parts of an upload's file, from the artifacts that it counts on and from what was sent.
@@ -175,70 +230,4 @@ func (d *Dash) layersOf(ctx context.Context, u upload) ([]v1.Layer, error) {
 
 func partGone(p uploadPart) error {
 	return model.E(model.CodeBadRequest, "the part %.12s… of %d bytes is not here any more: the artifact that had it was removed", p.SHA256, p.Size).WithNext("send the file as a whole")
-}
-
-// assay sums up a file that is read part by part, and keeps its first bytes. A part is summed up as well, by who reads it:
-// that and the sum of the whole take a processor each.
-type assay struct {
-	sum  hash.Hash
-	head []byte
-	free chan []byte // buffers between the two
-}
-
-func newAssay() *assay {
-	a := &assay{sum: sha256.New(), free: make(chan []byte, 4)}
-	for range cap(a.free) {
-		a.free <- make([]byte, 256<<10)
-	}
-	return a
-}
-
-// read takes the next part, and refuses one that is not what the client said.
-func (a *assay) read(l v1.Layer, p uploadPart) error {
-	r, err := l.Compressed()
-	if isAbsent(err) {
-		return partGone(p)
-	}
-	if err != nil {
-		return registryAway(err)
-	}
-	defer r.Close()
-	if p.Here {
-		if err := a.take(r); err != nil { // its digest is checked by who reads it
-			return registryAway(err)
-		}
-		return nil
-	}
-	part := sha256.New()
-	if err := a.take(io.TeeReader(r, part)); err != nil {
-		return diskError(err)
-	}
-	if got := hex.EncodeToString(part.Sum(nil)); got != p.SHA256 {
-		return model.E(model.CodeBadRequest, "a part that was sent has the sha256 %s, announced was %s", got, p.SHA256).WithNext("send the file as a whole")
-	}
-	return nil
-}
-
-// take adds all that r holds. Another goroutine reads it, and has ended when take returns.
-func (a *assay) take(r io.Reader) error {
-	full := make(chan []byte, cap(a.free))
-	var failed error
-	go func() {
-		defer close(full)
-		for failed == nil {
-			b := <-a.free
-			n, err := r.Read(b[:cap(b)])
-			full <- b[:n]
-			failed = err
-		}
-	}()
-	for b := range full {
-		a.head = append(a.head, b[:min(len(b), headBytes-len(a.head))]...)
-		a.sum.Write(b)
-		a.free <- b
-	}
-	if failed == io.EOF {
-		return nil
-	}
-	return failed
 }

@@ -82,13 +82,78 @@ func TestPlan_AChangedFileIsSentAsWhatIsNew(t *testing.T) {
 		if status, text, h := r.patch(plan.Upload, offset, bytes.NewReader(send[offset:])); status != 204 || h.Get("Dinp-Artifact") != in.SHA256 {
 			t.Fatalf("PATCH: %d %v %s", status, h, text)
 		}
-		if !bytes.Equal(stored(t, r.cfg.Registry, in.SHA256), changed) {
+		r.refused(model.CodeNotFound, "GET", "/artifacts/"+in.SHA256, r.admin, nil) // nobody has summed it up yet
+		d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, api.NewRelease{Artifact: in.SHA256, Filename: "shop.war"})
+		b, err := r.store.Build(t.Context(), d.Build.ID)
+		if err != nil || b.Artifact != "" || b.Origin.SHA256 != in.SHA256 || b.Size != int64(len(changed)) {
+			t.Fatalf("build %+v, %v", b, err)
+		}
+		if !bytes.Equal(stored(t, r.cfg.Registry, model.PromisedArtifact(in.SHA256, b.Origin.Sender)), changed) {
 			t.Error("the registry has other bytes")
 		}
-		if a := do[api.Artifact](r, 200, "GET", "/artifacts/"+in.SHA256, r.admin, nil); a.Size != int64(len(changed)) {
-			t.Errorf("the artifact has %d bytes, want %d", a.Size, len(changed))
-		}
 	})
+}
+
+// A promise whose parts make something else is broken by the builder. Until it has looked, nobody can do anything with it
+// but its sender, who gets no right to the true file of that digest; and those who have that file use it as ever.
+func TestPlan_WhoPromisesAnotherFilesDigestGainsNothing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, url string) {
+		r := newRig(t, url, withRegistry(t))
+		dora, olga := r.user("dora", model.Deployer), r.outsider()
+		r.deployed("shop", r.admin, large(""))
+		victims := zipNo(9)
+		in := cutUp(large("a line more"))
+		in.SHA256 = shaOf(victims)
+		plan := do[api.PlannedUpload](r, 200, "POST", "/apps/shop/uploads", dora, in)
+		promise := func() {
+			t.Helper()
+			if status, text, _ := r.call("PATCH", plan.Upload, dora, bytes.NewReader(missingOf(large("a line more"), in, plan)), "Content-Type", offsetStream, "Upload-Offset", "0"); status != 204 {
+				t.Fatal(status, text)
+			}
+		}
+		promise()
+		release := api.NewRelease{Artifact: in.SHA256, Filename: "a.zip"}
+		d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", dora, release)
+		for who, token := range map[string]string{"the sender": dora, "another team": olga, "an admin": r.admin} {
+			if status, _, _ := r.call("HEAD", "/artifacts/"+in.SHA256, token, nil); status != 404 {
+				t.Errorf("%s has the artifact: %d", who, status)
+			}
+		}
+		r.refused(model.CodeNotFound, "POST", "/apps/shop/releases", r.admin, release)
+		r.refused(model.CodeNotFound, "POST", "/apps/theirs/releases", olga, release)
+
+		theirs := do[api.Deploy](r, 202, "PUT", "/apps/theirs/deploy?filename=a.zip", olga, bytes.NewReader(victims))
+		if theirs.Build.Artifact != in.SHA256 || !bytes.Equal(stored(t, r.cfg.Registry, in.SHA256), victims) {
+			t.Errorf("the true file is not what is built: %+v", theirs.Build)
+		}
+		if status, _, _ := r.call("HEAD", "/artifacts/"+in.SHA256, dora, nil); status != 404 {
+			t.Errorf("a promise got its sender the true file: %d", status)
+		}
+		b, err := r.store.Build(t.Context(), d.Build.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := model.PromisedArtifact(in.SHA256, b.Origin.Sender)
+		r.refused(model.CodeNotFound, "POST", "/apps/shop/releases", dora, api.NewRelease{Artifact: name, Filename: "a.zip"})
+	})
+}
+
+func TestPlan_AfterABrokenPromiseTheWholeIsSent(t *testing.T) {
+	t.Parallel()
+	r, _, in, plan, send := planned(t, func(*api.NewUpload) {})
+	r.finish(r.claim(), nil)
+	if status, text, _ := r.patch(plan.Upload, 0, bytes.NewReader(send)); status != 204 {
+		t.Fatal(status, text)
+	}
+	do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, api.NewRelease{Artifact: in.SHA256, Filename: "shop.war"})
+	if again := do[api.PlannedUpload](r, 200, "POST", "/apps/shop/uploads", r.admin, in); again.Upload == "" {
+		t.Error("nothing was found while the build waits")
+	}
+	r.finish(r.claim(), model.E(model.CodeBadArtifact, "the parts make something else"))
+	if again := do[api.PlannedUpload](r, 200, "POST", "/apps/shop/uploads", r.admin, in); again.Upload != "" {
+		t.Errorf("parts are asked for again: %+v", again)
+	}
 }
 
 // Without anything to spare the file goes as a whole; that is no answer to whether somebody has it.
@@ -171,14 +236,6 @@ func TestPlan_APartThatIsNotWhatWasSaidIsRefused(t *testing.T) {
 	r, _, in, plan, send := planned(t, func(*api.NewUpload) {})
 	send[len(send)/2]++
 	r.refusedAtItsEnd(plan, send, in.SHA256, "a part that was sent has the sha256")
-}
-
-// Whoever could store bytes under a digest that is not theirs would choose what the next person with that file deploys.
-func TestPlan_NothingIsStoredUnderAnotherFilesDigest(t *testing.T) {
-	t.Parallel()
-	victim := shaOf([]byte("somebody else's file"))
-	r, _, _, plan, send := planned(t, func(in *api.NewUpload) { in.SHA256 = victim })
-	r.refusedAtItsEnd(plan, send, victim, "parts together have the sha256")
 }
 
 func TestPlan_APartThatIsCollectedMeanwhileIsNoticed(t *testing.T) {

@@ -44,11 +44,11 @@ func (d *Dash) StartDeploy(ctx context.Context, actor model.Actor, name string, 
 	if in, err = d.alreadyHere(ctx, actor, in); err != nil {
 		return api.Deploy{}, err
 	}
-	b := model.Build{Artifact: in.Artifact, ImageRef: in.Image, Filename: cleanFilename(in.Filename), Runtime: in.Runtime, Deploy: &in.DeployRequest,
+	b := model.Build{ImageRef: in.Image, Filename: cleanFilename(in.Filename), Runtime: in.Runtime, Deploy: &in.DeployRequest,
 		Origin: model.BuildOrigin{From: actor.From, Job: in.Job, URL: in.URL, SHA256: in.SHA256}}
 	if in.Image != "" {
 		b.Runtime = model.RuntimeImage
-	} else if b.Size, err = d.artifactSize(ctx, actor, in); err != nil {
+	} else if err = d.setArtifact(ctx, actor, in, &b); err != nil {
 		return api.Deploy{}, err
 	}
 	if app.ID == "" {
@@ -82,12 +82,23 @@ func (d *Dash) alreadyHere(ctx context.Context, actor model.Actor, in DeployInpu
 	return in, err
 }
 
-// artifactSize is 0 for what is still to be fetched.
-func (d *Dash) artifactSize(ctx context.Context, actor model.Actor, in DeployInput) (int64, error) {
+// setArtifact says what a build is made from: an artifact, or what the actor promises to be one, which the builder has to
+// sum up first. Nothing, if it is still to be fetched.
+func (d *Dash) setArtifact(ctx context.Context, actor model.Actor, in DeployInput, b *model.Build) (err error) {
 	if in.Artifact == "" {
-		return 0, nil
+		return nil
 	}
-	return d.artifact(ctx, actor, in.Artifact)
+	b.Artifact = in.Artifact
+	b.Size, err = d.artifact(ctx, actor, in.Artifact)
+	if !model.IsKind(err, model.NotFound) {
+		return err
+	}
+	size, perr := d.promised(ctx, actor, in.Artifact)
+	if model.IsKind(perr, model.NotFound) {
+		return err
+	}
+	b.Artifact, b.Size, b.Origin.SHA256, b.Origin.Sender = "", size, in.Artifact, actor.UserID
+	return perr
 }
 
 // checkURL refuses addresses that no builder would fetch from. Where the name leads to is found out by the builder.

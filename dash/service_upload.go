@@ -147,7 +147,11 @@ func (d *Dash) appendUpload(ctx context.Context, actor model.Actor, id string, o
 		return u, at, nil
 	}
 	whole := parts.NewCutter()
-	if at, err = d.uploads.write(u, at, r, sum, whole); err != nil {
+	var seen io.Writer = whole
+	if u.Parts != nil {
+		seen = io.Discard // each part is summed up at the end
+	}
+	if at, err = d.uploads.write(u, at, r, sum, seen); err != nil {
 		return u, at, err
 	}
 	if at == u.Length {
@@ -188,7 +192,7 @@ func (d *Dash) giveUp(u upload) {
 }
 
 // finishUpload stores an upload whose bytes are all there. whole has seen them; nil: they came in several requests, and
-// are read again.
+// are read again, as are parts.
 func (d *Dash) finishUpload(ctx context.Context, u upload, whole *parts.Cutter) (upload, error) {
 	var err error
 	if u.Parts != nil {

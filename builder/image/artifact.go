@@ -18,35 +18,54 @@ import (
 
 // FetchArtifact writes the artifact with that SHA-256 into a new file at path and returns its size, and how much of it
 // came from the registry: what the larder has is not fetched. What is in the file afterwards is what was uploaded, or there
-// is an error. A larder that has anything else is emptied.
+// is an error. Parts in the larder that are anything else are removed from it.
 func (r *Registry) FetchArtifact(ctx context.Context, sha256hex, path string, l *Larder) (size, fetched int64, err error) {
 	layers, err := r.artifactParts(ctx, sha256hex)
 	if err != nil {
 		return 0, 0, err
 	}
-	dst, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f := fetch{larder: l}
+	got, err := f.into(ctx, path, layers, sha256hex)
+	if err == nil && got != sha256hex {
+		err = model.E(model.CodeBadArtifact, "the stored artifact has SHA-256 %.12s…, not %.12s…: the registry's copy is damaged", got, sha256hex).
+			WithNext("upload it again")
+	}
+	return f.size, f.fetched, r.explain(ctx, err)
+}
+
+// RedeemArtifact does the same for an artifact that a user promises, and keeps it in the registry as the artifact that it
+// is; before that it calls right with its size. Parts that make anything else are refused, and nothing is kept.
+func (r *Registry) RedeemArtifact(ctx context.Context, sha256hex, userID, path string, l *Larder, right func(size int64) error) (size, fetched int64, err error) {
+	layers, err := r.artifactParts(ctx, model.PromisedArtifact(sha256hex, userID))
 	if err != nil {
 		return 0, 0, err
 	}
-	if len(layers) == 1 {
-		l = nil // a part that no other artifact will have
+	f := fetch{larder: l}
+	got, err := f.into(ctx, path, layers, sha256hex)
+	if err == nil && got != sha256hex {
+		err = model.E(model.CodeBadArtifact, "the %d parts of the upload together have the SHA-256 %.12s…, announced was %.12s…", len(layers), got, sha256hex).
+			WithStill("nothing was changed").WithNext("deploy it again: the file is then sent as a whole")
 	}
-	f := fetch{to: dst, larder: l}
-	got, err := f.all(ctx, layers)
-	if err == nil && f.taken && got != sha256hex {
-		f = fetch{to: dst, larder: l}
-		if err = errors.Join(l.Empty(), rewind(dst)); err == nil {
-			got, err = f.all(ctx, layers)
-		}
+	if err == nil {
+		err = right(f.size)
 	}
-	if err := errors.Join(err, dst.Close()); err != nil {
-		return f.size, f.fetched, r.explain(ctx, err)
+	if err == nil {
+		err = r.keepArtifact(ctx, sha256hex, layers)
 	}
-	if got != sha256hex {
-		return f.size, f.fetched, model.E(model.CodeBadArtifact, "the stored artifact has SHA-256 %.12s…, not %.12s…: the registry's copy is damaged", got, sha256hex).
-			WithNext("upload it again")
+	return f.size, f.fetched, r.explain(ctx, err)
+}
+
+// keepArtifact gives an artifact whose parts are all there its own name.
+func (r *Registry) keepArtifact(ctx context.Context, sha256hex string, layers []v1.Layer) error {
+	ref, err := r.ref(model.ArtifactRepository + ":" + model.ArtifactTag(sha256hex))
+	if err != nil {
+		return err
 	}
-	return f.size, f.fetched, nil
+	img, err := artifact.Image(layers)
+	if err != nil {
+		return err
+	}
+	return remote.Put(ref, img, r.options(ctx)...)
 }
 
 // rewind empties a file to be written anew.
@@ -60,8 +79,29 @@ type fetch struct {
 	to      *os.File
 	larder  *Larder // nil: without
 	size    int64
-	fetched int64 // of it, from the registry
-	taken   bool  // something came from the larder
+	fetched int64    // of it, from the registry
+	taken   []string // parts that came from the larder
+}
+
+// into puts an artifact together in a new file and returns the SHA-256, in hex, of what that gave. When it is not the one
+// that is wanted, what came from the larder is looked at part by part, and what is damaged comes from the registry.
+func (f *fetch) into(ctx context.Context, path string, layers []v1.Layer, want string) (got string, err error) {
+	if f.to, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.to.Close()) }()
+	if len(layers) == 1 {
+		f.larder = nil // a part that no other artifact will have
+	}
+	got, err = f.all(ctx, layers)
+	if err != nil || got == want || !f.larder.weed(f.taken) {
+		return got, err
+	}
+	f.size, f.fetched, f.taken = 0, 0, nil
+	if err := rewind(f.to); err != nil {
+		return got, err
+	}
+	return f.all(ctx, layers)
 }
 
 // all puts an artifact together and returns the SHA-256, in hex, of what that gave. One part is summed up on its way
@@ -101,7 +141,7 @@ type onlyWriter struct{ io.Writer }
 func (f *fetch) part(sha256hex string, l v1.Layer) (int64, error) {
 	if have := f.larder.take(sha256hex); have != nil {
 		defer have.Close()
-		f.taken = true
+		f.taken = append(f.taken, sha256hex)
 		return io.Copy(f.to, have)
 	}
 	src, err := l.Compressed() // checks the bytes against their digest

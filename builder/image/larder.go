@@ -14,7 +14,7 @@ import (
 
 // Larder keeps the parts of artifacts that were built here, up to a size, because the next artifact of an app has most of
 // its parts in common with the last one. A part is a file named by its SHA-256. Whoever takes parts checks what they make
-// together, and empties the larder if it is not that. A nil Larder keeps nothing.
+// together, and weeds them if it is not that. A nil Larder keeps nothing.
 type Larder struct {
 	dir  string
 	most int64 // bytes
@@ -74,6 +74,31 @@ func (b *bestEffort) Write(p []byte) (int, error) {
 		_, b.err = b.w.Write(p)
 	}
 	return len(p), nil
+}
+
+// weed removes those of these parts that are not what their names say, and reports whether there were any. A part that cannot
+// be read counts as one.
+func (l *Larder) weed(names []string) (found bool) {
+	for _, name := range names {
+		path := filepath.Join(l.dir, name)
+		if sum, err := sumFile(path); err != nil || sum != name {
+			_ = os.Remove(path) // if it stays, the next attempt fails as this one did
+			found = true
+		}
+	}
+	return found
+}
+
+// sumFile is the SHA-256 of a file in hex.
+func sumFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.CopyBuffer(onlyWriter{sum}, f, make([]byte, copyBytes))
+	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 // unfinished is how old a part that is being written gets; older ones are a dead builder's.

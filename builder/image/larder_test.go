@@ -14,7 +14,10 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/dinp/dinp/artifact"
 	"github.com/dinp/dinp/builder/recipe"
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/parts"
 )
 
 // noise is n bytes without a pattern, the same for the same seed.
@@ -75,16 +78,84 @@ func TestFetchArtifact_WhatIsDamagedInTheLarderComesFromTheRegistry(t *testing.T
 	must(t, err)
 	sha := stored(t, r, content)
 	fetched(t, r, sha, content, l)
-	parts, err := os.ReadDir(l.dir)
+	kept, err := os.ReadDir(l.dir)
 	must(t, err)
-	for i, damage := range []string{"", "x", strings.Repeat("y", 1<<20)}[:min(3, len(parts))] {
-		must(t, os.WriteFile(filepath.Join(l.dir, parts[i].Name()), []byte(damage), 0o600))
+	damaged := int64(0)
+	for i, damage := range []string{"", "x", strings.Repeat("y", 1<<20)}[:min(3, len(kept))] {
+		info, err := kept[i].Info()
+		must(t, err)
+		damaged += info.Size()
+		must(t, os.WriteFile(filepath.Join(l.dir, kept[i].Name()), []byte(damage), 0o600))
 	}
-	if came := fetched(t, r, sha, content, l); came != int64(len(content)) {
-		t.Errorf("%d bytes of %d came, want all", came, len(content))
+	if came := fetched(t, r, sha, content, l); came != damaged {
+		t.Errorf("%d bytes of %d came, want the %d of what was damaged", came, len(content), damaged)
 	}
 	if came := fetched(t, r, sha, content, l); came != 0 {
 		t.Errorf("%d bytes came again", came)
+	}
+}
+
+// promised keeps content in the registry as what olga promises to be the artifact of a digest.
+func promised(t *testing.T, r *Registry, content []byte, sha string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "promised")
+	must(t, os.WriteFile(path, content, 0o600))
+	c := parts.NewCutter()
+	_, _ = c.Write(content)
+	cut, _ := c.Finish()
+	name := model.PromisedArtifact(sha, "olga")
+	img, err := artifact.Promise(artifact.FileLayers(path, cut), name)
+	must(t, err)
+	push(t, r, model.ArtifactRepository+":"+model.ArtifactTag(name), img)
+}
+
+func TestRedeemArtifact_WhatWasPromisedBecomesAnArtifact(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	content := noise(5, 6<<20)
+	sum := sha256.Sum256(content)
+	sha := hex.EncodeToString(sum[:])
+	promised(t, r, content, sha)
+	l, err := OpenLarder(filepath.Join(t.TempDir(), "larder"), 1<<30)
+	must(t, err)
+	asked := int64(0)
+	right := func(size int64) error {
+		_, there, err := r.HasArtifact(t.Context(), sha)
+		if there || err != nil {
+			t.Errorf("it was kept before it was said to be right: %v, %v", there, err)
+		}
+		asked = size
+		return nil
+	}
+	n, came, err := r.RedeemArtifact(t.Context(), sha, "olga", filepath.Join(t.TempDir(), "a"), l, right)
+	must(t, err)
+	if n != int64(len(content)) || came != n || asked != n {
+		t.Errorf("%d bytes, %d came, %d were said; want %d", n, came, asked, len(content))
+	}
+	fetched(t, r, sha, content, nil)
+	_, _, err = r.RedeemArtifact(t.Context(), sha, "dora", filepath.Join(t.TempDir(), "a"), l, right)
+	wantRefusal(t, err, model.CodeBadArtifact, "does not have the artifact")
+}
+
+// What a builder keeps is its other builds', too: a broken promise must not cost them their parts.
+func TestRedeemArtifact_ABrokenPromiseKeepsNothingAndSpoilsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	content := noise(6, 6<<20)
+	good := stored(t, r, content)
+	l, err := OpenLarder(filepath.Join(t.TempDir(), "larder"), 1<<30)
+	must(t, err)
+	fetched(t, r, good, content, l)
+	victim := strings.Repeat("5", 64)
+	promised(t, r, slices.Concat(content, []byte("more")), victim)
+	right := func(int64) error { t.Error("it was said to be right"); return nil }
+	_, _, err = r.RedeemArtifact(t.Context(), victim, "olga", filepath.Join(t.TempDir(), "a"), l, right)
+	wantRefusal(t, err, model.CodeBadArtifact, "announced was 555555555555")
+	if _, there, err := r.HasArtifact(t.Context(), victim); there || err != nil {
+		t.Errorf("it was kept: %v, %v", there, err)
+	}
+	if came := fetched(t, r, good, content, l); came != 0 {
+		t.Errorf("%d bytes of another artifact had to come again", came)
 	}
 }
 

@@ -52,7 +52,8 @@ type Part struct {
 }
 
 // PlannedUpload answers POST /apps/{app}/uploads. Missing are the places, from 0, of the parts to send, one after the other,
-// to Upload, as any upload that can be resumed. Without Upload the platform has nothing to add to the file: it is sent as a
+// to Upload, as any upload that can be resumed. Its artifact is for who sent it to deploy, at once, and is there for others, and
+// for GET /artifacts, when a builder has summed it up. Without Upload the platform has nothing to add to the file: it is sent as a
 // whole (POST /artifacts).
 type PlannedUpload struct {
 	Upload  string `json:"upload,omitempty"`

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"strings"
 	"time"
 )
@@ -140,6 +142,13 @@ const (
 
 // ArtifactTag is the tag of an artifact in ArtifactRepository.
 func ArtifactTag(sha256hex string) string { return "sha256-" + sha256hex }
+
+// PromisedArtifact is the name, as a sha256 in hex, under which lies what a user promises to be the artifact of a digest, until a builder
+// has summed it up. Each user's is another one. It comes from another hash function, so that no file has it as its SHA-256.
+func PromisedArtifact(sha256hex, userID string) string {
+	sum := sha512.Sum512_256([]byte(sha256hex + " promised by " + userID))
+	return hex.EncodeToString(sum[:])
+}
 
 // AppRepository is the repository of an app's images.
 func AppRepository(app string) string { return "dinp/apps/" + strings.ToLower(app) }

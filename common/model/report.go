@@ -9,10 +9,11 @@ import (
 // dropped after the download, because signed addresses carry their secret there.
 type BuildOrigin struct {
 	URL    string `json:"url,omitempty"`    // the artifact is fetched from there
-	SHA256 string `json:"sha256,omitempty"` // that the artifact must have, hex; "": whatever comes
+	SHA256 string `json:"sha256,omitempty"` // that the artifact must have, hex; "" with URL: whatever comes
 	From   string `json:"from,omitempty"`   // address of the client that asked for the build
 	Job    string `json:"job,omitempty"`    // of the CI system, as the client named it
 	Rebase string `json:"rebase,omitempty"` // ID of the rebase that asked for the build
+	Sender string `json:"sender,omitempty"` // ID of the user who promises that parts in the registry make the artifact of SHA256
 }
 
 // PublicURL is the URL without its query and fragment, which may hold the secret of a signed address.
