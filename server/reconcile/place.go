@@ -32,18 +32,11 @@ func (s *search) node(start plan.Start, spec model.Spec) (int, *place.Refused) {
 		s.c.lookFrom(s.d, s.release)
 	}
 	req := place.For(s.d.app.App, spec, start.Avoid)
-	known := s.c.noRoom.find(s.c.index, &req)
-	if known == nil || known.Fits() {
-		if at := s.c.index.Find(&req, &s.c.view0); at >= 0 {
-			return at, nil
-		}
+	at, refused := s.c.noRoom.pick(s.c.index, &req, &s.c.view0)
+	if at < 0 {
+		s.full[alike] = refused
 	}
-	if known == nil {
-		known = s.c.noRoom.look(s.c.index, &req)
-	}
-	refused := known.Refuse(s.c.index, &req, &s.c.view0)
-	s.full[alike] = refused
-	return -1, refused
+	return at, refused
 }
 
 // noRoom remembers what the nodes say to requests that found no room, for as long
@@ -66,10 +59,25 @@ func shapeOf(r *place.Request) shape {
 	return shape{r.MemoryMiB, r.CPUMilli, r.Pool, r.Zone, strings.Join(r.Labels, ",")}
 }
 
+// pick is place.Index.Pick.
+func (n *noRoom) pick(x *place.Index, r *place.Request, v *place.View) (int, *place.Refused) {
+	known := n.find(x, r)
+	if known == nil || known.Fits() {
+		if at := x.Find(r, v); at >= 0 {
+			return at, nil
+		}
+	}
+	if known == nil {
+		known = n.look(x, r)
+	}
+	return -1, known.Refuse(x, r, v)
+}
+
 // find returns what is said to requests like r; nil when that is not known.
 func (n *noRoom) find(x *place.Index, r *place.Request) *place.Common {
-	if n.known == nil || n.changes != x.Changes() {
-		n.changes, n.known = x.Changes(), map[shape]*place.Common{}
+	if n.changes != x.Changes() {
+		n.changes = x.Changes()
+		clear(n.known)
 	}
 	return n.known[shapeOf(r)]
 }
@@ -77,6 +85,9 @@ func (n *noRoom) find(x *place.Index, r *place.Request) *place.Common {
 // look asks all nodes.
 func (n *noRoom) look(x *place.Index, r *place.Request) *place.Common {
 	n.looks++
+	if n.known == nil {
+		n.known = map[shape]*place.Common{}
+	}
 	c := x.Common(r)
 	n.known[shapeOf(r)] = c
 	return c

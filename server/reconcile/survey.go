@@ -19,13 +19,15 @@ import (
 // made when somebody asks. A small cluster is looked through at once; a large one
 // in slices, so that the reconciler is never held up.
 type survey struct {
-	index *place.Index // the pass's copy; nil while no pass is under way
-	queue []string     // IDs of nodes that are to be looked at
-	found finding
-	last  *pb.Survival // of the last pass that was finished
-	ended time.Time    // when that was
-	large bool         // it took more than one slice
-	next  time.Time    // when the next slice is due
+	index  *place.Index // the pass's copy; nil while no pass is under way
+	queue  []string     // IDs of nodes that are to be looked at
+	rests  map[*app]bool
+	noRoom noRoom // of index
+	found  finding
+	last   *pb.Survival // of the last pass that was finished
+	ended  time.Time    // when that was
+	large  bool         // it took more than one slice
+	next   time.Time    // when the next slice is due
 }
 
 // finding is what a pass has found so far.
@@ -50,6 +52,7 @@ const (
 	surveyAgain = time.Minute            // between two passes over a large cluster
 	surveySoon  = time.Second            // and over a small one
 	surveyTold  = 5                      // nodes, and twice as many apps, that are named
+	restedCosts = 20                     // times less than what the planner has to be asked about
 )
 
 // survival answers whether the cluster survives the loss of any one node. Call it
@@ -61,6 +64,9 @@ func (c *Core) survival() *pb.Survival {
 		again = surveyAgain
 	}
 	if s.index == nil && (s.last == nil || now.Sub(s.ended) >= again) {
+		if n := c.expected(now); n > 0 {
+			return &pb.Survival{Nodes: int32(len(c.nodes)), AtMs: wire.Millis(now), Text: fmt.Sprintf("survives the loss of any one node: not known before the nodes have spoken to this leader; %d of %d have yet to", n, len(c.nodes))}
+		}
 		s.begin(c)
 		c.surveyOn(now)
 	}
@@ -70,8 +76,24 @@ func (c *Core) survival() *pb.Survival {
 	return s.found.answer(now, s.found.looked+len(s.queue), false)
 }
 
+// expected is how many nodes have yet to speak in a term that is so young that
+// they may be on their way: a survey that took them for silent would find room
+// nowhere.
+func (c *Core) expected(now time.Time) (n int) {
+	if now.Sub(c.began) >= c.cfg.Limits.UnknownAfter {
+		return 0
+	}
+	for _, is := range c.nodes {
+		if !is.EverSynced && is.wanted != model.Forgotten {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *survey) begin(c *Core) {
 	s.index, s.large, s.found, s.queue = c.index.Clone(), false, finding{alone: map[string]bool{}}, nil
+	s.rests, s.noRoom = map[*app]bool{}, noRoom{}
 	for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
 		if n := c.nodes[id]; len(n.rows) > 0 && n.Status != model.NodeLost {
 			s.queue = append(s.queue, id)
@@ -97,28 +119,48 @@ func (c *Core) surveyOn(now time.Time) {
 		s.next = ended.Add(max(surveyEvery, surveyRest*ended.Sub(began)))
 		return
 	}
-	s.last, s.ended, s.index = s.found.answer(now, s.found.looked, true), now, nil
+	s.last, s.ended, s.index, s.rests, s.noRoom = s.found.answer(now, s.found.looked, true), now, nil, nil, noRoom{}
 }
 
 // lookAt tries the loss of one node, and returns what that cost.
 func (c *Core) lookAt(n *node) (cost int) {
+	s, apps := &c.survey, c.appsOn(n)
+	for _, a := range apps {
+		cost += len(a.rows)
+	}
+	if s.restAll(c, apps) {
+		s.found.take(n, c.loseRested(n, apps))
+		return cost / restedCosts
+	}
+	s.found.take(n, c.lose(n, apps))
+	return cost
+}
+
+// lose asks the planner what the loss of a node would bring.
+func (c *Core) lose(n *node, apps []*app) outcome {
 	w := &whatif.World{Config: c.cfg.Plan, Now: c.deps.Now(), Index: c.survey.index}
-	for _, a := range c.appsOn(n) {
+	for _, a := range apps {
 		if a.Name != "" {
 			w.Apps = append(w.Apps, c.copyOf(a))
-			cost += len(a.rows)
 		}
 	}
-	f, a := &c.survey.found, w.Try(n.ID)
+	a := w.Try(n.ID)
+	out := outcome{placed: len(a.Moves), misfits: len(a.Misfits), interrupted: a.Interrupted}
+	if out.misfits > 0 {
+		out.example = fmt.Sprintf("%s: %s", a.Misfits[0].App, a.Misfits[0].Why.Message)
+	}
+	return out
+}
+
+// take adds what the loss of a node would bring.
+func (f *finding) take(n *node, o outcome) {
 	f.looked++
-	for _, name := range a.Interrupted {
+	for _, name := range o.interrupted {
 		f.alone[name] = true
 	}
-	if len(a.Misfits) > 0 {
-		m := a.Misfits[0]
-		f.weak = append(f.weak, weak{name: n.Name, misfits: len(a.Misfits), placed: len(a.Moves), example: fmt.Sprintf("%s: %s", m.App, m.Why.Message)})
+	if o.misfits > 0 {
+		f.weak = append(f.weak, weak{name: n.Name, misfits: o.misfits, placed: o.placed, example: o.example})
 	}
-	return cost
 }
 
 // answer puts a finding into words.

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/server/plan"
 )
 
 // answer asks a what-if question, and makes sure that asking changes nothing.
@@ -212,6 +214,66 @@ func TestSurvival_AgreesWithTheLossOfEachNode(t *testing.T) {
 	})
 }
 
+// What is known of apps that rest without asking the planner is what the planner
+// would say.
+func TestSurvival_WhatRestsIsReplacedAsThePlannerWould(t *testing.T) {
+	t.Parallel()
+	rested := 0
+	rapid.Check(t, func(t *rapid.T) {
+		r := cluster(t)
+		if rapid.Bool().Draw(t, "paused") {
+			r.edit("a0", func(a *model.App) { a.Paused = true })
+		}
+		r.settle()
+		c := r.core
+		c.survey.begin(c)
+		for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
+			n := c.nodes[id]
+			apps := c.appsOn(n)
+			if len(apps) == 0 || !c.survey.restAll(c, apps) {
+				continue
+			}
+			rested++
+			room := c.survey.index.Room()
+			got, want := c.loseRested(n, apps), c.lose(n, apps)
+			slices.Sort(got.interrupted)
+			if d := cmp.Diff(want, got, cmp.AllowUnexported(outcome{})); d != "" {
+				t.Errorf("the loss of %s (-planned +known):\n%s", id, d)
+			}
+			if c.survey.index.Room() != room {
+				t.Errorf("the loss of %s left its mark", id)
+			}
+		}
+	})
+	if rested == 0 {
+		t.Error("no node was drawn on which all apps rest")
+	}
+}
+
+// A term begins with nodes that have not come yet: their silence says nothing of
+// room.
+func TestSurvival_IsNotKnownBeforeTheNodesHaveSpoken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, n := range []string{"n1", "n2"} {
+		r.node(n, 1024)
+	}
+	r.deploy("shop", 2)
+	r.settle()
+	r.lead()
+	r.agents["n1"].connect()
+	r.round()
+	if got := r.core.survival(); got.GetComplete() || !strings.Contains(got.GetText(), "1 of 2 have yet to") {
+		t.Errorf("before n2 has spoken: %v", got)
+	}
+	r.pass(r.core.cfg.Limits.UnknownAfter)
+	r.agents["n1"].connect()
+	r.round()
+	if got := r.core.survival(); !got.GetComplete() || got.GetSurvives() {
+		t.Errorf("n2 is silent: %v", got)
+	}
+}
+
 func TestSurvival_LargeClusterIsLookedThroughInSlices(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -220,6 +282,7 @@ func TestSurvival_LargeClusterIsLookedThroughInSlices(t *testing.T) {
 	}
 	r.deploy("shop", 900, func(s *model.Spec) { s.MemoryMiB, s.CPUMilli = 64, 0 })
 	r.settle()
+	r.core.apps["app-shop"].slots[0] = plan.Slot{Failures: 1} // it does not rest: the planner has to be asked
 	first := r.core.survival()
 	if first.GetComplete() || first.GetLooked() == 0 || first.GetNodes() != 30 {
 		t.Fatalf("at first: %v", first)
