@@ -163,7 +163,7 @@ func (f *fleetRun) stock(ctx context.Context) error {
 	if err := f.servers[f.leads].leave(); err != nil {
 		return err
 	}
-	if err := f.writeStock(ctx); err != nil {
+	if err := f.writeStock(ctx, f.filled()/perApp); err != nil {
 		return fmt.Errorf("stock: %w", err)
 	}
 	var had int
@@ -179,8 +179,31 @@ func (f *fleetRun) stock(ctx context.Context) error {
 	return f.asWished(ctx)
 }
 
-func (f *fleetRun) writeStock(ctx context.Context) error {
-	releases, err := f.createApps(ctx, f.filled()/perApp, f.all()/perApp)
+// found begins with a cluster that has all its instances: a server takes over what
+// runs at agents that it has yet to meet.
+func (f *fleetRun) found(ctx context.Context) (err error) {
+	if err := f.writeStock(ctx, 0); err != nil {
+		return fmt.Errorf("stock: %w", err)
+	}
+	if f.herd, err = startChild(ctx, f.b, order{Part: "herd", Database: f.db, Servers: f.addrs[:1], Nodes: f.nodes}); err != nil {
+		return err
+	}
+	var had int
+	if err := f.herd.ask(&had, "stock"); err != nil {
+		return err
+	}
+	if err := f.serve(ctx, 0, 0); err != nil {
+		return err
+	}
+	if err := f.allIn(ctx, f.nodes); err != nil {
+		return err
+	}
+	return f.asWished(ctx)
+}
+
+// writeStock writes down the apps from a number on, with their instances.
+func (f *fleetRun) writeStock(ctx context.Context, from int) error {
+	releases, err := f.createApps(ctx, from, f.all()/perApp)
 	if err != nil {
 		return err
 	}

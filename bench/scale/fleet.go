@@ -43,11 +43,25 @@ const patience = 4 * time.Minute
 // cluster measures what needs the whole: what an agent costs, a start with
 // everything to be done, the steady state, the loss of nodes and of the leader.
 func cluster(hasty bool) func(ctx context.Context, t *trial, n int) error {
+	return inSteps(hasty, func(f *fleetRun) []step {
+		return []step{f.open, f.costOfAgents, f.want, f.fill, f.stock, f.hand, f.rest, f.lose, f.change}
+	})
+}
+
+// atRest measures the steady state alone, of a cluster that has been there for long.
+func atRest(hasty bool) func(ctx context.Context, t *trial, n int) error {
+	return inSteps(hasty, func(f *fleetRun) []step { return []step{f.open, f.found, f.rest} })
+}
+
+// step is a part of a row; the next one goes on from there.
+type step func(context.Context) error
+
+func inSteps(hasty bool, steps func(*fleetRun) []step) func(ctx context.Context, t *trial, n int) error {
 	return func(ctx context.Context, t *trial, n int) error {
 		return withServers(func(b *bench) error {
 			f := &fleetRun{b: b, t: t, nodes: n, hasty: hasty}
-			for _, step := range []func(context.Context) error{f.open, f.costOfAgents, f.want, f.fill, f.stock, f.hand, f.rest, f.lose, f.change} {
-				if err := f.step(ctx, step); err != nil {
+			for _, do := range steps(f) {
+				if err := f.step(ctx, do); err != nil {
 					return err
 				}
 			}
@@ -57,7 +71,7 @@ func cluster(hasty bool) func(ctx context.Context, t *trial, n int) error {
 }
 
 // step does a step, with profiles of the server that leads at its end.
-func (f *fleetRun) step(ctx context.Context, do func(context.Context) error) error {
+func (f *fleetRun) step(ctx context.Context, do step) error {
 	f.steps++
 	if f.t.profiles == "" {
 		return do(ctx)
