@@ -16,7 +16,8 @@ type Cluster struct {
 	Sick     Sick
 	limits   Limits
 	verdicts map[string]*Verdict // by instance ID
-	began    time.Time           // of the term: silence is counted from here at the earliest
+	choirs   choirs
+	began    time.Time // of the term: silence is counted from here at the earliest
 	breaker  breaker
 }
 
@@ -58,7 +59,7 @@ type Limits struct {
 // New returns an empty cluster for a term that begins now.
 func New(l Limits, now time.Time) *Cluster {
 	return &Cluster{
-		Nodes: map[string]*Node{}, limits: l, verdicts: map[string]*Verdict{}, began: now,
+		Nodes: map[string]*Node{}, limits: l, verdicts: map[string]*Verdict{}, choirs: choirs{}, began: now,
 		breaker: breaker{zones: map[string]*zone{}, thawed: now},
 	}
 }

@@ -131,11 +131,11 @@ func TestJudge_OneMonitorThatIsCutOffCondemnsNobody(t *testing.T) { // DEFECTS 5
 	c := New(limits, t0)
 	judge(c, "near", true, t0)
 	judge(c, "far", false, t0.Add(time.Second))
-	if v := c.Verdict("i"); !v.Healthy || !v.HealthyAt.Equal(t0) {
+	if v := c.Verdict("i"); !v.Healthy || !v.HealthyAt().Equal(t0) {
 		t.Errorf("verdict %+v", v)
 	}
 	judge(c, "near", false, t0.Add(2*time.Second))
-	if v := c.Verdict("i"); v.Healthy || !v.SickAt.Equal(t0.Add(2*time.Second)) {
+	if v := c.Verdict("i"); v.Healthy || !v.SickAt().Equal(t0.Add(2*time.Second)) {
 		t.Errorf("verdict %+v", v)
 	}
 	c.MonitorGone("near")

@@ -1,7 +1,6 @@
 package actual
 
 import (
-	"slices"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -10,18 +9,27 @@ import (
 // Verdict is what all monitors together say of an instance. It lives as long as
 // the instance is not forgotten: pointers to it stay good.
 type Verdict struct {
-	Healthy   bool
-	Judged    bool      // a monitor spoke in this term; else it is assumed from the routes in force
-	HealthyAt time.Time // since when it is healthy; zero while it is not
-	SickAt    time.Time // since when it is unhealthy after having been healthy
-	Evidence  string
-	votes     []vote
+	Healthy  bool
+	Judged   bool // a monitor spoke in this term; else it is assumed from the routes in force
+	Evidence string
+	since    time.Time // when Healthy last changed; zero: it never was healthy
+	good     *choir    // monitors that say it is healthy; nil: none
 }
 
-// vote is one monitor's last word.
-type vote struct {
-	monitor string
-	healthy bool
+// HealthyAt is since when it is healthy; zero while it is not.
+func (v *Verdict) HealthyAt() time.Time {
+	if v.Healthy {
+		return v.since
+	}
+	return time.Time{}
+}
+
+// SickAt is since when it is unhealthy after having been healthy; else zero.
+func (v *Verdict) SickAt() time.Time {
+	if v.Healthy {
+		return time.Time{}
+	}
+	return v.since
 }
 
 // Verdict returns the verdict on an instance, made when it is new: unhealthy,
@@ -39,49 +47,39 @@ func (c *Cluster) Verdict(instanceID string) *Verdict {
 // common verdict changed. An instance is healthy as long as one connected
 // monitor says so: a monitor that is cut off sees everything dead.
 func (c *Cluster) Judge(monitor string, verdicts []model.Verdict, now time.Time, changed func(id string)) {
-	for _, v := range verdicts {
-		if c.Verdict(v.InstanceID).take(vote{monitor, v.Healthy}, v.Evidence, &c.Sick, now) {
-			changed(v.InstanceID)
+	for _, word := range verdicts {
+		v := c.Verdict(word.InstanceID)
+		if word.Healthy {
+			v.good = c.choirs.with(v.good, monitor)
+		} else {
+			v.good = c.choirs.without(v.good, monitor)
+		}
+		if v.take(word, &c.Sick, now) {
+			changed(word.InstanceID)
 		}
 	}
 }
 
-func (v *Verdict) take(one vote, evidence string, sick *Sick, now time.Time) (changed bool) {
-	v.vote(one)
-	healthy := one.healthy || slices.ContainsFunc(v.votes, func(w vote) bool { return w.healthy })
+// take takes a monitor's word in, once good holds it.
+func (v *Verdict) take(word model.Verdict, sick *Sick, now time.Time) (changed bool) {
+	healthy := v.good != nil
 	changed = !v.Judged || v.Healthy != healthy
 	sick.leave(v)
-	switch {
-	case healthy && !v.Healthy:
-		v.HealthyAt = now
-	case !healthy && v.Healthy:
-		v.HealthyAt, v.SickAt = time.Time{}, now
+	if healthy != v.Healthy {
+		v.since = now
 	}
-	if healthy {
-		v.SickAt = time.Time{}
-	}
-	if v.Healthy, v.Judged = healthy, true; healthy == one.healthy {
-		v.Evidence = evidence
+	if v.Healthy, v.Judged = healthy, true; healthy == word.Healthy {
+		v.Evidence = word.Evidence
 	}
 	sick.enter(v)
 	return changed
-}
-
-func (v *Verdict) vote(one vote) {
-	for i := range v.votes {
-		if v.votes[i].monitor == one.monitor {
-			v.votes[i] = one
-			return
-		}
-	}
-	v.votes = append(v.votes, one)
 }
 
 // Assume gives an instance that routers serve the benefit of the doubt until a
 // monitor speaks in this term.
 func (c *Cluster) Assume(instanceID string, now time.Time) {
 	if v := c.Verdict(instanceID); !v.Judged && !v.Healthy {
-		v.Healthy, v.HealthyAt, v.Evidence = true, now, "routed by the leader before"
+		v.Healthy, v.since, v.Evidence = true, now, "routed by the leader before"
 		c.Sick.enter(v)
 	}
 }
@@ -90,13 +88,9 @@ func (c *Cluster) Assume(instanceID string, now time.Time) {
 // they are until another monitor speaks.
 func (c *Cluster) MonitorGone(monitor string) {
 	for _, v := range c.verdicts {
-		for i := range v.votes {
-			if v.votes[i].monitor == monitor {
-				v.votes = append(v.votes[:i], v.votes[i+1:]...)
-				break
-			}
-		}
+		v.good = c.choirs.without(v.good, monitor)
 	}
+	c.choirs.drop(monitor)
 }
 
 // Sick counts the instances that are healthy, and those that were and are not
@@ -110,7 +104,7 @@ func (s *Sick) add(v *Verdict, n int) {
 	switch {
 	case v.Healthy:
 		s.healthy += n
-	case !v.SickAt.IsZero():
+	case !v.since.IsZero():
 		s.sick += n
 	}
 }

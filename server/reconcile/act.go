@@ -21,7 +21,7 @@ func (c *Core) commit(d decided, now time.Time) {
 	}
 	for _, s := range d.plan.Stop {
 		r := c.rows[s.ID]
-		r.Stopping, r.Reason, r.StoppedAt, r.sentTo = true, s.Reason, now, ""
+		r.Stopping, r.Reason, r.StoppedAt, r.sentTo = true, s.Reason, now, 0
 		c.countStarting(r)
 		c.log().Info("instance to be stopped", "app", a.Name, "instance", s.ID, "why", s.Reason)
 	}
@@ -104,7 +104,7 @@ func (c *Core) act(ctx context.Context, a *app, now time.Time) {
 			continue
 		}
 		c.retell(a, r, s)
-		if r.sentTo == s.ID() {
+		if r.sentTo == r.node.sitting {
 			continue
 		}
 		switch {
@@ -136,19 +136,19 @@ func (c *Core) sendStop(a *app, r *row, s dispatch.Session) {
 		m.DrainMs = time.Duration(spec.Drain).Milliseconds()
 	}
 	s.Stop(m)
-	r.sentTo = s.ID()
+	r.sentTo = r.node.sitting
 }
 
 // retold is what a session was told of an instance that it has already.
 type retold struct {
-	session   string
+	in        sitting
 	singleton bool
 }
 
 // retell sends the start of a known instance again when its app became a
 // singleton, or is none any more: the agent takes over what has changed.
 func (c *Core) retell(a *app, r *row, s dispatch.Session) {
-	now := retold{s.ID(), a.Singleton}
+	now := retold{r.node.sitting, a.Singleton}
 	if r.Stopping || !r.seen.Known || r.seen.Phase == model.PhaseGone || r.seen.Singleton == a.Singleton || r.retold == now {
 		return
 	}
@@ -166,7 +166,7 @@ func (c *Core) sendStart(a *app, r *row, s dispatch.Session) {
 		Image: rel.Spec.Image, Command: rel.Spec.Command, Env: rel.Spec.Env, Port: int32(rel.Spec.Port),
 		MemoryMib: rel.Spec.MemoryMiB, CpuMilli: rel.Spec.CPUMilli, SpecHash: rel.Spec.Hash(), Singleton: a.Singleton,
 	})
-	r.sentTo = s.ID()
+	r.sentTo = r.node.sitting
 }
 
 func orphanEvent(id string) store.Control {

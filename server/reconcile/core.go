@@ -68,11 +68,12 @@ type Core struct {
 	strays   map[string]string // endpoints in force that have no row, and the host they serve; nil: not looked yet
 	guests   map[string]*app   // strays that serve an app until its own instances do, by ID
 
+	sittings   sitting    // so far
 	view0      place.View // reused
 	noRoom     noRoom
 	survey     survey
 	packed     map[string]bool   // pools that are packed, by name
-	inForce    map[string]string // address by instance, as routed when the term began; nil when that could not be read
+	inForce    map[string]routed // by instance ID, when the term began; nil when that could not be read
 	routeGrace time.Duration     // how long after its begin silent nodes hold up the routes of their apps
 	reload     bool              // memory and database may differ: read it all again
 	swept      time.Time         // last successful sweep

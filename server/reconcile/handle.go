@@ -63,7 +63,8 @@ func (c *Core) opened(s dispatch.Session, h *pb.Hello, now time.Time) {
 	if n.session != nil {
 		n.session.Close(errReplaced)
 	}
-	n.session = s
+	c.sittings++
+	n.session, n.sitting = s, c.sittings
 	is := n.Node.Node
 	is.Name, is.Address, is.Zone = h.GetName(), h.GetAddress(), h.GetZone()
 	is.Pool, is.Labels = h.GetPool(), h.GetLabels()

@@ -69,8 +69,11 @@ func (c *Core) takeWorld(w store.World) {
 			}
 			delete(old, i.ID)
 		}
-		if addr, routed := c.inForce[i.ID]; routed && first && !i.Stopping {
-			c.node(i.NodeID).Assume(i.ID, addr)
+		if e, routed := c.inForce[i.ID]; routed {
+			r.ID = e.id // one string for all: what was assumed of it has this one
+			if first && !i.Stopping {
+				c.node(i.NodeID).Assume(r.ID, e.addr)
+			}
 		}
 		c.addRow(r)
 	}

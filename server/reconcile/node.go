@@ -14,6 +14,7 @@ type node struct {
 	*actual.Node
 	number  int                // in the index
 	session dispatch.Session   // nil while its agent is away
+	sitting sitting            // the session's number, or the last one's
 	wanted  model.Availability // by people; "" is active
 	rows    []*row
 	quiet   bool                 // silent for so long that no singleton runs on it any more
@@ -21,6 +22,10 @@ type node struct {
 	badAt   time.Time            // when there were enough of them; with bad[ID]
 	turns   uint32               // of its engine, as last told
 }
+
+// sitting is a session's number, unique in a term: there may be a million rows
+// that name one.
+type sitting uint32
 
 // node returns a node, made when it is new.
 func (c *Core) node(id string) *node {

@@ -92,7 +92,7 @@ func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 	out := make([]routes.Instance, 0, len(a.rows))
 	for _, r := range a.rows {
 		rel := c.releases[r.ReleaseID]
-		i := routes.Instance{ID: r.ID, Release: rel.Number, Drain: rel.Spec.Drain, WasRouted: r.inRoutes || r.routeRev == 0 && c.inForce[r.ID] != ""}
+		i := routes.Instance{ID: r.ID, Release: rel.Number, Drain: rel.Spec.Drain, WasRouted: r.inRoutes || r.routeRev == 0 && c.wasInForce(r)}
 		i.Addr, i.Running = r.seen.Addr, r.seen.Phase == model.PhaseRunning && !r.Stopping
 		i.Ready = i.Running && r.verdict.Healthy
 		switch {
@@ -125,8 +125,24 @@ func (c *Core) openRoutes(now time.Time) {
 		return
 	}
 	c.open = true
+	c.letGo()
 	c.deps.Routes.Complete()
 	c.log().Info("route table complete", "apps", len(c.apps), "took", now.Sub(c.began).Round(time.Millisecond))
+}
+
+// letGo forgets the routes in force of rows that have routes of this term: that is
+// nearly all of them, and they took room.
+func (c *Core) letGo() {
+	if c.inForce == nil {
+		return
+	}
+	still := map[string]routed{}
+	for id, e := range c.inForce {
+		if r := c.rows[id]; r != nil && r.routeRev == 0 {
+			still[id] = e
+		}
+	}
+	c.inForce = still
 }
 
 // mayJudge reports whether what is in force and has no row may be withdrawn. A
@@ -157,23 +173,32 @@ func (c *Core) heardAny() bool {
 // awaitsRoutes reports whether an app's next step waits for routers.
 func awaitsRoutes(a *app) bool {
 	for _, r := range a.rows {
-		if r.Stopping && r.sentTo == "" || !r.Stopping && r.inRoutes && !r.seenRouted {
+		if r.Stopping && r.sentTo == 0 || !r.Stopping && r.inRoutes && !r.seenRouted {
 			return true
 		}
 	}
 	return false
 }
 
-// endpointsOf lists the instances that a table routes to, with their addresses.
-func endpointsOf(table map[string]string) map[string]string {
-	out := map[string]string{}
+// routed is an instance to which routes lead.
+type routed struct{ id, addr string }
+
+// wasInForce reports whether routes led to a row when the term began.
+func (c *Core) wasInForce(r *row) bool {
+	_, was := c.inForce[r.ID]
+	return was
+}
+
+// endpointsOf lists the instances that a table routes to.
+func endpointsOf(table map[string]string) map[string]routed {
+	out := map[string]routed{}
 	for k, v := range table {
 		if !strings.HasPrefix(k, route.BackendPrefix) {
 			continue
 		}
 		if b, err := route.DecodeBackend(v); err == nil {
 			for _, e := range b.Endpoints {
-				out[e.Instance] = e.Addr
+				out[e.Instance] = routed{e.Instance, e.Addr}
 			}
 		}
 	}

@@ -21,14 +21,14 @@ type row struct {
 	starting   bool // counted so in the index
 	inRoutes   bool // as last Set
 	everRouted bool
-	seenRouted bool   // the planner has seen it routed everywhere
-	routeRev   uint64 // revision at which inRoutes took its value
-	routeAt    int64  // and when, in unix milliseconds; 0: before this term
-	told       uint64 // what the monitors were told of it; 0: nothing
-	sentTo     string // session ID that got its Start, or its Stop once stopping
-	retold     retold // see retell
-	memory     int32  // MiB, in the ledger; 0: not known yet
-	cpu        int32  // thousandths of a core
+	seenRouted bool    // the planner has seen it routed everywhere
+	routeRev   uint64  // revision at which inRoutes took its value
+	routeAt    int64   // and when, in unix milliseconds; 0: before this term
+	told       uint64  // what the monitors were told of it; 0: nothing
+	sentTo     sitting // that got its Start, or its Stop once stopping; 0: none
+	retold     retold  // see retell
+	memory     int32   // MiB, in the ledger; 0: not known yet
+	cpu        int32   // thousandths of a core
 }
 
 // addRow enters a row everywhere. Its strings are shared with what it belongs
@@ -139,7 +139,7 @@ func (c *Core) view(r *row) plan.Instance {
 	served := c.deps.Routes.Served()
 	i := plan.Instance{
 		Instance: r.Instance, Observed: r.observed(), Node: r.node.Status, Draining: r.node.wanted == model.Draining,
-		Judged: r.verdict.Judged, Healthy: r.verdict.Healthy, HealthyAt: r.verdict.HealthyAt, SickAt: r.verdict.SickAt, Probe: r.verdict.Evidence,
+		Judged: r.verdict.Judged, Healthy: r.verdict.Healthy, HealthyAt: r.verdict.HealthyAt(), SickAt: r.verdict.SickAt(), Probe: r.verdict.Evidence,
 		Routed: r.inRoutes && served >= r.routeRev, EverRouted: r.everRouted,
 		Exposed: r.everRouted && (r.inRoutes || served < r.routeRev),
 	}

@@ -170,7 +170,7 @@ func withPending(s string, a *app) string {
 // inForceNow reports whether routes lead to an instance. In safe mode none has
 // been set: they are those of the terms before.
 func (c *Core) inForceNow(r *row) bool {
-	return r.inRoutes || c.safe != nil && c.inForce[r.ID] != ""
+	return r.inRoutes || c.safe != nil && c.wasInForce(r)
 }
 
 // serves says which release serves on how many instances.
