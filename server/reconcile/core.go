@@ -51,6 +51,9 @@ type Core struct {
 	orphans  map[string]orphan // by instance ID
 	owners   map[string]*app   // of route keys, as last Set
 
+	mum     map[string]*node // those that have not told in this term what they have, by ID
+	awaited *node            // the one of them that untold has found last
+
 	looks *alarms // nodes whose status may change by time
 	wakes *alarms // apps whose plan changes by time
 
@@ -65,6 +68,7 @@ type Core struct {
 	safe     *model.SafeMode   // nothing is changed while it is set
 	unsaved  bool              // and the database does not know of it yet
 	believed bool              // people have ended one in this term
+	vouched  bool              // a node that has come knows the end of what the database knows
 	strays   map[string]string // endpoints in force that have no row, and the host they serve; nil: not looked yet
 	guests   map[string]*app   // strays that serve an app until its own instances do, by ID
 
@@ -93,7 +97,7 @@ func New(cfg Config, lease store.Lease, deps Deps) *Core {
 	now := deps.Now()
 	return &Core{
 		cfg: cfg, deps: deps, lease: lease, began: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
-		nodes: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
+		nodes: map[string]*node{}, mum: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
 		releases: map[string]model.Release{}, orphans: map[string]orphan{}, owners: map[string]*app{}, looks: newAlarms(), wakes: newAlarms(),
 		guests: map[string]*app{}, forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
 		reload: true,

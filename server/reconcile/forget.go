@@ -48,6 +48,7 @@ func (c *Core) dropForgotten(ctx context.Context) error {
 		c.cluster.Drop(id)
 		c.index.Remove(id)
 		delete(c.nodes, id)
+		delete(c.mum, id)
 		delete(c.newNodes, id)
 		for instance, o := range c.orphans {
 			if o.node.ID == id {

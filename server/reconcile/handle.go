@@ -146,9 +146,10 @@ func (c *Core) synced(e dispatch.Synced, now time.Time) {
 	}
 	c.dirtyNode(n)
 	c.looks.set(n.ID, now)
+	c.unasked(n, e.Instances, now)
+	delete(c.mum, n.ID)
 	if e.DockerOK {
 		c.reindex(n)
-		c.unasked(n, e.Instances, now)
 		c.dirtyWaiting() // it has room for what waits
 	}
 }

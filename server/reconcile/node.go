@@ -32,7 +32,7 @@ func (c *Core) node(id string) *node {
 	n := c.nodes[id]
 	if n == nil {
 		n = &node{Node: c.cluster.Node(id)}
-		c.nodes[id] = n
+		c.nodes[id], c.mum[id] = n, n
 		n.number = c.index.Set(place.Node{ID: id, Status: n.Status})
 		c.looks.set(id, c.began)
 	}

@@ -26,6 +26,7 @@ import (
 // what this server wrote itself the database has.
 func (c *Core) compareHistory(n *node, h *pb.Hello, now time.Time) {
 	told := model.Moment{Epoch: h.GetMaxEpoch(), Age: h.GetWrittenMs()}
+	c.vouched = c.vouched || told.Epoch >= c.lease.Before.Epoch
 	if c.safe != nil || c.believed || c.cfg.SafeAfter == 0 || told.Epoch >= c.lease.Epoch || told.Epoch == c.lease.Below {
 		return
 	}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -229,5 +230,148 @@ func TestSingleton_OnANodeThatARestoredDatabaseDoesNotKnowMayRunForAWhile(t *tes
 	r.settle()
 	if release, _ := r.serves(t); release != "rel-shop-1" {
 		t.Errorf("%s serves", release)
+	}
+}
+
+// apart is a singleton of which one node has what the database wants, as far as
+// that knows, and another what runs: the database was set back to before it moved.
+func apart(t tester) (r *rig, empty, runs *fakeAgent) {
+	r = singleton(t)
+	old := r.backup()
+	node := r.core.apps["app-shop"].rows[0].NodeID
+	r.want(node, model.Cordoned)
+	r.deploy("shop", 1)
+	r.settle()
+	r.wish.Availabilities[node] = model.Active
+	empty = r.agents[node]
+	for id, a := range r.agents {
+		if id != node {
+			runs = a
+		}
+	}
+	if len(runs.has) != 1 || len(empty.has) != 0 {
+		t.Fatalf("%s has %v, %s has %v", empty.NodeID(), empty.has, runs.NodeID(), runs.has)
+	}
+	r.restore(old)
+	return r, empty, runs
+}
+
+// leadsWithout begins a term in which an agent is late.
+func (r *rig) leadsWithout(late *fakeAgent, epoch int64, before, told model.Moment) {
+	r.t.Helper()
+	delete(r.agents, late.NodeID())
+	late.away = true
+	r.term(epoch, before, told)
+	r.agents[late.NodeID()] = late
+}
+
+// stays lets time go by, in which nothing may be started.
+func (r *rig) stays(d time.Duration) {
+	r.t.Helper()
+	before := r.runs()
+	for ; d > 0; d -= 5 * time.Second {
+		r.round()
+		r.step()
+		if now := r.runs(); !slices.Equal(now, before) {
+			r.t.Fatalf("running %v, before %v", now, before)
+		}
+		r.pass(5 * time.Second)
+	}
+}
+
+// The first node that comes knows no better than a database that was set back.
+func TestSingleton_IsNotStartedBeforeEveryNodeHasToldWhatItRuns(t *testing.T) { // R11
+	t.Parallel()
+	r, _, runs := apart(t)
+	before := model.Moment{Epoch: 4 * day, Age: 1000}
+	r.leadsWithout(runs, 5*day, before, before)
+	r.stays(30 * time.Second)
+	if p := r.core.apps["app-shop"].pending; len(p) > 0 && p[0].Code != model.CodeAlone {
+		t.Errorf("pending: %+v", p)
+	}
+	runs.hello.MaxEpoch, runs.hello.WrittenMs = 4*day, 3_601_000
+	runs.connect()
+	r.stays(30 * time.Second)
+	if r.wish.Safe == nil {
+		t.Error("no safe mode")
+	}
+}
+
+func TestSingleton_WaitsForASilentNodeAsLongAsItMayRunThere(t *testing.T) { // R11
+	t.Parallel()
+	r, _, runs := apart(t)
+	before := model.Moment{Epoch: 4 * day, Age: 1000}
+	r.leadsWithout(runs, 5*day, before, before)
+	r.stays(75 * time.Second)
+	runs.has = map[string]model.Observed{} // its agent ends singletons of which no leader hears
+	r.settle()
+	if release, node := r.serves(t); release != "rel-shop-1" || node == runs.NodeID() {
+		t.Errorf("%s serves on %s", release, node)
+	}
+}
+
+// What the term in which safe mode ended knew of nodes the next one does not.
+func TestSingleton_IsNotStartedBesideAStrayWhenLeadersChangeAfterSafeMode(t *testing.T) { // R11
+	t.Parallel()
+	r, _, runs := apart(t)
+	r.term(5*day, model.Moment{Epoch: 4 * day, Age: 1000}, model.Moment{Epoch: 4 * day, Age: 3_601_000})
+	r.round()
+	r.endSafeMode()
+	r.round()
+	if r.core.safe != nil || !r.core.believed {
+		t.Fatal("safe mode lasts")
+	}
+	m := model.Moment{Epoch: 5 * day, Age: 10}
+	r.leadsWithout(runs, 6*day, m, m)
+	r.stays(10 * time.Second)
+	runs.connect()
+	r.stays(30 * time.Second)
+	r.pass(time.Minute)
+	r.settle()
+	if release, _ := r.serves(t); release != "rel-shop-1" {
+		t.Errorf("%s serves", release)
+	}
+}
+
+// No node that came vouches for the end of what the database knows: the one that
+// has what runs may not be in it.
+func TestSingleton_WaitsForNodesThatTheDatabaseDoesNotKnowIfNobodyVouchesForIt(t *testing.T) { // R11
+	t.Parallel()
+	for vouches, wait := range map[bool]time.Duration{false: 75 * time.Second, true: 0} {
+		r, empty, runs := apart(t)
+		delete(r.nodes, runs.NodeID())
+		delete(r.agents, runs.NodeID())
+		before := model.Moment{Epoch: 4 * day, Age: 1000}
+		told := model.Moment{}
+		if vouches {
+			told = before
+		}
+		r.term(5*day, before, told)
+		r.stays(wait)
+		r.settle()
+		if _, node := r.serves(t); node != empty.NodeID() {
+			t.Errorf("it is on %s", node)
+		}
+	}
+}
+
+// A node that is new, or whose engine is away, holds nothing up once it has told.
+func TestSingleton_NodesThatHaveToldHoldNothingUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 1024)
+	sick := r.node("n2", 1024)
+	r.settle()
+	sick.engine = "it hangs"
+	m := model.Moment{Epoch: 4 * day, Age: 1000}
+	r.term(5*day, m, m)
+	r.edit("shop", func(a *model.App) { a.Singleton = true })
+	r.deploy("shop", 1)
+	r.settle()
+	if _, node := r.serves(t); node != "n1" {
+		t.Errorf("it is on %s", node)
+	}
+	if took := r.now.Sub(r.core.began); took > time.Minute {
+		t.Errorf("it took %s", took)
 	}
 }

@@ -1,9 +1,11 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,27 +28,45 @@ func (c *Core) stray(a *app) string {
 			return fmt.Sprintf("a singleton waits: %s runs an instance that the database does not know, perhaps of this app; it is stopped first", o.node.Name)
 		}
 	}
-	if c.believed {
-		return c.unheard()
+	return c.unheard()
+}
+
+// unheard says which node may run what the database has forgotten; "" when each has
+// told in this term what it has, or has been silent for so long that its agent has
+// ended singletons. Whether the database was set back only nodes can tell, so this
+// holds at the beginning of every term. A node that the database does not know
+// either has the time in which it would have come: after a restore that is believed,
+// and as long as none that has come vouches for the end of what the database knows.
+func (c *Core) unheard() string {
+	if n := c.untold(); n != nil {
+		return fmt.Sprintf("a singleton waits: node %s has not told this leader what it runs, perhaps an instance of it; it is waited for until %s",
+			cmp.Or(n.Name, n.ID), c.cluster.SilentUntil(n.Node).UTC().Format(time.TimeOnly))
+	}
+	wait := c.began.Add(c.cfg.Limits.UnknownAfter + c.cfg.Limits.LostAfter).Sub(c.deps.Now())
+	switch {
+	case wait <= 0:
+	case c.believed:
+		return fmt.Sprintf("a singleton waits: the database was restored, and a node that it does not know may come back within %s", wait.Round(time.Second))
+	case !c.vouched:
+		return fmt.Sprintf("a singleton waits: no node that has come was there in the last leader's term, and one that the database does not know may come back within %s", wait.Round(time.Second))
 	}
 	return ""
 }
 
-// unheard says which node may run what a database has forgotten that was set back
-// in this term; "" when each has told all, or has been silent for so long that its
-// agent has ended singletons. A node that is forgotten itself has the time in which
-// it would have come.
-func (c *Core) unheard() string {
-	for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
-		if n := c.nodes[id]; !n.Synced && !n.quiet {
-			return fmt.Sprintf("a singleton waits: the database was restored, and node %s has not told what it runs", n.Name)
+// untold is the first of the nodes that are waited for. It is asked for each
+// singleton, so what was found last is looked at before all others.
+func (c *Core) untold() *node {
+	waits := func(n *node) bool { return c.mum[n.ID] == n && !n.quiet }
+	if c.awaited != nil && waits(c.awaited) {
+		return c.awaited
+	}
+	c.awaited = nil
+	for _, n := range c.mum {
+		if waits(n) && (c.awaited == nil || strings.Compare(n.ID, c.awaited.ID) < 0) {
+			c.awaited = n
 		}
 	}
-	wait := c.began.Add(c.cfg.Limits.UnknownAfter + c.cfg.Limits.LostAfter).Sub(c.deps.Now())
-	if wait > 0 {
-		return fmt.Sprintf("a singleton waits: the database was restored, and a node that it does not know may come back within %s", wait.Round(time.Second))
-	}
-	return ""
+	return c.awaited
 }
 
 // keepStray notes a stray of an app: a guest that serves until the app's own

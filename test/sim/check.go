@@ -41,7 +41,6 @@ type checker struct {
 	drained  map[string]time.Time            // node → when it was last draining
 	givenUp  map[string]time.Time            // node → when people said that it never returns
 	goneAt   map[string]time.Time            // routed instance that does not run → since when
-	twice    map[string]bool                 // singletons that run twice because a database had lost one
 	asked    time.Time                       // when the leader was last asked for reasons
 }
 

@@ -110,12 +110,9 @@ func (c *checker) cordoned(node string, before, after tables) {
 // vouch for it; when more is wrong with it than the network, its agent cannot.
 func (c *checker) alone() {
 	w := c.w
-	lost := w.now.Sub(w.db.wasSetBack) < orphanAfter+slack && !w.db.failedOver.After(w.db.wasSetBack) // and nobody has said to go on
 	if !w.singles {
 		return
 	}
-	twice := map[string]bool{} // what began so before anybody could know that the database had lost it
-	defer func() { c.twice = twice }()
 	runs := map[string]*node{}
 	for _, n := range w.nodes {
 		cs, specs := n.engine.All()
@@ -127,10 +124,6 @@ func (c *checker) alone() {
 			other, two := runs[id]
 			if !two {
 				runs[id] = n
-				continue
-			}
-			if lost || c.twice[id] {
-				twice[id] = true
 				continue
 			}
 			if !c.vouched(n) && !c.vouched(other) {

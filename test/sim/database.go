@@ -22,7 +22,6 @@ type database struct {
 	backups []backup // one each half minute, oldest first
 
 	failedOver   time.Time // last, or when people last ended a safe mode: what was lost is felt from then on
-	wasSetBack   time.Time // when it last forgot something
 	safeAgain    time.Time // when it last forgot that a safe mode had ended
 	downUntil    time.Time
 	stalledUntil time.Time
@@ -193,7 +192,7 @@ func (d *database) restore(age, away time.Duration) {
 // again, and what people had changed meanwhile, are noted.
 func (d *database) setBack(to tables) {
 	was := d.tables
-	d.failedOver, d.wasSetBack = d.w.now, d.w.now
+	d.failedOver = d.w.now
 	d.tables = to.clone()
 	for id, i := range was.instances {
 		if j, ok := d.instances[id]; !ok || j != i {

@@ -129,6 +129,26 @@ var scenarios = []scenario{
 		}
 		return ""
 	}, stride: 3},
+	{name: "singleton that only a late node knows", do: func(w *World) { // of which all others were away since the backup
+		id := w.people.launch("one", 1, true, isGood)
+		w.after(nil, 45*time.Second, func() {
+			w.people.availability(slices.Index(w.nodes, w.nodeOf(id)), model.Cordoned)
+			w.people.deploy(w.people.number(id), isGood)
+		})
+		w.after(nil, 60*time.Second, func() { w.cutBut(w.nodeOf(id), true) })
+		w.after(nil, 125*time.Second, func() {
+			knows := w.nodeOf(id)
+			w.cutBut(knows, false)
+			w.cutNode(knows, 2, true)
+			w.db.restore(85*time.Second, time.Second)
+			w.after(nil, 40*time.Second, func() { w.cutNode(knows, 2, false) })
+		})
+	}, then: func(w *World) string {
+		if w.db.safeOf == 0 {
+			return "nobody has noticed that the database was restored"
+		}
+		return ""
+	}, stride: 9},
 	{name: "database restored and clocks set back", do: func(w *World) { // to before the epoch that agents obey
 		w.after(nil, 20*time.Second, func() { w.leader().kill() })
 		w.after(nil, 40*time.Second, w.startServers)
@@ -233,6 +253,15 @@ func (w *World) cutFor(d time.Duration, few int, zone string) {
 		few--
 		w.cutNode(n, 2, true)
 		w.after(nil, d, func() { w.cutNode(n, 2, false) })
+	}
+}
+
+// cutBut cuts all nodes but one off, or joins them again.
+func (w *World) cutBut(but *node, on bool) {
+	for _, n := range w.nodes {
+		if n != but {
+			w.cutNode(n, 2, on)
+		}
 	}
 }
 
