@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -46,7 +47,7 @@ func (s *Source) startSweep(ctx context.Context, c *redis.Client) {
 			w.done <- swept{err: err}
 			return
 		}
-		t, bad := table.Build(l.head.Version, l.entries, prev)
+		t, bad := table.BuildFrom(l.head.Version, newPacer(ctx).paced(maps.All(l.entries)), prev)
 		w.done <- swept{table: t, bad: bad}
 	})
 	s.sweep = w

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -23,29 +24,46 @@ type snapshot struct {
 }
 
 // EncodeSnapshot returns the form of a table on disk: a line with the sum of
-// the rest, then JSON. Equal tables give equal bytes. It is made piece by piece:
-// a map of all values, and a copy of the whole, would take three times the memory.
+// the rest, then JSON. Equal tables give equal bytes. It is several times as
+// long as the table: SnapshotBody has it in pieces.
 func EncodeSnapshot(t *Table) []byte {
-	all := t.sorted()
-	blank := snapshotMagic + sum(nil) + "\n"
-	out := append(make([]byte, 0, len(blank)+sizeOf(t)), blank...)
-	out = append(out, `{"version":`...)
-	out = append(out, quoted(t.version)...)
-	out = append(out, `,"entries":{`...)
-	for i, e := range all {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(append(out, quoted(e.key)...), ':')
-		value := e.target
-		if e.backend != nil {
-			value = route.EncodeBackend(e.backend.Route())
-		}
-		out = append(out, quoted(value)...)
+	head := SnapshotHead(sha256.Sum256(nil))
+	out := []byte(head)
+	for piece := range SnapshotBody(t) {
+		out = append(out, piece...)
 	}
-	out = append(out, "}}"...)
-	copy(out[len(snapshotMagic):], sum(out[len(blank):]))
+	copy(out, SnapshotHead(sha256.Sum256(out[len(head):])))
 	return out
+}
+
+// SnapshotHead is the first line of a snapshot whose body has that sum. All are
+// equally long.
+func SnapshotHead(sum [sha256.Size]byte) string {
+	return snapshotMagic + hex.EncodeToString(sum[:]) + "\n"
+}
+
+// SnapshotBody is what follows the first line, an entry a piece. A piece is
+// there until the next is asked for.
+func SnapshotBody(t *Table) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		b := append([]byte(`{"version":`), quoted(t.version)...)
+		b = append(b, `,"entries":{`...)
+		for i, e := range t.sorted() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			value := e.target
+			if e.backend != nil {
+				value = route.EncodeBackend(e.backend.Route())
+			}
+			b = append(append(b, quoted(e.key)...), ':')
+			if b = append(b, quoted(value)...); !yield(b) {
+				return
+			}
+			b = b[:0]
+		}
+		yield(append(b, "}}"...))
+	}
 }
 
 // entry is a key as in Redis, and what stands under it: a backend, or the host
@@ -71,17 +89,6 @@ func (t *Table) sorted() []entry {
 	return all
 }
 
-// sizeOf is about how many bytes a table takes on disk, as a capacity: packed
-// endpoints are five times as long in words.
-func sizeOf(t *Table) int {
-	size := 256 * (t.hosts.size + t.domains.size)
-	t.hosts.each(func(_ string, b *Backend) bool {
-		size += 5 * len(b.endpoints)
-		return true
-	})
-	return size
-}
-
 // quoted is v in JSON.
 func quoted(v any) []byte {
 	b, err := json.Marshal(v)
@@ -96,11 +103,10 @@ func quoted(v any) []byte {
 // a mass withdrawal.
 func DecodeSnapshot(data []byte) (*Table, error) {
 	head, body, ok := bytes.Cut(data, []byte("\n"))
-	want, isOurs := bytes.CutPrefix(head, []byte(snapshotMagic))
-	if !ok || !isOurs {
+	if !ok || !bytes.HasPrefix(head, []byte(snapshotMagic)) {
 		return nil, errors.New("decode snapshot: not a route snapshot")
 	}
-	if string(want) != sum(body) {
+	if string(data[:len(head)+1]) != SnapshotHead(sha256.Sum256(body)) {
 		return nil, errors.New("decode snapshot: checksum differs: the file was cut or changed")
 	}
 	var s snapshot
@@ -112,9 +118,4 @@ func DecodeSnapshot(data []byte) (*Table, error) {
 		return nil, fmt.Errorf("decode snapshot: %v", bad[0])
 	}
 	return t, nil
-}
-
-func sum(body []byte) string {
-	h := sha256.Sum256(body)
-	return hex.EncodeToString(h[:])
 }

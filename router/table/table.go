@@ -10,6 +10,8 @@ package table
 import (
 	"cmp"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -159,6 +161,11 @@ func (t *Table) Domains() map[string]string {
 // Build makes the table of all entries, Redis key → value. Backends equal to
 // prev's are prev's own, and a key whose value is bad keeps what prev has.
 func Build(v route.Version, entries map[string]string, prev *Table) (*Table, []Bad) {
+	return BuildFrom(v, maps.All(entries), prev)
+}
+
+// BuildFrom is Build of entries that come in any order, in their own time.
+func BuildFrom(v route.Version, entries iter.Seq2[string, string], prev *Table) (*Table, []Bad) {
 	e := edit(Empty(), v)
 	var bad []Bad
 	for key, value := range entries {
