@@ -84,6 +84,9 @@ func (c *Core) commitDeployment(a *app, d model.Deployment) {
 		c.log().Info("deployment step", "app", a.Name, "release", c.version(d.ReleaseID), "stage", d.Stage, "held", d.Held, "why", d.Judgement)
 	}
 	a.deployments[d.ReleaseID] = d
+	if r := c.resumed[d.ReleaseID]; r != nil {
+		r.written = true
+	}
 	if d.Ended() {
 		c.log().Info("deployment ended", "app", a.Name, "release", c.version(d.ReleaseID), "status", d.Status, "err", d.Error)
 		a.unplaceable, a.refusal, a.awaited, a.tail = time.Time{}, nil, false, nil

@@ -65,12 +65,13 @@ type Core struct {
 	awaiting  map[string]bool // apps whose next step waits for routers
 	unrouted  map[string]bool // apps whose routes are not known yet in this term
 
-	safe     *model.SafeMode   // nothing is changed while it is set
-	unsaved  bool              // and the database does not know of it yet
-	believed bool              // people have ended one in this term
-	vouched  bool              // a node that has come knows the end of what the database knows
-	strays   map[string]string // endpoints in force that have no row, and the host they serve; nil: not looked yet
-	guests   map[string]*app   // strays that serve an app until its own instances do, by ID
+	safe     *model.SafeMode     // nothing is changed while it is set
+	unsaved  bool                // and the database does not know of it yet
+	believed bool                // people have ended one in this term
+	vouched  bool                // a node that has come knows the end of what the database knows
+	strays   map[string]string   // endpoints in force that have no row, and the host they serve; nil: not looked yet
+	resumed  map[string]*resumed // rollouts whose deadlines were moved on at the term's begin, by release; nil: not looked yet
+	guests   map[string]*app     // strays that serve an app until its own instances do, by ID
 
 	sittings   sitting    // so far
 	view0      place.View // reused

@@ -35,6 +35,9 @@ func (c *Core) sweep(ctx context.Context, now time.Time) error {
 	if err := c.fetchReleases(ctx, maps.Values(c.apps)); err != nil {
 		return err
 	}
+	if c.reload {
+		c.resumeDeadlines()
+	}
 	c.reload, c.swept = false, now
 	for id, a := range c.apps {
 		if !c.rests(a) {

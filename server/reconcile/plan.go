@@ -93,6 +93,7 @@ func (c *Core) decide(a *app, now time.Time) (decided, bool) {
 	if c.wantsTail(a, in, p) {
 		return decided{}, false
 	}
+	p.Deploy = c.withResumed(a, p.Deploy)
 	return decided{app: a, plan: p}, true
 }
 

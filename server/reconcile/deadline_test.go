@@ -1,0 +1,72 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// rollout is a deployment that has run for a while when its leader is gone for
+// long; next begins a term after that.
+func rollout(t *testing.T, ran, gone time.Duration) (r *rig, next func(gone time.Duration)) {
+	r = newRig(t)
+	r.now = time.UnixMilli(1_900_000_000_000)
+	a := r.node("n1", 8192)
+	r.deploy("shop", 1)
+	r.settle()
+	began := r.now
+	next = func(gone time.Duration) {
+		m := model.Moment{Epoch: began.UnixMilli(), Age: r.now.Sub(began).Milliseconds()}
+		a.away = true
+		r.now = r.now.Add(gone)
+		began = r.now
+		r.term(began.UnixMilli(), m, m)
+		r.round()
+	}
+	a.hold = true // its image is long on its way
+	r.deploy("shop", 1)
+	r.round()
+	r.pass(ran)
+	r.round()
+	next(gone)
+	return r, next
+}
+
+func (r *rig) rolls(t *testing.T, d time.Duration) {
+	t.Helper()
+	for ; d > 0; d -= 10 * time.Second {
+		if s := r.deployments["rel-shop-2"].Status; s != model.DeploymentRunning {
+			t.Fatalf("the deployment is %s %s after the term began: %v", s, r.now.Sub(r.core.began), r.deployments["rel-shop-2"].Error)
+		}
+		r.pass(10 * time.Second)
+		r.round()
+	}
+}
+
+func TestDeadline_DoesNotRunWhileNobodyLeads(t *testing.T) { // R14
+	t.Parallel()
+	r, _ := rollout(t, time.Minute, time.Hour)
+	r.rolls(t, 3*time.Minute+30*time.Second) // of five
+	r.pass(time.Minute)
+	r.round()
+	if s := r.deployments["rel-shop-2"].Status; s != model.DeploymentFailed {
+		t.Errorf("the deployment is %s when all its time is over", s)
+	}
+}
+
+func TestDeadline_TheNextLeaderGoesOnFromWhereItWasResumed(t *testing.T) { // R14
+	t.Parallel()
+	r, next := rollout(t, time.Minute, time.Hour)
+	r.rolls(t, time.Minute)
+	r.core.reload = true // after trouble it is what it was
+	r.rolls(t, 30*time.Second)
+	next(10 * time.Minute)
+	r.rolls(t, time.Minute)
+	r.agents["n1"].hold = false
+	r.agents["n1"].connect()
+	r.settle()
+	if s := r.deployments["rel-shop-2"].Status; s != model.DeploymentSucceeded {
+		t.Errorf("the deployment is %s: %v", s, r.deployments["rel-shop-2"].Error)
+	}
+}
