@@ -52,5 +52,5 @@ type Node struct {
 	CPUMilli     int64
 	Availability Availability
 	CreatedAt    time.Time
-	SeenAt       time.Time // last hello
+	SeenAt       time.Time // last hello, or one within an hour before it
 }

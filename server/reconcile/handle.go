@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -69,14 +70,31 @@ func (c *Core) opened(s dispatch.Session, h *pb.Hello, now time.Time) {
 	is.Name, is.Address, is.Zone = h.GetName(), h.GetAddress(), h.GetZone()
 	is.Pool, is.Labels = h.GetPool(), h.GetLabels()
 	is.MemoryMiB, is.CPUMilli, is.SeenAt = h.GetMemoryMib(), h.GetCpuMilli(), now
+	if told := n.Node.Node; known(told, is) {
+		is.SeenAt = told.SeenAt
+	} else {
+		c.newNodes[n.ID] = true
+	}
 	c.cluster.Describe(n.Node, is)
 	n.Version, n.Docker, n.BootID = h.GetVersion(), h.GetDockerVersion(), h.GetBootId()
 	n.Session, n.Synced, n.Heard = s.ID(), false, now
-	c.newNodes[n.ID] = true
 	c.reindex(n)
 	c.looks.set(n.ID, now)
 	c.log().Info("agent connected", "node", n.Name, "session", s.ID())
 	c.compareHistory(n, h, now)
+}
+
+// seenEvery is how old the time may be that the database has of a node's last hello.
+const seenEvery = time.Hour
+
+// known reports whether the database has of a node what it says of itself now:
+// otherwise a new leader would begin by writing ten thousand rows, with the lease
+// and all else waiting, to change nothing in them.
+func known(stored, is model.Node) bool {
+	labels := slices.Equal(stored.Labels, is.Labels)
+	return labels && !stored.CreatedAt.IsZero() && is.SeenAt.Sub(stored.SeenAt) < seenEvery &&
+		stored.Name == is.Name && stored.Address == is.Address && stored.Zone == is.Zone && stored.Pool == is.Pool &&
+		stored.MemoryMiB == is.MemoryMiB && stored.CPUMilli == is.CPUMilli
 }
 
 func (c *Core) closed(s dispatch.Session) {

@@ -1,6 +1,10 @@
 package reconcile
 
-import "testing"
+import (
+	"maps"
+	"slices"
+	"testing"
+)
 
 // What routes led to when the term began is needed until each row has routes of
 // this term; of a million instances it would be 170 MB for the rest of it.
@@ -20,4 +24,36 @@ func TestOpenRoutes_LetsGoOfTheRoutesInForce(t *testing.T) {
 	if !r.core.open || r.core.inForce == nil || len(r.core.inForce) != 0 {
 		t.Errorf("the table is complete: %v, and %d instances are held as of before", r.core.open, len(r.core.inForce))
 	}
+}
+
+// When leaders change all nodes say hello at once, and nearly none has anything
+// new to say.
+func TestOpened_ANodeThatIsAsTheDatabaseHasItIsNotWritten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, id := range []string{"n1", "n2"} {
+		r.node(id, 1024)
+	}
+	r.round()
+	for id, n := range r.nodes { // as the database does
+		n.CreatedAt = r.now
+		r.nodes[id] = n
+	}
+	greet := func(what string, want ...string) {
+		t.Helper()
+		r.lead()
+		r.round()
+		for _, a := range r.agents {
+			a.connect()
+		}
+		if got := slices.Sorted(maps.Keys(r.core.newNodes)); !slices.Equal(got, want) {
+			t.Errorf("%s: %v are to be written, want %v", what, got, want)
+		}
+		r.round()
+	}
+	greet("nothing is new")
+	r.agents["n2"].hello.MemoryMib = 2048
+	greet("n2 has grown", "n2")
+	r.now = r.now.Add(2 * seenEvery)
+	greet("they were seen long ago", "n1", "n2")
 }
