@@ -37,8 +37,9 @@ type fleetRun struct {
 	steps   int // so far
 }
 
-// patience bounds each wait: what takes longer has failed.
-const patience = 4 * time.Minute
+// patience bounds each wait: what does not get on for so long has failed, and what
+// has gone on for three times as long.
+const patience = 2 * time.Minute
 
 // cluster measures what needs the whole: what an agent costs, a start with
 // everything to be done, the steady state, the loss of nodes and of the leader.
@@ -185,15 +186,18 @@ func ask[T any](ctx context.Context, f *fleetRun, call func(context.Context, pb.
 // waited for is timed. So also says how far it has come, which is printed now and
 // then: a row takes minutes.
 func until(ctx context.Context, what string, so func() (ok bool, far string, err error)) error {
-	began := time.Now()
-	for told := began; ; {
+	began, was := time.Now(), ""
+	for told, moved := began, began; ; {
 		asked := time.Now()
 		ok, far, err := so()
+		if far != was {
+			was, moved = far, asked
+		}
 		switch {
 		case ok || err != nil:
 			return err
-		case time.Since(began) > patience:
-			return fmt.Errorf("not so after %v: %s: %s", patience, what, far)
+		case time.Since(moved) > patience || time.Since(began) > 3*patience:
+			return fmt.Errorf("not so after %.0f s: %s: %s", time.Since(began).Seconds(), what, far)
 		case time.Since(told) > 10*time.Second:
 			told = time.Now()
 			fmt.Fprintf(os.Stderr, "  … %3.0f s: until %s: %s\n", time.Since(began).Seconds(), what, far)
