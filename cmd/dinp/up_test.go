@@ -2,11 +2,14 @@ package main
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -40,6 +43,16 @@ func TestUp_EveryKindOfArtifactAnswersOnItsURL(t *testing.T) {
 		out := s.dinp("deploy", "site", artifact(t, "site.tar.gz"))
 		if !strings.Contains(out, "unchanged") || strings.Contains(s.dinp("releases", "site"), "v2") {
 			t.Errorf("not a no-op that says so:\n%s", out)
+		}
+	})
+	t.Run("a changed file goes up as what is new in it", func(t *testing.T) {
+		s.dinp("deploy", "parts", largeSite(t, "before"))
+		if out := s.dinp("deploy", "parts", largeSite(t, "and after")); !strings.Contains(out, "the server had the rest") {
+			t.Errorf("all of it went:\n%s", out)
+		}
+		s.answers("parts", "/", "and after")
+		if out := s.dinp("deploy", "parts", largeSite(t, "and after")); !strings.Contains(out, "is on the server already") {
+			t.Errorf("it is no artifact like any other by now:\n%s", out)
 		}
 	})
 	t.Run("static site as zip, by curl -T", func(t *testing.T) {
@@ -85,6 +98,35 @@ func TestUp_EveryKindOfArtifactAnswersOnItsURL(t *testing.T) {
 		s.dinp("deploy", "imaged", "--image", image)
 		s.answers("imaged", "/healthz", "")
 	})
+}
+
+// largeSite is a site of some parts (common/parts) that differs from others in its page only.
+func largeSite(t *testing.T, page string) string {
+	t.Helper()
+	noise := make([]byte, 8<<20)
+	rand.NewChaCha8([32]byte{1}).Read(noise)
+	path := filepath.Join(t.TempDir(), "site.zip")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(f)
+	for _, file := range []struct {
+		name    string
+		content []byte
+	}{{"noise.bin", noise}, {"index.html", []byte("<html>" + page)}} {
+		w, err := z.Create(file.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(file.content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(z.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // token is the bearer token of the command line's context.
