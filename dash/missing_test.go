@@ -251,6 +251,43 @@ func TestPlan_APartThatIsCollectedMeanwhileIsNoticed(t *testing.T) {
 	r.refusedAtItsEnd(plan, send, in.SHA256, "not here any more")
 }
 
+// A promise that nobody needs goes like an artifact that nobody needs, and takes nothing with it that is an artifact's.
+func TestPlan_APromiseIsCollectedAndTheArtifactsStay(t *testing.T) {
+	t.Parallel()
+	r, base, in, plan, send := planned(t, func(*api.NewUpload) {})
+	if status, text, _ := r.patch(plan.Upload, 0, bytes.NewReader(send)); status != 204 {
+		t.Fatal(status, text)
+	}
+	d := do[api.Deploy](r, 202, "POST", "/apps/shop/releases", r.admin, api.NewRelease{Artifact: in.SHA256, Filename: "shop.war"})
+	b, err := r.store.Build(t.Context(), d.Build.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := model.PromisedArtifact(in.SHA256, b.Origin.Sender)
+	collected := func() []string {
+		t.Helper()
+		out, err := r.collect(t.Context(), platform, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, item := range out.Items {
+			names = append(names, item.Name)
+		}
+		return names
+	}
+	if gone := collected(); len(gone) != 0 {
+		t.Errorf("on its first day went %q", gone)
+	}
+	r.rules.Recent = time.Nanosecond
+	if gone := collected(); !slices.Equal(gone, []string{name}) {
+		t.Errorf("%q went, want %s", gone, name)
+	}
+	if !bytes.Equal(stored(t, r.cfg.Registry, base), large("")) {
+		t.Error("the artifact that it had parts of is not what it was")
+	}
+}
+
 // A digest stands in logs and statements: knowing one must not hand out the file.
 func TestArtifact_IsForThoseWhoSentItOrDeployWhatWasMadeOfIt(t *testing.T) {
 	t.Parallel()
