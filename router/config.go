@@ -28,7 +28,7 @@ type Config struct {
 	Redis          RedisConfig `yaml:"redis"`           //
 	Snapshot       string      `yaml:"snapshot"`        // file of the last good table; empty: none, and no start without Redis
 	TrustedProxies []string    `yaml:"trusted_proxies"` // CIDRs or addresses whose X-Forwarded-* are believed
-	AccessLog      string      `yaml:"access_log"`      // file to append a line per request to, "-" for standard output; empty: none
+	AccessLog      string      `yaml:"access_log"`      // file to append a line per request to, begun anew within a second once it is moved away; "-" for standard output; empty: none
 	AccessFormat   string      `yaml:"access_format"`   // json or combined
 	TLS            TLSConfig   `yaml:"tls"`             //
 	ProxyProtocol  []string    `yaml:"proxy_protocol"`  // CIDRs or addresses of load balancers that begin every connection with a PROXY header

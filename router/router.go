@@ -212,7 +212,7 @@ func (r *Router) openAccessLog() error {
 	case r.cfg.AccessLog == "-":
 		out = os.Stdout
 	default:
-		f, err := os.OpenFile(r.cfg.AccessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		f, err := access.OpenFile(r.cfg.AccessLog)
 		if err != nil {
 			return fmt.Errorf("router access log: %w", err)
 		}
