@@ -193,6 +193,7 @@ type standInMonitor struct{}
 
 func (*standInMonitor) ID() string                { return "monitor" }
 func (*standInMonitor) Targets(*pb.HealthTargets) {}
+func (*standInMonitor) Close(error)               {}
 
 // oneChange is how long the reconciler takes from a nudge to the command, when
 // one app wants one more instance or one less.

@@ -17,15 +17,18 @@ type Monitor interface {
 	// Targets sends targets, and never blocks: of what waits for a slow monitor
 	// only the last word on each instance is sent.
 	Targets(*pb.HealthTargets)
+	Close(why error) // the monitor will come back
 }
 
 // monitor is a Monitor over gRPC.
 type monitor struct {
-	id string
+	id  string
+	end context.CancelCauseFunc // of the stream; only the first reason counts
 	targetbox
 }
 
-func (m *monitor) ID() string { return m.id }
+func (m *monitor) ID() string      { return m.id }
+func (m *monitor) Close(why error) { m.end(why) }
 
 // Watch implements pb.HealthServer.
 func (s *Service) Watch(stream pb.Health_WatchServer) error {
@@ -43,7 +46,7 @@ func (s *Service) Watch(stream pb.Health_WatchServer) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(term.ctx, func() { cancel(errTermOver) })()
-	m := &monitor{id: first.GetMonitorId(), targetbox: newTargetbox()}
+	m := &monitor{id: first.GetMonitorId(), end: cancel, targetbox: newTargetbox()}
 	term.post(ctx, MonitorOpened{m})
 	defer term.post(term.ctx, MonitorClosed{m})
 	go receiveVerdicts(ctx, cancel, stream, term, m, first)

@@ -42,6 +42,7 @@ func newEndpoint(t *testing.T) *endpoint {
 	e.addr = ln.Addr().String()
 	server := grpc.NewServer(grpc.InTapHandle(Tap))
 	pb.RegisterAgentsServer(server, service)
+	pb.RegisterHealthServer(server, service)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	t.Cleanup(func() { end(); server.Stop(); <-served })
@@ -59,6 +60,24 @@ func (e *endpoint) agent(t *testing.T, node string) pb.Agents_SessionClient {
 	stream, err := pb.NewAgentsClient(conn).Session(t.Context())
 	if err == nil {
 		err = stream.Send(&pb.AgentMessage{Seq: 1, Body: &pb.AgentMessage_Hello{Hello: &pb.Hello{NodeId: node}}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// monitor opens a stream and says who it is.
+func (e *endpoint) monitor(t *testing.T, id string) pb.Health_WatchClient {
+	t.Helper()
+	conn, err := grpc.NewClient(e.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	stream, err := pb.NewHealthClient(conn).Watch(t.Context())
+	if err == nil {
+		err = stream.Send(&pb.HealthMessage{MonitorId: id})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +122,21 @@ func TestSession_TheLeaderMayEndAndSaysWhy(t *testing.T) {
 		t.Error("another session was said to be closed")
 	}
 	session.Start(&pb.Start{InstanceId: "i"}) // must not block, nor start anything
+}
+
+func TestWatch_TheLeaderMayEndItAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t)
+	stream := e.monitor(t, "h1")
+	monitor := next[MonitorOpened](t, e).Monitor
+	monitor.Close(errors.New("another stream of the same monitor came"))
+	if _, err := stream.Recv(); err == nil || !strings.Contains(err.Error(), "another stream of the same monitor came") {
+		t.Errorf("the monitor was told %v", err)
+	}
+	if got := next[MonitorClosed](t, e); got.Monitor != monitor {
+		t.Error("another stream was said to be closed")
+	}
+	monitor.Targets(&pb.HealthTargets{Full: true}) // must not block, nor tell anybody
 }
 
 func TestSession_EndsWithItsTerm(t *testing.T) {

@@ -11,7 +11,10 @@ import (
 	"github.com/dinp/dinp/server/dispatch"
 )
 
-var errReplaced = errors.New("the agent opened a newer session")
+var (
+	errReplaced        = errors.New("the agent opened a newer session")
+	errMonitorReplaced = errors.New("the monitor opened a newer stream")
+)
 
 // Handle takes one event into the state. Round then acts on it.
 func (c *Core) Handle(ctx context.Context, e dispatch.Event) {
@@ -28,15 +31,13 @@ func (c *Core) Handle(ctx context.Context, e dispatch.Event) {
 	case dispatch.Beat:
 		c.beat(e, now)
 	case dispatch.MonitorOpened:
-		c.monitors[e.Monitor.ID()] = e.Monitor
-		e.Monitor.Targets(c.allTargets())
+		c.monitorOpened(e.Monitor)
 	case dispatch.MonitorClosed:
-		if c.monitors[e.Monitor.ID()] == e.Monitor {
-			delete(c.monitors, e.Monitor.ID())
-			c.cluster.MonitorGone(e.Monitor.ID())
-		}
+		c.monitorClosed(e.Monitor)
 	case dispatch.Judged:
-		c.cluster.Judge(e.Monitor.ID(), e.Verdicts, now, c.dirtyInstance)
+		if c.monitors[e.Monitor.ID()] == e.Monitor {
+			c.cluster.Judge(e.Monitor.ID(), e.Verdicts, now, c.dirtyInstance)
+		}
 	case dispatch.Nudged:
 		c.nudged(ctx, e)
 	case routesServed:
@@ -220,6 +221,25 @@ func (c *Core) beat(e dispatch.Beat, now time.Time) {
 	c.disk(n, e.Disk)
 	if n.Synced && !n.Same(e.Digest) || !n.Synced && e.DockerOK {
 		n.session.Resync()
+	}
+}
+
+// monitorOpened makes a stream the one of its monitor. The one before it is ended:
+// which of two is the living one is not known here, as what waited for a leader
+// that stood still is taken in any order. If it was the living one, the monitor
+// comes back at once, is told everything and tells everything.
+func (c *Core) monitorOpened(m dispatch.Monitor) {
+	if old := c.monitors[m.ID()]; old != nil {
+		old.Close(errMonitorReplaced)
+	}
+	c.monitors[m.ID()] = m
+	m.Targets(c.allTargets())
+}
+
+func (c *Core) monitorClosed(m dispatch.Monitor) {
+	if c.monitors[m.ID()] == m {
+		delete(c.monitors, m.ID())
+		c.cluster.MonitorGone(m.ID())
 	}
 }
 

@@ -454,3 +454,4 @@ type fakeMonitor struct{}
 
 func (fakeMonitor) ID() string                { return "hm" }
 func (fakeMonitor) Targets(*pb.HealthTargets) {}
+func (fakeMonitor) Close(error)               {}

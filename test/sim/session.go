@@ -133,7 +133,7 @@ func (s *simServer) watch(c *conn, first *pb.HealthMessage) {
 		return
 	}
 	m := s.term
-	x := &serverMonitor{c: c, id: first.GetMonitorId()}
+	x := &serverMonitor{m: m, c: c, id: first.GetMonitorId()}
 	m.conns = append(m.conns, &serverSession{m: m, c: c, gone: false, node: "hm"})
 	m.post(dispatch.MonitorOpened{Monitor: x})
 	take := func(msg *pb.HealthMessage) {
@@ -154,6 +154,7 @@ func (s *simServer) watch(c *conn, first *pb.HealthMessage) {
 
 // serverMonitor is a dispatch.Monitor over a simulated connection.
 type serverMonitor struct {
+	m  *term
 	c  *conn
 	id string
 }
@@ -163,3 +164,9 @@ func (x *serverMonitor) ID() string { return x.id }
 
 // Targets implements dispatch.Monitor.
 func (x *serverMonitor) Targets(t *pb.HealthTargets) { x.c.send(server, t) }
+
+// Close implements dispatch.Monitor.
+func (x *serverMonitor) Close(error) {
+	x.c.close(server)
+	x.m.post(dispatch.MonitorClosed{Monitor: x})
+}
