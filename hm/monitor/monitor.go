@@ -55,7 +55,7 @@ type watch struct {
 }
 
 // New returns a monitor without targets. changed is called with the id of each
-// instance whose verdict, or the evidence of a bad one, is new.
+// instance whose verdict, or the evidence of a bad one, is new here.
 func New(probe func(context.Context, probe.Target) probe.Result, changed func(id string)) *Monitor {
 	return &Monitor{
 		probe: probe, changed: changed, lanes: make(chan struct{}, lanes), kick: make(chan struct{}, 1),
@@ -128,7 +128,10 @@ func (m *Monitor) Change(set []Target, remove []string) {
 }
 
 // set needs mu. A target at the same place keeps what was observed of it: our
-// own eyes are fresher than what the leader remembers.
+// own eyes are fresher than what the leader remembers. What it remembers of
+// others is our verdict until they show otherwise, and is told as one: a leader
+// that heard of an instance only once something changed would first hear of it
+// from a monitor that cannot reach it, and believe that one alone.
 func (m *Monitor) set(t Target) {
 	if w := m.watches[t.ID]; w != nil {
 		if w.target.Target == t.Target {
@@ -142,6 +145,9 @@ func (m *Monitor) set(t Target) {
 		w.evidence = "as the leader remembers"
 	}
 	m.watches[t.ID] = w
+	if t.Known {
+		m.changed(t.ID)
+	}
 	m.fresh = append(m.fresh, w)
 	select {
 	case m.kick <- struct{}{}:

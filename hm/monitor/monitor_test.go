@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -211,6 +212,22 @@ func TestMonitor_KnownTarget_StartsFromItsVerdict(t *testing.T) {
 		w.want("a", true)
 		w.pass(2 * runningEvery)
 		w.want("a", false)
+	})
+}
+
+// A verdict that never changes is a vote, too.
+func TestMonitor_KnownTarget_IsToldThoughNothingChanges(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.set("addr-a", true)
+		a := target("a")
+		a.Known, a.Healthy = true, true
+		w.Change([]Target{a}, nil)
+		w.pass(time.Minute)
+		w.want("a", true)
+		w.Change([]Target{a}, nil) // once is enough
+		if !slices.Equal(w.changes, []string{"a"}) {
+			t.Errorf("told of %v, want a once", w.changes)
+		}
 	})
 }
 

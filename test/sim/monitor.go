@@ -147,6 +147,7 @@ func (h *simMonitor) set(t *pb.HealthTarget) {
 		if t.GetHealthy() {
 			wait = h.w.between("probe/"+h.name, 0, probeRunning)
 		}
+		h.p.after(debounce, func() { h.tell([]string{id}) })
 	}
 	h.watch[id] = x
 	h.p.after(wait, func() { h.probe(id, x) })
