@@ -1,6 +1,6 @@
-// Command cmd runs the simulator: one seed step by step, or many until one
-// fails. A failing seed is cut down to the actions it needs, and printed with the
-// command that replays it.
+// Command cmd runs the simulator: one seed step by step, or many. A failing seed
+// is cut down to the actions it needs, and printed with the command that replays
+// it; the others go on.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,11 +93,11 @@ func sweep(ctx context.Context, s sim.Sweep, verbose, logs bool) int {
 
 // search tries what the numbers below n mean, side by side, until one fails; it
 // returns what the lowest that failed came to, nil for nothing.
-func search[T any](ctx context.Context, n uint64, jobs int, try func(i uint64) *T) *T {
+func search(ctx context.Context, n uint64, jobs int, try func(i uint64) *string) *string {
 	var next atomic.Uint64
 	var lock sync.Mutex
-	lowest, found := n, (*T)(nil) // guarded by lock
-	tell := func(i uint64, failed *T) {
+	lowest, found := n, (*string)(nil) // guarded by lock
+	tell := func(i uint64, failed *string) {
 		lock.Lock()
 		defer lock.Unlock()
 		if i < lowest {
@@ -198,33 +199,53 @@ func oneLine(what string, f *sim.Failure) *string {
 	return &s
 }
 
-// many runs seeds side by side and stops at the first that fails.
+// many runs seeds side by side. It goes on after one that fails, so that a fault
+// that many seeds find hides no other, says of each what it needs to fail, and
+// names all at the end.
 func many(ctx context.Context, first, n uint64, jobs int) int {
 	begin := time.Now()
-	var events, held atomic.Uint64
-	failed := search(ctx, n, jobs, func(i uint64) *sim.Result {
-		r := sim.Run(ctx, first+i, sim.Options{})
-		if r.Failure != nil {
-			return &r
-		}
-		events.Add(r.Events)
-		held.Add(1)
-		return nil
-	})
-	if r := failed; r != nil {
-		fmt.Printf("seed %d fails: %v\n", r.Seed, r.Failure)
-		need, last := sim.Minimise(ctx, *r)
-		fmt.Printf("it needs %d of %d actions:\n", len(need), len(r.Actions))
-		for _, a := range r.Actions {
-			for _, k := range need {
-				if a.N == k {
-					fmt.Println("  ", a)
+	var next, events, held atomic.Uint64
+	failed := make(chan sim.Result)
+	var all sync.WaitGroup
+	for range jobs {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < n && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if r := sim.Run(ctx, first+i, sim.Options{}); r.Failure != nil {
+					failed <- r
+				} else {
+					events.Add(r.Events)
+					held.Add(1)
 				}
 			}
+		})
+	}
+	go func() { all.Wait(); close(failed) }()
+	var seeds []uint64
+	for r := range failed {
+		if ctx.Err() == nil { // what was broken off has not failed
+			seeds = append(seeds, r.Seed)
+			explain(ctx, r)
 		}
-		fmt.Printf("with them: %v\nreplay it with\n   %s\n", last.Failure, sim.Command(r.Seed, need))
-		return 1
 	}
 	fmt.Printf("%d seeds from %d hold: %d events in %s\n", held.Load(), first, events.Load(), time.Since(begin).Round(time.Millisecond))
+	if len(seeds) > 0 {
+		slices.Sort(seeds)
+		fmt.Printf("%d fail: %v\n", len(seeds), seeds)
+		return 1
+	}
 	return 0
+}
+
+// explain cuts a failing seed down to the actions it needs, and says how to see
+// that.
+func explain(ctx context.Context, r sim.Result) {
+	fmt.Printf("seed %d fails: %v\n", r.Seed, r.Failure)
+	need, last := sim.Minimise(ctx, r)
+	fmt.Printf("it needs %d of %d actions:\n", len(need), len(r.Actions))
+	for _, a := range r.Actions {
+		if slices.Contains(need, a.N) {
+			fmt.Println("  ", a)
+		}
+	}
+	fmt.Printf("with them: %v\nreplay it with\n   %s\n", last.Failure, sim.Command(r.Seed, need))
 }
