@@ -80,6 +80,16 @@ func (a *app) remove(r *row) {
 	}
 }
 
+// wanted is how many instances are to be kept up: none of an app that is deleted,
+// or whose first release has failed.
+func (a *app) wanted() int {
+	d := a.deployments[a.ReleaseID]
+	if !a.DeletedAt.IsZero() || d.Status == model.DeploymentFailed && d.FromReleaseID == "" {
+		return 0
+	}
+	return a.Instances
+}
+
 // rests reports whether an app is as wished and nothing about it is under way,
 // without allocating: a sweep asks it of every app.
 func (c *Core) rests(a *app) bool {

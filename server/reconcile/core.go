@@ -70,7 +70,7 @@ type Core struct {
 	believed bool                // people have ended one in this term
 	vouched  bool                // a node that has come knows the end of what the database knows
 	strays   map[string]string   // endpoints in force that have no row, and the host they serve; nil: not looked yet
-	resumed  map[string]*resumed // rollouts whose deadlines were moved on at the term's begin, by release; nil: not looked yet
+	resumed  map[string]*resumed // rollouts whose deadlines were moved on in the term, by release; nil: not looked yet
 	guests   map[string]*app     // strays that serve an app until its own instances do, by ID
 
 	sittings   sitting    // so far

@@ -8,7 +8,8 @@ import (
 	"github.com/dinp/dinp/common/model"
 )
 
-// resumed is the deadline of a rollout that began before the term.
+// resumed is the deadline of a rollout that began before the term, or before its
+// safe mode ended.
 type resumed struct {
 	from, to time.Time // as the leader before left it, and as it is now
 	written  bool      // the database has it: the next leader goes on from there
@@ -50,9 +51,36 @@ func (c *Core) resumeAt(d model.Deployment) time.Time {
 	if ended.IsZero() {
 		return d.Deadline
 	}
-	most := time.Duration(c.releases[d.ReleaseID].Spec.WithDefaults().Deadline)
-	left := min(max(0, d.Deadline.Sub(ended)), most)
+	left := min(max(0, d.Deadline.Sub(ended)), c.limit(d))
 	return c.began.Add(left).Round(0).UTC()
+}
+
+// resumeHeld gives the rollouts that a safe mode holds up all of their time again:
+// nothing can become ready in it. Those of a backup began long ago.
+func (c *Core) resumeHeld(now time.Time) {
+	if c.resumed == nil {
+		return // nothing was read yet
+	}
+	for _, a := range c.apps {
+		for id, d := range a.deployments {
+			if d.Ended() {
+				continue
+			}
+			r := c.resumed[id]
+			if r == nil || r.written {
+				r = &resumed{from: d.Deadline}
+				c.resumed[id] = r
+			}
+			r.to = now.Add(c.limit(d)).Round(0).UTC()
+			d.Deadline = r.to
+			a.deployments[id] = d
+		}
+	}
+}
+
+// limit is how long a release may take to become ready.
+func (c *Core) limit(d model.Deployment) time.Duration {
+	return time.Duration(c.releases[d.ReleaseID].Spec.WithDefaults().Deadline)
 }
 
 // withResumed adds the deadlines that are still to be written to what a plan writes

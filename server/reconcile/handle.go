@@ -198,6 +198,9 @@ func (c *Core) unasked(n *node, all []model.Observed, now time.Time) {
 		}
 		if o.Phase == model.PhaseGone {
 			forget = append(forget, o.ID)
+			if a := c.guests[o.ID]; a != nil {
+				c.dirty[a.ID] = true
+			}
 			c.cluster.Forget(n.Node, o.ID)
 			delete(c.orphans, o.ID)
 		} else if _, seen := c.orphans[o.ID]; !seen {

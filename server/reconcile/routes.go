@@ -16,14 +16,12 @@ import (
 // publish hands an app's routes to the publisher and notes at which revision
 // each instance came in or went out.
 func (c *Core) publish(a *app, now time.Time) {
+	c.dismiss(a, now)
 	if !a.DeletedAt.IsZero() {
 		c.unpublish(a)
 		return
 	}
-	if c.hosted(a, now) {
-		return
-	}
-	backend, ok := routes.Build(a.App, c.routeViews(a, now), c.split(a))
+	backend, ok := routes.Build(a.App, append(c.routeViews(a, now), c.guestViews(a)...), c.split(a))
 	if !ok {
 		return
 	}

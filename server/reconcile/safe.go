@@ -140,8 +140,9 @@ func (c *Core) leaveSafe(ctx context.Context) error {
 		}
 	}
 	c.log().Warn("safe mode ended: the database is believed", "why_it_was", c.safe.Reason, "guests", len(c.guests))
-	c.safe, c.strays, c.believed = nil, nil, true
 	now := c.deps.Now()
+	c.safe, c.strays, c.believed = nil, nil, true
+	c.resumeHeld(now)
 	for id, o := range c.orphans {
 		o.since = c.orphanSince(o, now)
 		c.orphans[id] = o
@@ -176,33 +177,6 @@ func (c *Core) withdrawLost(ctx context.Context, byHost map[string]*app) error {
 	return nil
 }
 
-// hosted reports whether an app's routes are left as they are because of its
-// guests. They are let go when as many of its own instances are ready as are
-// wanted; then they are orphans as any other.
-func (c *Core) hosted(a *app, now time.Time) bool {
-	if len(a.guests) == 0 {
-		return false
-	}
-	ready := 0
-	for _, r := range a.rows {
-		if i := c.view(r); i.Ready() {
-			ready++
-		}
-	}
-	if ready < a.Instances {
-		return true
-	}
-	for _, id := range a.guests {
-		delete(c.guests, id)
-		if o, ok := c.orphans[id]; ok {
-			o.since = now
-			c.orphans[id] = o
-		}
-	}
-	a.guests = nil
-	return false
-}
-
 // SafeModeReply tells why nothing is changed, and what would be if the database
 // were believed. Call it by Do.
 func (c *Core) SafeModeReply() *pb.SafeModeReply {
@@ -211,6 +185,7 @@ func (c *Core) SafeModeReply() *pb.SafeModeReply {
 		return out
 	}
 	out.SinceMs, out.Reason = wire.Millis(c.safe.Since), c.safe.Reason
+	c.resumeHeld(c.deps.Now())   // as at its end
 	strays := map[string]int32{} // by host
 	for _, host := range c.strays {
 		strays[host]++

@@ -62,6 +62,7 @@ var failedOnce = []struct {
 	{255, []int{5, 6, 7, 8, 9, 11, 15}, "a replacement that alone served was cancelled because what it replaced had become silent"},
 	{157, []int{17, 18, 21, 22}, "a surge instance took the role of a primary that was gone before its row went: refused for ever"},
 	{1124, []int{3, 6}, "routers believed a Redis that was set back while nobody led once the next leader wrote"},
+	{1871, []int{1, 3, 18}, "routes of an app with guests were not touched until it was well, which it never was"},
 	{1260, []int{20, 23}, "a monitor's stream that a leader found when it went on silenced the monitor's living one"},
 	{1320, []int{13, 24}, "monitors that agreed with what the leader remembered said nothing, and a blind one decided alone"},
 }
