@@ -43,7 +43,7 @@ var scenarios = []scenario{
 	{name: "scale beyond the room", do: func(w *World) {
 		w.people.scale(0, 40)
 		w.after(nil, sweepLength-10*time.Second, func() { w.people.scale(0, 2) })
-	}, still: true},
+	}, stride: 45},
 	{name: "scale down", do: func(w *World) { w.people.scale(0, 1) }},
 	{name: "scale down while starting", do: func(w *World) {
 		id := w.people.launch("app", 4, false, isUneven) // the two that stay need longer
@@ -168,12 +168,13 @@ var scenarios = []scenario{
 		for _, a := range w.people.living() {
 			w.crashFor(a.ID, sweepLength-10*time.Second)
 		}
-	}, still: true},
+	}, stride: 31},
 	{name: "one of two monitors is blind", do: func(w *World) {
 		n := w.nodes[w.busy()]
 		w.cut(w.monitors[0].name, n.name, 2, true)
+		w.after(nil, 30*time.Second, func() { w.people.deploy(0, isGood) })
 		w.after(nil, 150*time.Second, func() { w.cut(w.monitors[0].name, n.name, 2, false) })
-	}, monitors: 2, still: true},
+	}, monitors: 2, stride: 7},
 	{name: "redis flushed and leader changes", do: func(w *World) {
 		for range 2 * len(w.nodes) {
 			w.people.launch("app", 1, false, isGood)
@@ -214,7 +215,7 @@ var scenarios = []scenario{
 			w.cut(s.name, "db", 2, false)
 			w.startServers()
 		})
-	}, still: true},
+	}, stride: 7},
 	{name: "leader without its database", do: func(w *World) {
 		s := w.leader()
 		w.cut(s.name, "db", 2, true)
@@ -225,7 +226,7 @@ var scenarios = []scenario{
 		w.after(nil, 30*time.Second, func() { w.leader().kill() })
 		w.after(nil, 50*time.Second, w.startServers)
 		w.after(nil, 2*time.Minute, func() { w.blindAll(false) })
-	}, still: true},
+	}, stride: 6},
 	{name: "leader changes while a node is silent", do: func(w *World) {
 		id := w.people.launch("app", 1, false, isGood) // it has no other instance
 		w.after(nil, 20*time.Second, func() {
