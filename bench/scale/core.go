@@ -164,8 +164,8 @@ func (w *installation) Apply(context.Context, store.Lease, store.Control) error 
 
 // The installation is the reconciler's Routes: what is set is served at once.
 
-func (w *installation) Current(context.Context) (map[string]string, bool, error) {
-	return nil, true, nil
+func (w *installation) Current(context.Context) (map[string]string, route.Head, error) {
+	return nil, route.Head{Version: route.Version{Epoch: 1, Seq: 1}}, nil
 }
 func (w *installation) Set([]route.Change) uint64   { w.rev++; return w.rev }
 func (w *installation) Complete()                   {}

@@ -29,6 +29,9 @@ func (h Head) Forgets(v Version) bool {
 	return h.Base != Version{} && h.Base.Less(v) && v.Epoch < h.Epoch
 }
 
+// Lacks reports whether there was more than the table at h has, since v was written.
+func (h Head) Lacks(v Version) bool { return h.Less(v) || h.Forgets(v) }
+
 // ParseHead reads the fields of the hash. Without any it is zero: there is no table.
 func ParseHead(fields map[string]string) (h Head, err error) {
 	if fields["epoch"] == "" && fields["seq"] == "" {

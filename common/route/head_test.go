@@ -38,4 +38,7 @@ func TestHead_ForgetsWhatWasWrittenAfterItsBase(t *testing.T) {
 	if (Head{Version: Version{7, 3}}).Forgets(Version{6, 9}) {
 		t.Error("a whole table forgets")
 	}
+	if !h.Lacks(Version{6, 5}) || !h.Lacks(Version{7, 4}) || h.Lacks(Version{7, 3}) || h.Lacks(Version{6, 4}) {
+		t.Error("it lacks what it has, or has what it lacks")
+	}
 }

@@ -38,7 +38,7 @@ func (p *Publisher) send(ctx context.Context, b route.Batch, rev uint64, after *
 // tooOld tells a newer leader from our own write of which we never saw the
 // answer.
 func (p *Publisher) tooOld(ctx context.Context) error {
-	there, _, err := p.table.Version(ctx)
+	there, err := p.table.Head(ctx)
 	if err != nil {
 		return err
 	}

@@ -78,14 +78,14 @@ func New(cfg Config, table Table, epoch int64, now func() time.Time, log *slog.L
 	return &Publisher{cfg: cfg, table: table, epoch: epoch, now: now, log: log, served: served, want: map[string]string{}, dirty: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
-// Current reads the table in force, as an earlier leader left it. found is
-// false when there is none: Redis is new or was flushed.
-func (p *Publisher) Current(ctx context.Context) (table map[string]string, found bool, err error) {
-	if _, found, err = p.table.Version(ctx); err != nil {
-		return nil, false, err
+// Current reads the table in force, as an earlier leader left it, and its head.
+// That is zero when there is none: Redis is new or was flushed.
+func (p *Publisher) Current(ctx context.Context) (table map[string]string, h route.Head, err error) {
+	if h, err = p.table.Head(ctx); err != nil {
+		return nil, h, err
 	}
 	table, err = p.table.Read(ctx)
-	return table, found, err
+	return table, h, err
 }
 
 // Set changes keys of the wanted table; a nil value deletes. It returns the
@@ -210,11 +210,11 @@ func (p *Publisher) checkLoss(ctx context.Context) error {
 	if p.seq == 0 {
 		return nil
 	}
-	v, found, err := p.table.Version(ctx)
-	if err != nil || found && !v.Less(p.written) {
+	h, err := p.table.Head(ctx)
+	if err != nil || h != (route.Head{}) && !h.Less(p.written) {
 		return err
 	}
-	p.log.Warn("redis has lost routes; writing them anew", "found", found, "version", v.String(), "written", p.written.String())
+	p.log.Warn("redis has lost routes; writing them anew", "version", h.String(), "written", p.written.String())
 	p.synced = false
 	return p.mend(ctx)
 }
@@ -249,8 +249,9 @@ func (p *Publisher) giveBack(batch []route.Change) {
 // could be a part of: routers must not take the beginning of a table for the whole
 // of it.
 func (p *Publisher) mend(ctx context.Context) error {
-	v, found, err := p.table.Version(ctx)
-	if err != nil || p.bare(v, found) && !p.isComplete() {
+	h, err := p.table.Head(ctx)
+	found := h != (route.Head{})
+	if err != nil || p.bare(h.Version, found) && !p.isComplete() {
 		return err
 	}
 	there, err := p.table.Read(ctx)
@@ -258,13 +259,13 @@ func (p *Publisher) mend(ctx context.Context) error {
 		return err
 	}
 	b, rev := p.mending(there)
-	if len(b.Changes) == 0 && found && p.written != (route.Version{}) && !v.Less(p.written) && p.whole == !b.Partial {
+	if len(b.Changes) == 0 && found && p.written != (route.Version{}) && !h.Less(p.written) && p.whole == !b.Partial {
 		p.synced = true
 		return nil
 	}
 	var after *route.Version
 	if found { // what the difference is from
-		after = &v
+		after = &h.Version
 	}
 	if err := p.send(ctx, b, rev, after); err != nil {
 		p.giveBack(b.Changes)

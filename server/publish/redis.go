@@ -13,9 +13,9 @@ import (
 
 // Table is the store that routes are written to; the functions are atomic each.
 type Table interface {
-	// Version is that of the last write; found is false when there is none: the
-	// store is new or was flushed.
-	Version(ctx context.Context) (v route.Version, found bool, err error)
+	// Head says what the table is; it is zero when there is none: the store is new or
+	// was flushed.
+	Head(ctx context.Context) (route.Head, error)
 	// Read returns all keys with their values.
 	Read(ctx context.Context) (map[string]string, error)
 	// Write applies a batch iff it is newer than the version in force
@@ -75,14 +75,13 @@ redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'batch', ARGV[4])
 return 'ok'
 `)
 
-// Version implements Table.
-func (t *RedisTable) Version(ctx context.Context) (v route.Version, found bool, err error) {
+// Head implements Table.
+func (t *RedisTable) Head(ctx context.Context) (route.Head, error) {
 	fields, err := t.rdb.HGetAll(ctx, route.VersionKey).Result()
 	if err != nil {
-		return v, false, err
+		return route.Head{}, err
 	}
-	h, err := route.ParseHead(fields)
-	return h.Version, h != route.Head{}, err
+	return route.ParseHead(fields)
 }
 
 // Write implements Table.

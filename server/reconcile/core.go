@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/dispatch"
 	"github.com/dinp/dinp/server/place"
@@ -79,6 +80,8 @@ type Core struct {
 	survey     survey
 	packed     map[string]bool   // pools that are packed, by name
 	inForce    map[string]routed // by instance ID, when the term began; nil when that could not be read
+	found      route.Head        // of the table that inForce is from
+	doubted    bool              // more was routed than that says
 	routeGrace time.Duration     // how long after its begin silent nodes hold up the routes of their apps
 	reload     bool              // memory and database may differ: read it all again
 	swept      time.Time         // last successful sweep
@@ -115,11 +118,9 @@ func (c *Core) Begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}
-	c.inForce = endpointsOf(table)
+	c.inForce, c.found = endpointsOf(table), found
 	c.routeGrace = c.cfg.RouteGrace
-	if !found { // it may have been flushed: silent nodes may have what was in it
-		c.routeGrace += c.cfg.Limits.UnknownAfter + c.cfg.Limits.LostAfter
-	}
+	c.doubtRoutes()
 	for id := range c.inForce {
 		c.cluster.Assume(id, c.deps.Now())
 	}
@@ -151,6 +152,7 @@ func (c *Core) round(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	c.watchNodes(now)
+	c.doubtRoutes()
 	if c.safe != nil {
 		return c.hold(ctx)
 	}

@@ -39,7 +39,7 @@ type Store interface {
 
 // Routes is where routes are published; *publish.Publisher is one.
 type Routes interface {
-	Current(ctx context.Context) (table map[string]string, found bool, err error)
+	Current(ctx context.Context) (table map[string]string, h route.Head, err error) // h is zero when there is none
 	Set(changes []route.Change) (revision uint64)
 	Complete()
 	Served() uint64

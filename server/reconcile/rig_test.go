@@ -25,8 +25,8 @@ import (
 // rig is a Core over a database, routes, agents and a monitor that are maps. Time
 // passes when a test says so.
 type rig struct {
-	flushed  bool // Redis has no table
-	complete bool // the route table was called complete
+	found    route.Head // of Redis' table; zero: it has none
+	complete bool       // the route table was called complete
 	t        tester
 	core     *Core
 	now      time.Time
@@ -76,6 +76,7 @@ func newRig(t tester) *rig {
 		slots: map[string]store.Slot{}, table: map[string]string{}, nodes: map[string]model.Node{}, agents: map[string]*fakeAgent{}, sick: map[string]bool{}, probe: "GET / → 500",
 	}
 	r.wish.Availabilities = map[string]model.Availability{}
+	r.found.Version = route.Version{Epoch: 6, Seq: 9}
 	r.routers = []route.RouterLine{{ID: "r1", Addr: "10.0.0.9:80", At: r.now}}
 	r.lead()
 	return r
@@ -320,8 +321,8 @@ func (r *rig) Apply(_ context.Context, _ store.Lease, c store.Control) error {
 
 // The rig is the reconciler's Routes.
 
-func (r *rig) Current(context.Context) (map[string]string, bool, error) {
-	return maps.Clone(r.inForce), !r.flushed, nil
+func (r *rig) Current(context.Context) (map[string]string, route.Head, error) {
+	return maps.Clone(r.inForce), r.found, nil
 }
 
 func (r *rig) Set(changes []route.Change) uint64 {

@@ -143,6 +143,25 @@ func (c *Core) letGo() {
 	c.inForce = still
 }
 
+// doubtRoutes gives silent nodes the time until they are lost to tell what they run
+// once it shows that the routes in force when the term began do not: Redis had none,
+// for it may have been flushed, or a router of an earlier term serves more, so that
+// Redis has failed over to a replica that lacked the last writes.
+func (c *Core) doubtRoutes() {
+	if c.open || c.doubted || c.inForce == nil {
+		return
+	}
+	if c.found != (route.Head{}) {
+		more := slices.IndexFunc(c.deps.Routes.Routers(), func(l route.RouterLine) bool { return l.Serves.Epoch < c.lease.Epoch && c.found.Lacks(l.Serves) })
+		if more < 0 {
+			return
+		}
+		c.log().Warn("redis was set back: routers serve more than it had; silent nodes are waited for until they are lost", "had", c.found.String())
+	}
+	c.doubted = true
+	c.routeGrace += c.cfg.Limits.UnknownAfter + c.cfg.Limits.LostAfter
+}
+
 // mayJudge reports whether what is in force and has no row may be withdrawn. A
 // database that was set back does not know it either: only agents can tell, so
 // they get the time to, and one has to have spoken.

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"testing"
 	"time"
+
+	"github.com/dinp/dinp/common/route"
 )
 
 // A Redis that was flushed says nothing of what was routed, and a node that is
@@ -18,7 +20,7 @@ func TestRoutes_AnEmptyRedisTellsNothingOfSilentNodes(t *testing.T) {
 	if before == "" {
 		t.Fatalf("shop is not routed: %v", r.table)
 	}
-	r.flushed = true
+	r.found = route.Head{}
 	r.lead()
 	if err := r.core.Begin(t.Context()); err != nil {
 		t.Fatal(err)
@@ -29,6 +31,44 @@ func TestRoutes_AnEmptyRedisTellsNothingOfSilentNodes(t *testing.T) {
 		r.round()
 		if r.table[key] != before {
 			t.Fatalf("after %s its route is %s", r.now.Sub(r.core.began), r.table[key])
+		}
+	}
+}
+
+// So does one that was set back to before the route was written, which routers tell
+// by what they serve, as soon as they are heard; also when another leader has begun on
+// it and was gone before its table was whole.
+func TestRoutes_ARedisThatWasSetBackTellsNothingOfSilentNodes(t *testing.T) {
+	t.Parallel()
+	for _, found := range []route.Head{
+		{Version: route.Version{Epoch: 5, Seq: 8}},
+		{Version: route.Version{Epoch: 6, Seq: 3}, Base: route.Version{Epoch: 5, Seq: 8}},
+	} {
+		r := newRig(t)
+		r.node("n1", 1024)
+		r.deploy("shop", 1)
+		r.settle()
+		const key = "/rs/shop.apps.test"
+		before := r.table[key]
+		r.inForce, r.found, r.complete = map[string]string{}, found, false
+		r.lead()
+		if err := r.core.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.silence("n1")
+		r.pass(5 * time.Second)
+		r.routers[0].Serves = route.Version{Epoch: 5, Seq: 9}
+		for range 17 {
+			r.round()
+			if r.table[key] != before || r.complete {
+				t.Fatalf("%+v: after %s its route is %s, the table complete: %v", found, r.now.Sub(r.core.began), r.table[key], r.complete)
+			}
+			r.pass(5 * time.Second)
+		}
+		r.agents["n1"].connect()
+		r.settle()
+		if r.table[key] != before || !r.complete {
+			t.Errorf("%+v: its route is %s when its node has told, the table complete: %v", found, r.table[key], r.complete)
 		}
 	}
 }

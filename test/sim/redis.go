@@ -29,7 +29,6 @@ type redisModel struct {
 // redisState is what Redis holds.
 type redisState struct {
 	at      time.Time
-	found   bool
 	head    route.Head
 	entries map[string]string
 	stream  []route.Batch
@@ -104,10 +103,10 @@ func (c redisClient) exchange(ctx context.Context, do func() error) error {
 	return err
 }
 
-// Version implements publish.Table.
-func (c redisClient) Version(ctx context.Context) (v route.Version, found bool, err error) {
-	err = c.exchange(ctx, func() error { v, found = c.r.head.Version, c.r.found; return nil })
-	return v, found, err
+// Head implements publish.Table.
+func (c redisClient) Head(ctx context.Context) (h route.Head, err error) {
+	err = c.exchange(ctx, func() error { h = c.r.head; return nil })
+	return h, err
 }
 
 // Read implements publish.Table.
@@ -132,9 +131,9 @@ func (c redisClient) Write(ctx context.Context, b route.Batch, after *route.Vers
 
 func (r *redisModel) write(b route.Batch, after *route.Version) error {
 	switch {
-	case r.found && !r.head.Less(b.Version):
+	case !r.head.Less(b.Version):
 		return publish.ErrOldVersion
-	case after != nil && (!r.found || r.head.Version != *after):
+	case after != nil && r.head.Version != *after:
 		return publish.ErrGap
 	}
 	r.past = append(r.past, r.redisState.clone(r.w.now))
@@ -151,7 +150,7 @@ func (r *redisModel) write(b route.Batch, after *route.Version) error {
 		}
 	}
 	r.head = r.headAfter(b)
-	r.found, r.stream = true, append(slices.Clip(r.stream), b)
+	r.stream = append(slices.Clip(r.stream), b)
 	r.written(before, r.entries, b)
 	r.ring()
 	return nil
@@ -162,7 +161,7 @@ func (r *redisModel) headAfter(b route.Batch) route.Head {
 	switch {
 	case !b.Partial:
 		return route.Head{Version: b.Version}
-	case !r.found || r.head.Base != route.Version{} || r.head.Epoch == b.Epoch:
+	case r.head == route.Head{} || r.head.Base != route.Version{} || r.head.Epoch == b.Epoch:
 		return route.Head{Version: b.Version, Base: r.head.Base}
 	}
 	return route.Head{Version: b.Version, Base: r.head.Version}

@@ -199,6 +199,17 @@ var scenarios = []scenario{
 		})
 		w.after(nil, time.Minute, w.startServers)
 	}, stride: 9},
+	{name: "redis set back while nobody leads and a node is silent", do: func(w *World) { // which alone has the app
+		id := w.people.launch("app", 1, false, isGood)
+		w.after(nil, 20*time.Second, func() {
+			n := w.nodeOf(id)
+			w.cutNode(n, 1, true)
+			w.leader().kill()
+			w.after(nil, 2*time.Second, func() { w.redis.stale(1) })
+			w.after(nil, time.Minute, func() { w.cutNode(n, 1, false) })
+		})
+		w.after(nil, time.Minute, w.startServers)
+	}, stride: 9},
 	{name: "leader sleeps", do: func(w *World) { // goes on while nobody else leads, and agents come to it
 		s := w.leader()
 		w.suspend(s, 40*time.Second)
