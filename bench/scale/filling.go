@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -79,6 +80,8 @@ func (f *fleetRun) createApps(ctx context.Context, from, to int) ([]model.Releas
 	instances, by := perApp, model.Actor{Name: "bench"}
 	releases := make([]model.Release, to-from)
 	errs := make(chan error, 16)
+	var done atomic.Int64
+	defer telling("apps are wished for", len(releases), &done)()
 	var wg sync.WaitGroup
 	for w := range 16 {
 		wg.Go(func() {
@@ -94,6 +97,7 @@ func (f *fleetRun) createApps(ctx context.Context, from, to int) ([]model.Releas
 					errs <- err
 					return
 				}
+				done.Add(1)
 			}
 		})
 	}
@@ -216,6 +220,8 @@ func (f *fleetRun) writeStock(ctx context.Context, from int) error {
 		return err
 	}
 	now := time.Now().UTC()
+	var done atomic.Int64
+	defer telling("instances are written down", len(releases)*perApp, &done)()
 	for some := range slices.Chunk(releases, 40) {
 		var c store.Control
 		for _, r := range some {
@@ -231,6 +237,7 @@ func (f *fleetRun) writeStock(ctx context.Context, from int) error {
 		if err := f.store.Apply(ctx, lease, c); err != nil {
 			return err
 		}
+		done.Add(int64(len(c.Insert)))
 	}
 	return f.store.ReleaseLease(ctx, lease)
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -181,6 +183,26 @@ func ask[T any](ctx context.Context, f *fleetRun, call func(context.Context, pb.
 	return call(ctx, pb.NewPlatformClient(f.conns[f.leads]))
 }
 
+// tellEvery is how often a wait that lasts says how far it has come.
+const tellEvery = 10 * time.Second
+
+// telling says now and then how much of something is done, until stop is called.
+func telling(what string, all int, done *atomic.Int64) (stop func()) {
+	tick, end := time.NewTicker(tellEvery), make(chan struct{})
+	var told sync.WaitGroup
+	told.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+				fmt.Fprintf(os.Stderr, "  … %s: %d of %d\n", what, done.Load(), all)
+			}
+		}
+	})
+	return func() { tick.Stop(); close(end); told.Wait() }
+}
+
 // until asks again and again, for as long as patience lasts: so seldom that
 // asking is a small part of the work, but once a second at least, because what is
 // waited for is timed. So also says how far it has come, which is printed now and
@@ -198,7 +220,7 @@ func until(ctx context.Context, what string, so func() (ok bool, far string, err
 			return err
 		case time.Since(moved) > patience || time.Since(began) > 3*patience:
 			return fmt.Errorf("not so after %.0f s: %s: %s", time.Since(began).Seconds(), what, far)
-		case time.Since(told) > 10*time.Second:
+		case time.Since(told) > tellEvery:
 			told = time.Now()
 			fmt.Fprintf(os.Stderr, "  … %3.0f s: until %s: %s\n", time.Since(began).Seconds(), what, far)
 		}
