@@ -62,7 +62,7 @@ http {
   proxy_http_version 1.1; proxy_buffering off; proxy_request_buffering off; proxy_next_upstream off;
   proxy_buffer_size 64k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k;
   map $http_x_request_id $id { default AAAAAAAAAAAAAAAAAAAAAAAAAA; "~^[-A-Za-z0-9_.:/+=@]{1,128}$" $http_x_request_id; }
-  map $http_te $te { default ""; trailers trailers; }
+  map $http_te $te { default ""; "~*(^|,)\s*trailers\s*(,|$)" trailers; }
   proxy_set_header Connection close; proxy_set_header Host $http_host; proxy_set_header X-Request-Id $id; proxy_set_header X-Real-Ip $remote_addr;
   proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $http_host;
   proxy_set_header X-Forwarded-Port ""; proxy_set_header X-Forwarded-Prefix ""; proxy_set_header X-Forwarded-Ssl ""; proxy_set_header Forwarded "";

@@ -21,6 +21,7 @@ type Request struct {
 	family    [4]span // lines of Forwarded and X-Forwarded-… that only strangers lose
 	nFamily   int
 	hosts     int
+	tes       int
 	lengths   int
 	codings   int
 	chunked   bool
@@ -132,8 +133,8 @@ func (r *Request) field(b []byte, l line) Reason {
 	name := l.name(b)
 	switch len(name) {
 	case 2:
-		if is(name, "te") && !is(l.value(b), "trailers") {
-			r.drop(l)
+		if is(name, "te") {
+			r.te(l.value(b))
 		}
 	case 4:
 		if is(name, "host") {
@@ -215,6 +216,15 @@ func (r *Request) host(value []byte) Reason {
 		r.elsewhere = true
 	}
 	return 0
+}
+
+// te reads which codings the client takes in transfer, which this hop decides.
+// Only that it takes trailers goes on; a list that says more is for the full path,
+// which takes it apart.
+func (r *Request) te(value []byte) {
+	if r.tes++; r.tes > 1 || string(value) != "trailers" {
+		r.elsewhere = true
+	}
 }
 
 // connection reads the connection's options. Naming other fields is legal and

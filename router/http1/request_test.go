@@ -35,6 +35,7 @@ var requestCases = []struct {
 	{"a tab in a value", lines("X: a\tb"), OK, 0},
 	{"a length of 0", lines("Content-Length: 0"), OK, 0},
 	{"keep-alive", lines("Connection: keep-alive, TE"), OK, 0},
+	{"trailers are taken", lines("TE: trailers"), OK, 0},
 	{"waiting for 100", lines("Expect: 100-continue", "Content-Length: 3"), OK, 0},
 
 	{"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", HandOver, 0},
@@ -54,6 +55,8 @@ var requestCases = []struct {
 	{"two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", HandOver, 0},
 	{"no version", "GET /\r\nHost: a\r\n\r\n", HandOver, 0},
 	{"an upgrade", lines("Connection: Upgrade", "Upgrade: websocket"), HandOver, 0},
+	{"trailers and codings are taken", lines("TE: trailers, deflate"), HandOver, 0},
+	{"trailers are taken twice", lines("TE: trailers", "TE: trailers"), HandOver, 0},
 	{"another expectation", lines("Expect: miracles"), HandOver, 0},
 	{"Connection naming a field", lines("Connection: close, X-Secret", "X-Secret: 1"), HandOver, 0},
 	{"odd bytes in the host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", HandOver, 0},
@@ -135,12 +138,12 @@ func TestRequest_TellsWhatTheRouterNeeds(t *testing.T) {
 
 func TestRequest_OnlyWhatMayTravelGoesOn(t *testing.T) {
 	t.Parallel()
-	head := []byte("GET / HTTP/1.1\r\nHost: a\r\nconnection: keep-alive\r\nA: 1\r\nX-Forwarded-Port: 9\r\nForwarded: for=x\r\nTE: gzip\r\n" +
+	head := []byte("GET / HTTP/1.1\r\nHost: a\r\nconnection: keep-alive\r\nA: 1\r\nX-Forwarded-Port: 9\r\nForwarded: for=x\r\nTE: trailers\r\n" +
 		"Proxy-Authorization: x\r\nb: 2\r\nX-Forwarded-For: y\r\nX-Real-IP: z\r\nKeep-Alive: 5\r\nX-Forwarded: k\r\n\r\n")
 	var r Request
 	r.Parse(head)
-	const stranger = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nb: 2\r\nX-Forwarded: k\r\n"
-	const proxy = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nX-Forwarded-Port: 9\r\nForwarded: for=x\r\nb: 2\r\nX-Forwarded: k\r\n"
+	const stranger = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nTE: trailers\r\nb: 2\r\nX-Forwarded: k\r\n"
+	const proxy = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nX-Forwarded-Port: 9\r\nForwarded: for=x\r\nTE: trailers\r\nb: 2\r\nX-Forwarded: k\r\n"
 	if got := string(r.AppendHead(nil, head, true)); got != proxy {
 		t.Errorf("from a proxy: %q", got)
 	}
