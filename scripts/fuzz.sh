@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# fuzz.sh [NAME…] fuzzes what reads strangers' bytes in the router, each fuzzer, or those named, for TIME=30s, beginning with
-# the corpora kept in testdata/fuzz, two at a time. A failing input stays there, too: mend what it shows and keep it.
+# fuzz.sh [decoders|NAME…] fuzzes what reads strangers' bytes in the router, each fuzzer, the decoders only, or those named,
+# for TIME=30s, beginning with the corpora kept in testdata/fuzz, two at a time. A failing input stays there, too: mend what
+# it shows and keep it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
 
 # NAME:FOLDER:WORKERS. FuzzPaths waits for sockets most of the time, and its corpus takes some seconds of the time.
-fuzzers=(
-    FuzzPaths:router/conformance:4 # fast path against full path
+paths=(FuzzPaths:router/conformance:4) # fast path against full path
+decoders=(
     FuzzRequest:router/http1:1
     FuzzResponse:router/http1:1
     FuzzChunks:router/http1:1
@@ -16,6 +17,11 @@ fuzzers=(
     FuzzCanon:router/table:1
     FuzzParse:router/proxyproto:1
 )
+fuzzers=("${paths[@]}" "${decoders[@]}")
+if [[ ${1:-} == decoders ]]; then
+    fuzzers=("${decoders[@]}")
+    shift
+fi
 
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

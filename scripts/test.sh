@@ -42,4 +42,7 @@ step "samples" examples/pack.sh "${XDG_CACHE_HOME:-$HOME/.cache}/dinp/examples"
 step "check" scripts/check.sh
 step "simulator" simulator
 step "tests" tests
-step "fuzz" scripts/fuzz.sh
+# A decoder that fails here has a fault. A search for differences of the two paths finds another one in hours as likely as in
+# seconds, mostly of taste: that is for `make fuzz`, and must not stop a change that has nothing to do with it. What it has
+# found so far is in its corpus, which the tests run.
+step "fuzz" scripts/fuzz.sh decoders
