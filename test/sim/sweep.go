@@ -67,7 +67,7 @@ var scenarios = []scenario{
 			w.people.launch("app", 1, false, isGood)
 		}
 		w.after(nil, 15*time.Second, func() { w.spoil(w.nodes[w.busy()], sweepLength) })
-	}, stride: 11, then: func(w *World) string {
+	}, stride: 23, then: func(w *World) string {
 		if w.db.avail[w.nodes[w.busy()].name] != model.Cordoned {
 			return "the bad node is not cordoned"
 		}
@@ -148,7 +148,7 @@ var scenarios = []scenario{
 			return "nobody has noticed that the database was restored"
 		}
 		return ""
-	}, stride: 9},
+	}, stride: 17},
 	{name: "database restored and clocks set back", do: func(w *World) { // to before the epoch that agents obey
 		w.after(nil, 20*time.Second, func() { w.leader().kill() })
 		w.after(nil, 40*time.Second, w.startServers)
@@ -209,7 +209,7 @@ var scenarios = []scenario{
 			w.after(nil, time.Minute, func() { w.cutNode(n, 1, false) })
 		})
 		w.after(nil, time.Minute, w.startServers)
-	}, stride: 9},
+	}, stride: 19},
 	{name: "leader sleeps", do: func(w *World) { // goes on while nobody else leads, and agents come to it
 		s := w.leader()
 		w.suspend(s, 40*time.Second)
@@ -226,7 +226,7 @@ var scenarios = []scenario{
 			w.cut(s.name, "db", 2, false)
 			w.startServers()
 		})
-	}, stride: 7},
+	}, stride: 9},
 	{name: "leader without its database", do: func(w *World) {
 		s := w.leader()
 		w.cut(s.name, "db", 2, true)
