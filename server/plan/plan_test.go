@@ -329,6 +329,34 @@ func TestCompute_ReturningNodeKeepsItsInstanceUnlessTheReplacementIsReady(t *tes
 	}
 }
 
+// Its release may be wanted no more: the rollout has failed while the node was away.
+func TestCompute_ReturningInstanceOfAnotherReleaseServesUntilAnotherDoes(t *testing.T) { // R10
+	back := func() Input {
+		in := world(1, "r1", "r2")
+		in.succeeded("r1")
+		in.rolling("r2", "r1")
+		d := in.Deployments["r2"]
+		d.Status = model.DeploymentFailed
+		in.Deployments["r2"] = d
+		in.serving("original", "r2", 0, model.Suspect)
+		return in
+	}
+	p := compute(back())
+	if want := []Start{{Slot: 0, Role: model.Surge, ReleaseID: "r1"}}; !cmp.Equal(p.Keep, []string{"original"}) || !cmp.Equal(p.Start, want) || len(p.Stop) != 0 {
+		t.Errorf("no replacement: plan %+v", p)
+	}
+	in := back()
+	in.starting("replacement", "r1", 0, model.Primary)
+	if p = compute(in); len(p.Keep)+len(p.Start)+len(p.Stop) != 0 {
+		t.Errorf("replacement not ready: plan %+v", p)
+	}
+	in = back()
+	in.serving("replacement", "r1", 0, model.Primary)
+	if p = compute(in); len(p.Keep) != 0 || stops(p)["original"] != model.ReasonLost || len(p.Stop) != 1 {
+		t.Errorf("replacement ready: plan %+v", p)
+	}
+}
+
 func TestCompute_ScaleDownStopsTheHighestSlots(t *testing.T) { // DEFECTS 20
 	in := world(1, "r1")
 	in.succeeded("r1")

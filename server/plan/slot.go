@@ -32,18 +32,23 @@ func (p *planner) slot(n int) {
 }
 
 // returned settles a slot whose lost node came back (R10): the original serves
-// on if its replacement is not ready, else it is drained like any other.
+// on if its replacement is not ready, else it is drained like any other. One of a
+// release that is wanted no more, because its rollout has failed meanwhile, serves
+// until its replacement does.
 func (p *planner) returned(v *slotView) {
 	s := v.suspect
 	if s == nil || s.Node != model.NodeReady || s.Observed == nil {
 		return
 	}
-	if v.primary != nil && v.primary.Ready() || s.Observed.Phase != model.PhaseRunning || s.ReleaseID != p.target && s.ReleaseID != p.spare {
+	if v.primary != nil && v.primary.Ready() || s.Observed.Phase != model.PhaseRunning {
 		p.stop(s, model.ReasonLost)
 		v.suspect = nil
 		return
 	}
 	if v.primary != nil {
+		if s.ReleaseID != p.target && s.ReleaseID != p.spare {
+			return
+		}
 		p.stop(v.primary, model.ReasonCancelled)
 	}
 	p.out.Keep = append(p.out.Keep, s.ID)

@@ -63,6 +63,7 @@ var failedOnce = []struct {
 	{157, []int{17, 18, 21, 22}, "a surge instance took the role of a primary that was gone before its row went: refused for ever"},
 	{1124, []int{3, 6}, "routers believed a Redis that was set back while nobody led once the next leader wrote"},
 	{1871, []int{1, 3, 18}, "routes of an app with guests were not touched until it was well, which it never was"},
+	{2838, []int{3, 5, 6}, "an instance of a rollout that had failed while its node was away was stopped on its return, before another served"},
 	{1260, []int{20, 23}, "a monitor's stream that a leader found when it went on silenced the monitor's living one"},
 	{1320, []int{13, 24}, "monitors that agreed with what the leader remembered said nothing, and a blind one decided alone"},
 }
