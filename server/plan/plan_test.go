@@ -37,6 +37,14 @@ func (in *Input) rolling(release, from string) {
 	}
 }
 
+// failed notes a rollout that has failed.
+func (in *Input) failed(release, from string) {
+	in.rolling(release, from)
+	d := in.Deployments[release]
+	d.Status = model.DeploymentFailed
+	in.Deployments[release] = d
+}
+
 // serving adds a ready, routed instance.
 func (in *Input) serving(id, release string, slot int, role model.Role) *Instance {
 	in.Instances = append(in.Instances, Instance{
@@ -252,10 +260,7 @@ func TestCompute_PassedDeadlineWaitsUntilTheReleasesNodesWereHeard(t *testing.T)
 func TestCompute_FailedReleaseIsNotTriedAgainBySelf(t *testing.T) {
 	in := world(1, "r1", "r2")
 	in.succeeded("r1")
-	in.rolling("r2", "r1")
-	d := in.Deployments["r2"]
-	d.Status = model.DeploymentFailed
-	in.Deployments["r2"] = d
+	in.failed("r2", "r1")
 	in.serving("old", "r1", 0, model.Primary)
 	if p := compute(in); !cmp.Equal(p, Plan{}) {
 		t.Errorf("plan %+v, want r1 left in peace", p)
@@ -265,10 +270,7 @@ func TestCompute_FailedReleaseIsNotTriedAgainBySelf(t *testing.T) {
 func TestCompute_FailedRolloutBringsWonSlotsBackBySurge(t *testing.T) {
 	in := world(2, "r1", "r2")
 	in.succeeded("r1")
-	in.rolling("r2", "r1")
-	d := in.Deployments["r2"]
-	d.Status = model.DeploymentFailed
-	in.Deployments["r2"] = d
+	in.failed("r2", "r1")
 	in.serving("won", "r2", 0, model.Primary)
 	in.serving("old", "r1", 1, model.Primary)
 	p := compute(in)
@@ -334,10 +336,7 @@ func TestCompute_ReturningInstanceOfAnotherReleaseServesUntilAnotherDoes(t *test
 	back := func() Input {
 		in := world(1, "r1", "r2")
 		in.succeeded("r1")
-		in.rolling("r2", "r1")
-		d := in.Deployments["r2"]
-		d.Status = model.DeploymentFailed
-		in.Deployments["r2"] = d
+		in.failed("r2", "r1")
 		in.serving("original", "r2", 0, model.Suspect)
 		return in
 	}
