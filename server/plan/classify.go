@@ -197,7 +197,8 @@ func (p *planner) file(i *Instance) {
 func (p *planner) view(slot int) *slotView {
 	v := p.slots[slot]
 	if v == nil {
-		v = &slotView{}
+		p.views = append(p.views, slotView{}) // pointers into what it was before stay good
+		v = &p.views[len(p.views)-1]
 		p.slots[slot] = v
 	}
 	return v

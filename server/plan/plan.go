@@ -156,6 +156,7 @@ type planner struct {
 	spare   string // release for losses while a deployment runs
 	out     Plan
 	slots   map[int]*slotView
+	views   []slotView   // room for those
 	count   int          // wanted instances
 	serving int          // ready instances that no step of this plan takes away
 	stage   *model.Stage // that a running deployment is in; nil: none, or it has passed them
@@ -173,7 +174,8 @@ type slotView struct {
 func Compute(cfg Config, in Input, now time.Time) Plan { return decide(cfg, in, now).sorted() }
 
 func decide(cfg Config, in Input, now time.Time) *planner {
-	p := &planner{Input: in, cfg: cfg, now: now, slots: map[int]*slotView{}}
+	most := len(in.Instances) + in.App.Instances
+	p := &planner{Input: in, cfg: cfg, now: now, slots: make(map[int]*slotView, most), views: make([]slotView, 0, most)}
 	p.deployments()
 	p.classify()
 	if !p.App.Paused {

@@ -74,8 +74,9 @@ type Core struct {
 	resumed  map[string]*resumed // rollouts whose deadlines were moved on in the term, by release; nil: not looked yet
 	guests   map[string]*app     // strays that serve an app until its own instances do, by ID
 
-	sittings   sitting    // so far
-	view0      place.View // reused
+	sittings   sitting         // so far
+	view0      place.View      // reused
+	room       []plan.Instance // reused
 	noRoom     noRoom
 	survey     survey
 	packed     map[string]bool   // pools that are packed, by name
@@ -83,6 +84,7 @@ type Core struct {
 	found      route.Head        // of the table that inForce is from
 	doubted    bool              // more was routed than that says
 	routeGrace time.Duration     // how long after its begin silent nodes hold up the routes of their apps
+	graceOver  bool              // as last looked, which may be later than it was
 	reload     bool              // memory and database may differ: read it all again
 	swept      time.Time         // last successful sweep
 	trouble    time.Time         // since when no round was finished; zero: the last one was

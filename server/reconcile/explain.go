@@ -54,7 +54,7 @@ func stepReply(s explain.Step) *pb.ExplainStep {
 // placement again instead of telling what they said last: what is explained is
 // what the next round would do.
 func (c *Core) caseOf(a *app) explain.Case {
-	now, in := c.deps.Now(), c.input(a)
+	now, in := c.deps.Now(), c.input(a, nil)
 	live := c.liveRouters(now)
 	out := explain.Case{
 		Input: in, Outlook: plan.Look(c.cfg.Plan, in, now), Now: now, Refused: map[int]*place.Refused{}, Room: map[int]string{},

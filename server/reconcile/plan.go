@@ -88,7 +88,8 @@ func (c *Core) writeNodes(batch *store.Control) {
 // decide asks the planner. ok is false when the plan must wait for an
 // instance's output, which its explanation is to show.
 func (c *Core) decide(a *app, now time.Time) (decided, bool) {
-	in := c.input(a)
+	in := c.input(a, c.room)
+	c.room = in.Instances[:0]
 	p := plan.Compute(c.cfg.Plan, in, now)
 	if c.wantsTail(a, in, p) {
 		return decided{}, false
@@ -97,8 +98,9 @@ func (c *Core) decide(a *app, now time.Time) (decided, bool) {
 	return decided{app: a, plan: p}, true
 }
 
-// input puts together what the planner needs of one app.
-func (c *Core) input(a *app) plan.Input {
+// input puts together what the planner needs of one app; room may have the
+// capacity for its instances.
+func (c *Core) input(a *app, room []plan.Instance) plan.Input {
 	in := plan.Input{
 		App: a.App, Releases: c.releases, Deployments: a.deployments, LastGood: a.lastGood, Slots: a.slots,
 		Unplaceable: a.unplaceable, Refusal: a.refusal, Awaited: a.awaited, Frozen: c.cluster.Frozen(), MassSick: c.cluster.Sick.Mass(), Nodes: len(c.nodes),
@@ -110,9 +112,9 @@ func (c *Core) input(a *app) plan.Input {
 	if a.tail != nil && a.tail.releaseID == a.ReleaseID {
 		in.LastLogs = a.tail.lines
 	}
-	in.Instances = make([]plan.Instance, len(a.rows))
-	for n, r := range a.rows {
-		in.Instances[n] = c.view(r)
+	in.Instances = slices.Grow(room, len(a.rows))
+	for _, r := range a.rows {
+		in.Instances = append(in.Instances, c.view(r))
 	}
 	return in
 }

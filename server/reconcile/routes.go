@@ -107,18 +107,22 @@ func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 }
 
 // openRoutes tells the publisher that the table is complete, once every app's
-// routes are known: from then on what Redis holds besides is stale.
+// routes are known: from then on what Redis holds besides is stale. What is not
+// known yet may become so by what nodes and monitors say, which plans the apps it
+// is about, and by the end of the grace alone.
 func (c *Core) openRoutes(now time.Time) {
 	if c.open || c.reload {
 		return
 	}
+	over := now.Sub(c.began) >= c.routeGrace
 	for _, id := range slices.Sorted(maps.Keys(c.unrouted)) {
 		if a := c.apps[id]; a == nil || a.Name == "" || !a.DeletedAt.IsZero() {
 			delete(c.unrouted, id)
-		} else {
+		} else if over && !c.graceOver {
 			c.dirty[id] = true
 		}
 	}
+	c.graceOver = over
 	if len(c.unrouted) > 0 || !c.mayJudge(now) {
 		return
 	}

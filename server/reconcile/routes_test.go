@@ -72,3 +72,35 @@ func TestRoutes_ARedisThatWasSetBackTellsNothingOfSilentNodes(t *testing.T) {
 		}
 	}
 }
+
+// The apps of a silent node wait for it, for its time and for nothing else: at the
+// beginning of a term these are nearly all there are.
+func TestRoutes_WhatWaitsForASilentNodeIsNotPlannedMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 1024)
+	r.deploy("shop", 1)
+	r.settle()
+	r.inForce, r.complete = map[string]string{"/rs/shop.apps.test": r.table["/rs/shop.apps.test"]}, false
+	r.found = route.Head{Version: route.Version{Epoch: 5, Seq: 8}}
+	r.lead()
+	if err := r.core.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.silence("n1")
+	r.round() // reads what is wished for, and plans it
+	for r.core.deps.Now().Sub(r.core.began) < 19*time.Second {
+		if n := len(r.core.dirty); n != 0 || r.complete {
+			t.Fatalf("after %s %d apps are to be planned, the table complete: %v", r.now.Sub(r.core.began), n, r.complete)
+		}
+		r.pass(500 * time.Millisecond)
+		r.round()
+	}
+	r.pass(time.Second)
+	for range 2 {
+		r.round()
+	}
+	if !r.complete {
+		t.Error("the table is not complete when the node's time is over")
+	}
+}

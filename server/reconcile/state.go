@@ -149,7 +149,7 @@ func (c *Core) rolling(a *app, d model.Deployment, now time.Time) string {
 			won++
 		}
 	}
-	if s := plan.Progress(c.cfg.Plan, c.input(a), now); s != "" {
+	if s := plan.Progress(c.cfg.Plan, c.input(a, nil), now); s != "" {
 		return withPending(s, a)
 	}
 	s := fmt.Sprintf("rolling out %s: %d of %d instances serve it", c.version(d.ReleaseID), won, a.Instances)

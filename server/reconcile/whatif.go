@@ -129,7 +129,7 @@ func (c *Core) question(what string, apps []*app) *Question {
 
 // copyOf is an app as the planner sees it, sharing nothing that may change.
 func (c *Core) copyOf(a *app) *whatif.App {
-	in := c.input(a)
+	in := c.input(a, nil)
 	in.Releases, in.Deployments, in.Slots = map[string]model.Release{}, maps.Clone(a.deployments), maps.Clone(a.slots)
 	keep := func(id string) {
 		if rel, ok := c.releases[id]; ok {
