@@ -150,7 +150,7 @@ func (r *Refused) Silent() (n int) {
 // Error puts the refusal in the one form of an error.
 func (r *Refused) Error() *model.Error {
 	if r.Nodes == 0 {
-		return model.E(model.CodeNoNode, "there is no node yet").WithNext("start an agent: dinp agent --server HOST:1970")
+		return model.E(model.CodeNoNode, "there is no node yet").WithNext("dinp token create-join, and on the new host: dinp join SERVER --token TOKEN")
 	}
 	if r.Of("without Docker") == r.Nodes {
 		return model.E(model.CodeDockerAway, "Docker does not answer on any node (%d of %d)", r.Nodes, r.Nodes).
@@ -189,10 +189,16 @@ func (r *Refused) next() string {
 		return fmt.Sprintf("it goes on by itself when one of %d silent nodes is back: dinp nodes", r.Silent())
 	case alone["cordoned"] > 0:
 		return fmt.Sprintf("take a node back that would fit: dinp node %s uncordon", r.missing("cordoned"))
+	case alone["draining"] > 0:
+		return fmt.Sprintf("take a node back that would fit: dinp node %s uncordon, or add one: dinp token create-join", r.missing("draining"))
+	case alone["short of disk"] > 0:
+		return fmt.Sprintf("free disk space on a node that would fit: dinp node %s tells how much it lacks", r.missing("short of disk"))
 	case alone["in another zone"]+alone["in another pool"]+alone["without the label"] > 0:
 		return "loosen the app's constraints (dinp place APP any drops them), or add a node that meets them"
 	case alone["full of this app"] > 0:
 		return "allow more instances on one node (dinp place APP per-node==N), or add a node"
+	case alone["without Docker"] > 0:
+		return fmt.Sprintf("start Docker on a node that would fit: dinp node %s tells what its engine says", r.missing("without Docker"))
 	case r.Of("short of memory")+r.Of("short of CPU") > 0:
 		return "ask for less memory (--memory), scale another app down, or add a node; dinp nodes shows what is reserved"
 	}

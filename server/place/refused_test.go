@@ -1,0 +1,40 @@
+package place
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dinp/dinp/common/model"
+)
+
+// Of two nodes, one is full; the other would do but for one thing, and what is
+// advised is about that.
+func TestRefused_AdvisesWhatWouldMakeANodeFit(t *testing.T) {
+	for why, c := range map[string]struct {
+		spoil func(*Node)
+		want  string
+	}{
+		"cordoned":        {func(n *Node) { n.Availability = model.Cordoned }, "dinp node web2 uncordon"},
+		"draining":        {func(n *Node) { n.Availability = model.Draining }, "dinp node web2 uncordon"},
+		"short of disk":   {func(n *Node) { n.DiskPressure = true }, "dinp node web2 "},
+		"without Docker":  {func(n *Node) { n.Status = model.NodeDockerDown }, "dinp node web2 "},
+		"unknown":         {func(n *Node) { n.Status = model.NodeUnknown }, "1 silent nodes"},
+		"in another zone": {func(n *Node) { n.Zone = "b" }, "dinp place APP any"},
+		"in another pool": {func(n *Node) { n.Pool = "big" }, "dinp place APP any"},
+		"short of memory": {func(n *Node) { n.MemoryMiB = 100 }, "--memory"},
+	} {
+		x := New()
+		x.Set(Node{ID: "1", Name: "web1", Zone: "a", Status: model.NodeReady, Availability: model.Cordoned, MemoryMiB: 100})
+		n := Node{ID: "2", Name: "web2", Zone: "a", Status: model.NodeReady, Availability: model.Active, MemoryMiB: 1024}
+		c.spoil(&n)
+		x.Set(n)
+		x.Set(Node{ID: "3", Name: "web3", Zone: "a", Status: model.NodeReady, Availability: model.Cordoned, MemoryMiB: 1024, Away: true})
+		_, refused := x.Pick(&Request{MemoryMiB: 256, Zone: "a"}, &View{})
+		if refused == nil {
+			t.Fatalf("%s: a node was found", why)
+		}
+		if e := refused.Error(); !strings.Contains(e.Next, c.want) {
+			t.Errorf("%s: the advice is %q, want %q in it", why, e.Next, c.want)
+		}
+	}
+}
