@@ -45,6 +45,9 @@ func whatIfQuery(c *gin.Context) (WhatIfQuery, error) {
 	if q.Instances, err = queryInt(c, "instances"); err != nil {
 		return q, err
 	}
+	if c.Query("instances") != "" && q.Instances == 0 || c.Query("add") != "" && q.Add == 0 {
+		return q, model.E(model.CodeBadSize, "nothing would be placed: ask about at least 1 instance").WithNext("dinp whatif --help")
+	}
 	if s := c.Query("memory"); s != "" {
 		if q.MemoryMiB, err = model.ParseMemory(s); err != nil {
 			return q, err

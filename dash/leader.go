@@ -19,6 +19,7 @@ import (
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/proto/pki"
+	"github.com/dinp/dinp/proto/wire"
 )
 
 // How long the leader may take. Reads of pages and API wait for it, so it is short.
@@ -187,6 +188,9 @@ func (l *leaderClient) try(ctx context.Context, timeout time.Duration, f func(co
 		}
 	}
 	if word != nil {
+		if e := wire.Refused(word); e != nil {
+			return e
+		}
 		return model.E(model.CodeUnavailable, "%s", status.Convert(word).Message())
 	}
 	return model.E(model.CodeNoLeader, "no server leads at the moment").WithCause(errors.Join(last, ctx.Err())).
@@ -267,6 +271,9 @@ func isAway(err error) bool {
 // agent that is away, and neither a broken connection nor "I do not lead".
 func isWord(err error) bool {
 	s := status.Convert(err)
+	if wire.Refused(err) != nil {
+		return s.Code() == codes.Unavailable
+	}
 	return s.Code() == codes.Unavailable && !isTransport(s.Message()) && !strings.Contains(s.Message(), "the leader") && !strings.Contains(s.Message(), "leading")
 }
 
@@ -301,6 +308,9 @@ func redirect(err error) string {
 // asLeaderError turns the leader's own refusal into ours.
 func asLeaderError(err error) error {
 	if e := (*model.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	if e := wire.Refused(err); e != nil {
 		return e
 	}
 	s := status.Convert(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/dinp/dinp/common/api"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/wire"
 	"github.com/dinp/dinp/sql/store"
 	"github.com/dinp/dinp/sql/store/storetest"
 )
@@ -86,6 +87,8 @@ func TestLeader_ErrorsAreSorted(t *testing.T) {
 		{status.Error(codes.Unavailable, `connection error: desc = "transport: dial tcp 127.0.0.1:1"`), model.CodeNoLeader, "no server leads"},
 		{status.Error(codes.DeadlineExceeded, "slow"), model.CodeNoLeader, "no server leads"},
 		{status.Error(codes.NotFound, "no such app"), model.CodeNotFound, "no such app"},
+		{wire.Refuse(model.E(model.CodeUnavailable, "the leader has yet to read the release of shop")), model.CodeUnavailable, "yet to read"},
+		{wire.Refuse(model.E(model.CodeNoRelease, "nothing is deployed")), model.CodeNoRelease, "nothing is deployed"},
 		{status.Error(codes.Unauthenticated, "[D195] the caller shows no certificate"), model.CodeUnavailable, "cannot answer"},
 	} {
 		err := r.leader.call(t.Context(), func(context.Context, pb.PlatformClient) error { return c.err })

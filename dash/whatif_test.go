@@ -50,6 +50,7 @@ func TestWhatIf_AsksTheLeader(t *testing.T) {
 	for path, code := range map[string]model.Code{
 		"/whatif": model.CodeBadRequest, "/whatif?drain=n1&lose=n1": model.CodeBadRequest, "/whatif?drain=nobody": model.CodeNotFound, "/whatif?app=nobody&add=1": model.CodeNotFound,
 		"/whatif?app=shop&add=1000": model.CodeBadSize, "/whatif?app=shop&memory=many": model.CodeBadSize, "/whatif?app=shop&strategy=sudden": model.CodeBadSize, "/whatif?apps=shop": model.CodeBadRequest,
+		"/whatif?app=shop&instances=0": model.CodeBadSize, "/whatif?app=shop&add=0": model.CodeBadSize, "/whatif?app=shop&instances=-1": model.CodeBadRequest, "/whatif?app=shop&add=-1": model.CodeBadRequest,
 	} {
 		r.refused(code, "GET", path, r.admin, nil)
 	}

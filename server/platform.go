@@ -9,6 +9,7 @@ import (
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/wire"
 	"github.com/dinp/dinp/server/dispatch"
 	"github.com/dinp/dinp/server/reconcile"
 )
@@ -93,24 +94,9 @@ func (p *platform) WhatIf(ctx context.Context, r *pb.WhatIfRequest) (*pb.WhatIfR
 		return nil, err
 	}
 	if a.err != nil {
-		return nil, refusal(a.err)
+		return nil, wire.Refuse(model.AsError(a.err))
 	}
 	return a.q.Answer(), nil
-}
-
-// refusal is an error for people on its way through gRPC.
-func refusal(err error) error {
-	e := model.AsError(err)
-	code := codes.FailedPrecondition
-	switch e.Kind {
-	case model.NotFound:
-		code = codes.NotFound
-	case model.Unavailable:
-		code = codes.Unavailable
-	case model.Invalid:
-		code = codes.InvalidArgument
-	}
-	return status.Error(code, e.Message)
 }
 
 // Logs implements pb.PlatformServer.

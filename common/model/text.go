@@ -7,6 +7,14 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+// Count is a number of things in words: "1 node", "2 nodes".
+func Count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return itoa(n) + " " + thing + "s"
+}
+
 // clip shortens hostile text for a message, at a rune's boundary.
 func clip(s string, n int) string {
 	if len(s) <= n {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -152,5 +153,16 @@ func TestDigest_IsOfTheSet(t *testing.T) {
 	})
 	if !bytes.Equal(Digest(nil), Digest([]model.Observed{})) {
 		t.Error("none is not none")
+	}
+}
+
+func TestRefuse_ComesWholeToTheCaller(t *testing.T) {
+	e := model.E(model.CodeNotFound, "no node is in zone %q", "z").WithEvidence("zone a: 2 nodes").WithNext("dinp nodes shows the zones")
+	got := Refused(Refuse(e))
+	if got == nil || got.Code != e.Code || got.Message != e.Message || len(got.Evidence) != 1 || got.Next != e.Next {
+		t.Errorf("got %+v, sent %+v", got, e)
+	}
+	if Refused(errors.New("away")) != nil || Refused(nil) != nil {
+		t.Error("a refusal out of nothing")
 	}
 }

@@ -185,7 +185,7 @@ func (c *Core) serves(a *app) string {
 		if len(a.pending) > 0 {
 			return "nothing serves: " + a.pending[0].Message
 		}
-		return fmt.Sprintf("nothing serves; %d instances are wanted", a.Instances)
+		return fmt.Sprintf("nothing serves; %s wanted", model.Count(a.Instances, "instance"))
 	}
 	var parts []string
 	for id, n := range count {

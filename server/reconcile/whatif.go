@@ -50,9 +50,11 @@ func (c *Core) askNode(id, what string, ask func(*whatif.World, string) whatif.A
 
 func (c *Core) askZone(zone string) (*Question, error) {
 	var ids []string
-	on := map[*app]bool{}
+	on, zones := map[*app]bool{}, map[string]int{}
 	for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
-		if n := c.nodes[id]; n.Zone == zone {
+		n := c.nodes[id]
+		zones[n.Zone]++
+		if n.Zone == zone {
 			ids = append(ids, id)
 			for _, a := range c.appsOn(n) {
 				on[a] = true
@@ -60,15 +62,24 @@ func (c *Core) askZone(zone string) (*Question, error) {
 		}
 	}
 	if len(ids) == 0 {
-		return nil, model.E(model.CodeNotFound, "no node is in zone %q", zone).WithNext("dinp nodes shows the zones")
+		return nil, model.E(model.CodeNotFound, "no node is in zone %q", zone).WithEvidence(counted(zones)...).WithNext("dinp nodes shows the zones")
 	}
-	q := c.question(fmt.Sprintf("losing zone %s with its %d nodes", zone, len(ids)), slices.Collect(maps.Keys(on)))
+	q := c.question(fmt.Sprintf("losing zone %s with its %s", zone, model.Count(len(ids), "node")), slices.Collect(maps.Keys(on)))
 	if c.cluster.Trips(ids) {
 		q.notes = append(q.notes, "so many nodes silent at once are not believed to be lost: nothing would be replaced by itself, and what runs elsewhere keeps serving; "+
 			"the moves are those after people have said so (dinp node NODE forget)")
 	}
 	q.ask = func() whatif.Answer { return q.world.Lose(ids...) }
 	return q, nil
+}
+
+// counted names zones with the number of their nodes, as many as one reads.
+func counted(zones map[string]int) (lines []string) {
+	names := slices.Sorted(maps.Keys(zones))
+	for _, z := range names[:min(len(names), toldZones)] {
+		lines = append(lines, fmt.Sprintf("zone %s: %s", z, model.Count(zones[z], "node")))
+	}
+	return lines
 }
 
 func (c *Core) askApp(r *pb.WhatIfRequest) (*Question, error) {
@@ -81,7 +92,7 @@ func (c *Core) askApp(r *pb.WhatIfRequest) (*Question, error) {
 	}
 	q := c.question("", []*app{a})
 	if n := int(r.GetAdd()); n > 0 {
-		q.what = fmt.Sprintf("%d more instances of %s", n, a.Name)
+		q.what = model.Count(n, "more instance") + " of " + a.Name
 		q.ask = func() whatif.Answer { return q.world.Add(n) }
 		return q, nil
 	}
@@ -160,6 +171,7 @@ func (c *Core) copyOf(a *app) *whatif.App {
 const (
 	toldMoves   = 1000
 	toldMisfits = 100
+	toldZones   = 20
 )
 
 const noteWaited = "some moves find room only when others have ended: which node they take depends on which ends first"

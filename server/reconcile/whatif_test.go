@@ -164,7 +164,7 @@ func TestWhatIf_ZoneSaysThatTheBreakerWouldHold(t *testing.T) {
 	if !a.GetFits() || a.GetMoved() != 2 || len(a.GetNotes()) != 1 || a.GetBefore().GetNodes() != 12 || a.GetAfter().GetNodes() != 6 {
 		t.Errorf("%v", a)
 	}
-	if _, err := r.core.Ask(&pb.WhatIfRequest{LoseZone: "z"}); !model.IsCode(err, model.CodeNotFound) {
+	if _, err := r.core.Ask(&pb.WhatIfRequest{LoseZone: "z"}); !model.IsCode(err, model.CodeNotFound) || !slices.Contains(model.AsError(err).Evidence, "zone a: 6 nodes") {
 		t.Errorf("a zone without nodes: %v", err)
 	}
 }

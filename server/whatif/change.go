@@ -229,7 +229,7 @@ func (w *World) name(appID string) string {
 
 // Sentence is an answer in one line.
 func (a *Answer) Sentence(what string) string {
-	s := fmt.Sprintf("%s: %d instances would be placed", what, len(a.Moves))
+	s := fmt.Sprintf("%s: %s would be placed", what, model.Count(len(a.Moves), "instance"))
 	if n := len(a.Misfits); n > 0 {
 		return fmt.Sprintf("%s, and %d would not fit", s, n)
 	}

@@ -2531,6 +2531,76 @@ func (x *MinuteTraffic) GetP99Us() int64 {
 	return 0
 }
 
+// Refusal goes with the status of a call that the leader refuses: why, and what
+// helps, in the one form of an error.
+type Refusal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Evidence      []string               `protobuf:"bytes,3,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	Next          string                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_dinp_v1_platform_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_platform_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_platform_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Refusal) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Refusal) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Refusal) GetEvidence() []string {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *Refusal) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 var File_dinp_v1_platform_proto protoreflect.FileDescriptor
 
 const file_dinp_v1_platform_proto_rawDesc = "" +
@@ -2749,7 +2819,12 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\x06failed\x18\x03 \x01(\x04R\x06failed\x12\x15\n" +
 	"\x06p50_us\x18\x04 \x01(\x03R\x05p50Us\x12\x15\n" +
 	"\x06p95_us\x18\x05 \x01(\x03R\x05p95Us\x12\x15\n" +
-	"\x06p99_us\x18\x06 \x01(\x03R\x05p99Us2\xf4\x03\n" +
+	"\x06p99_us\x18\x06 \x01(\x03R\x05p99Us\"g\n" +
+	"\aRefusal\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1a\n" +
+	"\bevidence\x18\x03 \x03(\tR\bevidence\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next2\xf4\x03\n" +
 	"\bPlatform\x123\n" +
 	"\x05Nudge\x12\x15.dinp.v1.NudgeRequest\x1a\x13.dinp.v1.NudgeReply\x12-\n" +
 	"\x03App\x12\x13.dinp.v1.AppRequest\x1a\x11.dinp.v1.AppReply\x120\n" +
@@ -2773,7 +2848,7 @@ func file_dinp_v1_platform_proto_rawDescGZIP() []byte {
 	return file_dinp_v1_platform_proto_rawDescData
 }
 
-var file_dinp_v1_platform_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_dinp_v1_platform_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_dinp_v1_platform_proto_goTypes = []any{
 	(*NudgeRequest)(nil),    // 0: dinp.v1.NudgeRequest
 	(*NudgeReply)(nil),      // 1: dinp.v1.NudgeReply
@@ -2808,7 +2883,8 @@ var file_dinp_v1_platform_proto_goTypes = []any{
 	(*AppTraffic)(nil),      // 30: dinp.v1.AppTraffic
 	(*ReleaseTraffic)(nil),  // 31: dinp.v1.ReleaseTraffic
 	(*MinuteTraffic)(nil),   // 32: dinp.v1.MinuteTraffic
-	(*LogChunk)(nil),        // 33: dinp.v1.LogChunk
+	(*Refusal)(nil),         // 33: dinp.v1.Refusal
+	(*LogChunk)(nil),        // 34: dinp.v1.LogChunk
 }
 var file_dinp_v1_platform_proto_depIdxs = []int32{
 	4,  // 0: dinp.v1.AppReply.instances:type_name -> dinp.v1.InstanceState
@@ -2845,7 +2921,7 @@ var file_dinp_v1_platform_proto_depIdxs = []int32{
 	21, // 31: dinp.v1.Platform.WhatIf:output_type -> dinp.v1.WhatIfReply
 	29, // 32: dinp.v1.Platform.Traffic:output_type -> dinp.v1.TrafficReply
 	12, // 33: dinp.v1.Platform.SafeMode:output_type -> dinp.v1.SafeModeReply
-	33, // 34: dinp.v1.Platform.Logs:output_type -> dinp.v1.LogChunk
+	34, // 34: dinp.v1.Platform.Logs:output_type -> dinp.v1.LogChunk
 	26, // [26:35] is the sub-list for method output_type
 	17, // [17:26] is the sub-list for method input_type
 	17, // [17:17] is the sub-list for extension type_name
@@ -2865,7 +2941,7 @@ func file_dinp_v1_platform_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dinp_v1_platform_proto_rawDesc), len(file_dinp_v1_platform_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
