@@ -24,10 +24,11 @@ const (
 )
 
 // change measures how long a change of one route takes to be obeyed while other
-// clients are served, and what those notice of it.
+// clients are served, and what those notice of it: under as much load as there can
+// be, where each waits for a processor, and under half of that.
 func (b *bench) change(ctx context.Context) error {
 	fmt.Fprintf(b.out, "\none route changed %d times under load; from before it is published to the first answer by it\n", manyFlips)
-	fmt.Fprintf(b.out, "  %-10s %8s %10s %10s %10s | %10s %10s | %12s %10s   %s\n", "", "routes", "p50", "p99", "max", "old until", "p99", "publication", "a request", "what the load's clients saw")
+	fmt.Fprintf(b.out, "  %-10s %8s %-5s %10s %10s %10s | %10s %10s | %12s %10s   %s\n", "", "routes", "load", "p50", "p99", "max", "old until", "p99", "publication", "a request", "what the load's clients saw")
 	redis, err := start(ctx, filepath.Join(b.dir, "redis.log"), "redis-server", "--port", "9300", "--save", "", "--dir", b.dir)
 	if err != nil {
 		return err
@@ -63,27 +64,61 @@ func (b *bench) changeOf(ctx context.Context, p peer, s setting) error {
 		return err
 	}
 	defer r.stop()
-	load := make(chan sample, 1)
+	w := workload{name: "change", conns: flipsUnder, path: "/"}
+	all, err := b.changeUnder(ctx, r, l, s, pressure{name: "all", load: func(d time.Duration) (sample, error) {
+		return b.wrk(ctx, w, r.addr, d)
+	}})
+	if err != nil {
+		return err
+	}
+	half := float64(all.requests) / all.seconds / 2
+	_, err = b.changeUnder(ctx, r, l, s, pressure{name: "half", pause: time.Millisecond, load: func(d time.Duration) (sample, error) {
+		return paceOn(ctx, w, r.addr, half, d), nil
+	}})
+	return err
+}
+
+// paceOn paces for a time, with new connections when one is cut, and counts how
+// often that was.
+func paceOn(ctx context.Context, w workload, addr string, perSecond float64, d time.Duration) (saw sample) {
+	cut, end := 0, time.Now().Add(d)
+	for left := d; left > 0 && ctx.Err() == nil; left = time.Until(end) {
+		if _, err := pace(ctx, w, addr, perSecond, left); err != nil {
+			cut++
+			saw.errors = fmt.Sprintf("cut off %d times: %v", cut, err)
+		}
+	}
+	return saw
+}
+
+// pressure is what else goes on while a route changes.
+type pressure struct {
+	name  string
+	pause time.Duration // of each asker after an answer
+	load  func(d time.Duration) (sample, error)
+}
+
+// changeUnder prints what a running peer does under a load, and returns the load.
+func (b *bench) changeUnder(ctx context.Context, r *running, l *leader, s setting, under pressure) (saw sample, err error) {
 	loaded := make(chan error, 1)
 	go func() {
-		s, err := b.wrk(ctx, workload{name: "change", conns: flipsUnder, path: "/"}, r.addr, 8*time.Second)
-		load <- s
+		var err error
+		saw, err = under.load(8 * time.Second)
 		loaded <- err
 	}()
 	var parts flipParts
-	took, err := b.flip(ctx, r, l, s, &parts)
-	saw := <-load
+	took, err := b.flip(ctx, r, l, s, under.pause, &parts)
 	if err := errors.Join(err, <-loaded); err != nil {
-		return err
+		return saw, err
 	}
 	routes := 1
 	if s.routes {
 		routes = manyHosts * manyPaths
 	}
-	fmt.Fprintf(b.out, "  %-10s %8d %10v %10v %10v | %10v %10v | %12v %10v   %s\n", p.name, routes, shorter(percentile(took, 50)), shorter(percentile(took, 99)),
+	fmt.Fprintf(b.out, "  %-10s %8d %-5s %10v %10v %10v | %10v %10v | %12v %10v   %s\n", r.name, routes, under.name, shorter(percentile(took, 50)), shorter(percentile(took, 99)),
 		shorter(took[len(took)-1]), shorter(percentile(parts.old, 50)), shorter(percentile(parts.old, 99)),
 		shorter(median(parts.publication)), shorter(median(parts.request)), either(saw.errors, "no connection cut, no request failed"))
-	return nil
+	return saw, nil
 }
 
 // flipParts are what the time of a change consists of beside the router's own:
@@ -94,12 +129,12 @@ type flipParts struct {
 	request     []time.Duration // each that was asked meanwhile
 }
 
-// flip changes the route to and fro.
-func (b *bench) flip(ctx context.Context, r *running, l *leader, s setting, parts *flipParts) (took []time.Duration, err error) {
+// flip changes the route to and fro; others ask as well, with a pause in between.
+func (b *bench) flip(ctx context.Context, r *running, l *leader, s setting, pause time.Duration, parts *flipParts) (took []time.Duration, err error) {
 	c := &caller{addr: r.addr, all: []string{workload{}.request(flips, "/")}}
 	defer c.close()
 	time.Sleep(time.Second) // for the load to have begun
-	answers := askAlways(r.addr)
+	answers := askAlways(r.addr, pause)
 	var begun []flipBegan
 	defer func() { parts.old = oldUntil(begun, answers()) }()
 	for i := range manyFlips {
@@ -138,9 +173,9 @@ type asked struct {
 	app            string
 }
 
-// askAlways asks the changing app from several connections until the function
-// it returns is called, which returns all that was asked.
-func askAlways(addr string) (end func() []asked) {
+// askAlways asks the changing app from several connections, with a pause after each
+// answer, until the function it returns is called, which returns all that was asked.
+func askAlways(addr string, pause time.Duration) (end func() []asked) {
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
@@ -163,6 +198,7 @@ func askAlways(addr string) (end func() []asked) {
 						continue
 					}
 					mine = append(mine, asked{sent, time.Now(), c.app})
+					time.Sleep(pause)
 				}
 			}
 			mu.Lock()
