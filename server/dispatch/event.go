@@ -9,10 +9,12 @@ import (
 // holds them in order of arrival.
 type Event any
 
-// SessionOpened says that an agent came.
+// SessionOpened says that an agent came. Beats that say nothing new are no events
+// while its pulse is calm; nil: each is one.
 type SessionOpened struct {
 	Session Session
 	Hello   *pb.Hello
+	Pulse   *Pulse
 }
 
 // SessionClosed says that a stream ended. It is a hint only: the node is
@@ -35,7 +37,7 @@ type Reported struct {
 	Instances []model.Observed
 }
 
-// Beat is a heartbeat.
+// Beat is a heartbeat that may say something new.
 type Beat struct {
 	Session     Session
 	Digest      []byte

@@ -144,7 +144,7 @@ func (s *Service) run(ctx context.Context, stream pb.Agents_SessionServer, sess 
 	defer sess.out.close()
 	defer sess.end(errEnded)
 	sess.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: sess.term.Heartbeat.Milliseconds(), LostMs: sess.term.Lost.Milliseconds()}}})
-	if !sess.term.post(ctx, SessionOpened{sess, hello}) {
+	if !sess.term.post(ctx, SessionOpened{sess, hello, sess.pulse}) {
 		return status.Error(codes.Unavailable, errTermOver.Error())
 	}
 	defer sess.term.Post(SessionClosed{sess})
@@ -164,13 +164,8 @@ func receive(ctx context.Context, stream pb.Agents_SessionServer, sess *session,
 		if resync {
 			sess.Resync()
 		}
-		if c := m.GetLogChunk(); take && c != nil {
-			sess.chunk(c)
-		} else if e := EventOf(sess, m); take && e != nil {
-			if !sess.term.post(ctx, e) {
-				return errTermOver
-			}
-			sess.heard(m)
+		if take && !sess.take(ctx, m) {
+			return errTermOver
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -35,10 +36,11 @@ type session struct {
 	id     string
 	nodeID string
 
-	term *Term
-	out  outbox
-	end  func(why error) // ends the stream; only the first reason counts
-	done <-chan struct{}
+	term  *Term
+	pulse *Pulse
+	out   outbox
+	end   func(why error) // ends the stream; only the first reason counts
+	done  <-chan struct{}
 
 	mu   sync.Mutex                   // guards all below
 	seq  uint64                       // of the last message sent
@@ -48,7 +50,7 @@ type session struct {
 
 func newSession(ctx context.Context, end func(error), term *Term, nodeID string, send func(*pb.ServerMessage) error) *session {
 	return &session{
-		id: uuid.NewString(), nodeID: nodeID, term: term, end: end, done: ctx.Done(),
+		id: uuid.NewString(), nodeID: nodeID, term: term, pulse: NewPulse(time.Now()), end: end, done: ctx.Done(),
 		out: outbox{send: send, fail: end},
 	}
 }
@@ -86,7 +88,27 @@ func (s *session) send(m *pb.ServerMessage) {
 	}
 }
 
-// heard notes that the reconciler has a message, and says so if the agent asks.
+// take takes a message of the agent's in; false when the term is over.
+func (s *session) take(ctx context.Context, m *pb.AgentMessage) bool {
+	if c := m.GetLogChunk(); c != nil {
+		s.chunk(c)
+		return true
+	}
+	if !s.pulse.Take(m.GetHeartbeat(), time.Now()) {
+		e := EventOf(s, m)
+		if e == nil {
+			return true
+		}
+		if !s.term.post(ctx, e) {
+			return false
+		}
+	}
+	s.heard(m)
+	return true
+}
+
+// heard notes that the reconciler has a message, or will find it before it takes
+// the node for silent, and says so if the agent asks.
 func (s *session) heard(m *pb.AgentMessage) {
 	s.mu.Lock()
 	s.took = m.GetSeq()

@@ -31,14 +31,15 @@ func (a *alarms) set(key string, t time.Time) {
 	}
 }
 
-// pop returns a key whose time has come, in the order of times; it is set no more.
-func (a *alarms) pop(now time.Time) (key string, ok bool) {
-	for first, ok := a.first(); ok && !first.at.After(now); first, ok = a.first() {
-		heap.Pop(&a.queue)
-		delete(a.at, first.key)
-		return first.key, true
+// pop returns one whose time has come, in the order of times; it is set no more.
+func (a *alarms) pop(now time.Time) (alarm, bool) {
+	first, ok := a.first()
+	if !ok || first.at.After(now) {
+		return alarm{}, false
 	}
-	return "", false
+	heap.Pop(&a.queue)
+	delete(a.at, first.key)
+	return first, true
 }
 
 // next is the earliest time; zero when there is none.

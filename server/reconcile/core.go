@@ -55,8 +55,9 @@ type Core struct {
 	mum     map[string]*node // those that have not told in this term what they have, by ID
 	awaited *node            // the one of them that untold has found last
 
-	looks *alarms // nodes whose status may change by time
-	wakes *alarms // apps whose plan changes by time
+	looks *alarms   // nodes whose status may change by time
+	asked time.Time // when those that were due soon were last asked for their pulse
+	wakes *alarms   // apps whose plan changes by time
 
 	forgotten map[string]bool // nodes that people have given up, gone ones too
 	bad       map[string]bool // nodes that are to be cordoned
@@ -158,8 +159,8 @@ func (c *Core) round(ctx context.Context) (time.Duration, error) {
 	if c.safe != nil {
 		return c.hold(ctx)
 	}
-	for id, ok := c.wakes.pop(now); ok; id, ok = c.wakes.pop(now) {
-		c.dirty[id] = true
+	for due, ok := c.wakes.pop(now); ok; due, ok = c.wakes.pop(now) {
+		c.dirty[due.key] = true
 	}
 	if err := c.planDirty(ctx, now); err != nil {
 		return 0, err

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
-	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/server/dispatch"
 )
 
@@ -21,7 +20,7 @@ func (c *Core) Handle(ctx context.Context, e dispatch.Event) {
 	now := c.deps.Now()
 	switch e := e.(type) {
 	case dispatch.SessionOpened:
-		c.opened(e.Session, e.Hello, now)
+		c.opened(e, now)
 	case dispatch.SessionClosed:
 		c.closed(e.Session)
 	case dispatch.Synced:
@@ -56,7 +55,8 @@ type routesServed struct{}
 func RoutesServed() dispatch.Event { return routesServed{} }
 
 // opened begins a session. Its instances are believed only after a sync.
-func (c *Core) opened(s dispatch.Session, h *pb.Hello, now time.Time) {
+func (c *Core) opened(e dispatch.SessionOpened, now time.Time) {
+	s, h := e.Session, e.Hello
 	if c.forgotten[s.NodeID()] {
 		s.Close(errForgotten)
 		return
@@ -67,6 +67,10 @@ func (c *Core) opened(s dispatch.Session, h *pb.Hello, now time.Time) {
 	}
 	c.sittings++
 	n.session, n.sitting = s, c.sittings
+	n.pulse.Alert()
+	if n.pulse = e.Pulse; n.pulse == nil {
+		n.pulse = dispatch.NewPulse(now)
+	}
 	is := n.Node.Node
 	is.Name, is.Address, is.Zone = h.GetName(), h.GetAddress(), h.GetZone()
 	is.Pool, is.Labels = h.GetPool(), h.GetLabels()
@@ -115,6 +119,7 @@ func (c *Core) heard(s dispatch.Session, now time.Time) *node {
 		return nil
 	}
 	n.Heard = now
+	n.pulse.Alert() // until a beat says that nothing is new
 	if n.Status != model.NodeReady {
 		c.looks.set(n.ID, now)
 	}
@@ -201,7 +206,7 @@ func (c *Core) unasked(n *node, all []model.Observed, now time.Time) {
 			if a := c.guests[o.ID]; a != nil {
 				c.dirty[a.ID] = true
 			}
-			c.cluster.Forget(n.Node, o.ID)
+			c.unsee(n, o.ID)
 			delete(c.orphans, o.ID)
 		} else if _, seen := c.orphans[o.ID]; !seen {
 			c.orphans[o.ID] = orphan{node: n, since: now, singleton: o.Singleton}
@@ -225,6 +230,16 @@ func (c *Core) beat(e dispatch.Beat, now time.Time) {
 	if n.Synced && !n.Same(e.Digest) || !n.Synced && e.DockerOK {
 		n.session.Resync()
 	}
+	if n.Status == model.NodeReady && n.Synced && e.DockerOK && n.Same(e.Digest) {
+		n.pulse.Calm(e)
+	}
+}
+
+// unsee drops what is known of an instance, of which the node's next beat is to
+// know.
+func (c *Core) unsee(n *node, instanceID string) {
+	n.pulse.Alert()
+	c.cluster.Forget(n.Node, instanceID)
 }
 
 // monitorOpened makes a stream the one of its monitor. The one before it is ended:

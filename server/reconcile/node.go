@@ -14,6 +14,7 @@ type node struct {
 	*actual.Node
 	number  int                // in the index
 	session dispatch.Session   // nil while its agent is away
+	pulse   *dispatch.Pulse    // of the session, or of the last one
 	sitting sitting            // the session's number, or the last one's
 	wanted  model.Availability // by people; "" is active
 	rows    []*row
@@ -31,7 +32,7 @@ type sitting uint32
 func (c *Core) node(id string) *node {
 	n := c.nodes[id]
 	if n == nil {
-		n = &node{Node: c.cluster.Node(id)}
+		n = &node{Node: c.cluster.Node(id), pulse: dispatch.NewPulse(c.began)}
 		c.nodes[id], c.mum[id] = n, n
 		n.number = c.index.Set(place.Node{ID: id, Status: n.Status})
 		c.looks.set(id, c.began)
@@ -50,8 +51,9 @@ func (c *Core) reindex(n *node) {
 // watchNodes notes which nodes changed their status, and plans their apps. It
 // costs what is due, not what there is.
 func (c *Core) watchNodes(now time.Time) {
-	for id, ok := c.looks.pop(now); ok; id, ok = c.looks.pop(now) {
-		if n := c.nodes[id]; n != nil {
+	c.askAhead(now)
+	for due, ok := c.looks.pop(now); ok; due, ok = c.looks.pop(now) {
+		if n := c.nodes[due.key]; n != nil {
 			c.look(n, now)
 		}
 	}
@@ -71,7 +73,39 @@ func (c *Core) watchNodes(now time.Time) {
 	}
 }
 
+// askAhead looks at nodes that would be due soon and were heard meanwhile, now and
+// then: or the due time of each would be a wakeup of its own, to find that it lives.
+func (c *Core) askAhead(now time.Time) {
+	ahead := c.cfg.Limits.UnknownAfter / 15
+	if now.Sub(c.asked) < ahead {
+		return
+	}
+	c.asked = now
+	var silent []alarm
+	for due, ok := c.looks.pop(now.Add(ahead)); ok; due, ok = c.looks.pop(now.Add(ahead)) {
+		if n := c.nodes[due.key]; n != nil && c.ask(n) {
+			c.look(n, now)
+		} else if n != nil {
+			silent = append(silent, due)
+		}
+	}
+	for _, due := range silent {
+		c.looks.set(due.key, due.at)
+	}
+}
+
+// ask takes in when a node was last heard, and reports whether that is news.
+func (c *Core) ask(n *node) bool {
+	heard := n.pulse.Heard()
+	if !heard.After(n.Heard) {
+		return false
+	}
+	n.Heard = heard
+	return true
+}
+
 func (c *Core) look(n *node, now time.Time) {
+	c.ask(n)
 	old := n.Status
 	changed, next := c.cluster.Advance(n.Node, now)
 	if c.listen(n, now) {
@@ -84,6 +118,7 @@ func (c *Core) look(n *node, now time.Time) {
 	if !changed {
 		return
 	}
+	n.pulse.Alert() // whatever is heard of it next may change that again
 	c.log().Info("node status changed", "node", n.Name, "from", old, "to", n.Status)
 	if old == model.NodeLost && n.Synced && n.session != nil {
 		n.Synced = false // what it was given has been given away: all of it is to be told anew (R10)

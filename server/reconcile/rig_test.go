@@ -378,7 +378,9 @@ type fakeAgent struct {
 	away    bool
 	engine  string // what is wrong with it
 	turns   uint32 // of it
-	hold    bool   // do nothing that was told
+	pulse   *dispatch.Pulse
+	news    int  // beats that were events
+	hold    bool // do nothing that was told
 	todo    []any
 	has     map[string]model.Observed
 	dies    map[string]bool // releases whose instances end by themselves
@@ -400,7 +402,8 @@ func (a *fakeAgent) Logs(context.Context, *pb.LogRequest, func(*pb.LogChunk) err
 func (a *fakeAgent) connect() {
 	a.session++
 	a.away, a.todo = false, nil
-	a.r.core.Handle(a.r.t.Context(), dispatch.SessionOpened{Session: a, Hello: a.hello})
+	a.pulse = dispatch.NewPulse(a.r.now)
+	a.r.core.Handle(a.r.t.Context(), dispatch.SessionOpened{Session: a, Hello: a.hello, Pulse: a.pulse})
 	a.sync()
 }
 
@@ -415,8 +418,13 @@ func (a *fakeAgent) leave() {
 }
 
 func (a *fakeAgent) beat() {
-	if !a.away {
-		a.r.core.Handle(a.r.t.Context(), dispatch.Beat{Session: a, Digest: wire.Digest(slices.Collect(maps.Values(a.has))), DockerOK: a.engine == "", DockerError: a.engine, Engine: a.turns})
+	if a.away {
+		return
+	}
+	m := &pb.Heartbeat{Digest: wire.Digest(slices.Collect(maps.Values(a.has))), DockerOk: a.engine == "", DockerError: a.engine, Engine: a.turns}
+	if !a.pulse.Take(m, a.r.now) {
+		a.news++
+		a.r.core.Handle(a.r.t.Context(), dispatch.EventOf(a, &pb.AgentMessage{Body: &pb.AgentMessage_Heartbeat{Heartbeat: m}}))
 	}
 }
 

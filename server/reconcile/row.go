@@ -111,7 +111,7 @@ func (c *Core) detach(r *row) {
 
 // forget drops what was observed of an instance, and its monitors' target.
 func (c *Core) forget(r *row) {
-	c.cluster.Forget(r.node.Node, r.ID)
+	c.unsee(r.node, r.ID)
 	if r.told != 0 {
 		c.toMonitors(&pb.HealthTargets{Remove: []string{r.ID}})
 	}

@@ -81,6 +81,7 @@ func (c *Core) NodesReply() *pb.NodesReply {
 		out.SafeMode = c.safe.Reason
 	}
 	for id, n := range c.nodes {
+		c.ask(n)
 		avail := cmp.Or(n.wanted, model.Active)
 		free, freeCPU := c.index.Free(n.number)
 		s := &pb.NodeState{

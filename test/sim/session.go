@@ -29,10 +29,10 @@ func (s *simServer) hello(c *conn, first *pb.AgentMessage) {
 	}
 	m := s.term
 	m.ids++
-	x := &serverSession{m: m, c: c, id: fmt.Sprintf("%s/%d/%d", s.name, m.held.Epoch, m.ids), node: hello.GetNodeId()}
+	x := &serverSession{m: m, c: c, id: fmt.Sprintf("%s/%d/%d", s.name, m.held.Epoch, m.ids), node: hello.GetNodeId(), pulse: dispatch.NewPulse(s.p.now())}
 	m.conns = append(m.conns, x)
 	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: heartbeat.Milliseconds(), LostMs: (3*heartbeat + lostAfter).Milliseconds()}}})
-	m.post(dispatch.SessionOpened{Session: x, Hello: hello})
+	m.post(dispatch.SessionOpened{Session: x, Hello: hello, Pulse: x.pulse})
 	inlet := dispatch.NewInlet(first.GetSeq())
 	c.ends[server].take = func(v any) {
 		msg := v.(*pb.AgentMessage)
@@ -40,7 +40,10 @@ func (s *simServer) hello(c *conn, first *pb.AgentMessage) {
 		if resync {
 			x.Resync()
 		}
-		if e := dispatch.EventOf(x, msg); take && e != nil {
+		if take && x.pulse.Take(msg.GetHeartbeat(), s.p.now()) {
+			m.heard[x.node] = s.w.now
+			x.heard(msg)
+		} else if e := dispatch.EventOf(x, msg); take && e != nil {
 			m.post(e)
 			x.heard(msg)
 		}
@@ -58,6 +61,7 @@ type serverSession struct {
 	took uint64 // of the agent's last message that the core has
 	gone bool
 
+	pulse  *dispatch.Pulse
 	synced bool // the core has taken a full sync of it in
 }
 
