@@ -111,18 +111,19 @@ func (l *loss) replace(a *app, req *place.Request) {
 	l.taken = append(l.taken, took{at, req.MemoryMiB, req.CPUMilli})
 }
 
-// restAll reports whether all of these apps rest. What it costs to know is paid
-// once for each app in a pass.
-func (s *survey) restAll(c *Core, apps []*app) bool {
+// restAll reports whether all of these apps rest, and how many instances it had to
+// look at: an app that was found to rest is not asked again in a pass. One that did
+// not is, because in a term that is young all come to rest one after another.
+func (s *survey) restAll(c *Core, apps []*app) (all bool, looked int) {
 	for _, a := range apps {
-		is, known := s.rests[a]
-		if !known {
-			is = c.rests(a)
-			s.rests[a] = is
+		if s.rests[a] {
+			continue
 		}
-		if !is {
-			return false
+		looked += len(a.rows)
+		if !c.rests(a) {
+			return false, looked
 		}
+		s.rests[a] = true
 	}
-	return true
+	return true, looked
 }

@@ -19,9 +19,10 @@ import (
 // made when somebody asks. A small cluster is looked through at once; a large one
 // in slices, so that the reconciler is never held up.
 type survey struct {
-	index  *place.Index // the pass's copy; nil while no pass is under way
-	queue  []string     // IDs of nodes that are to be looked at
-	rests  map[*app]bool
+	index  *place.Index  // the pass's copy; nil while no pass is under way
+	queue  []string      // IDs of nodes that are to be looked at
+	rests  map[*app]bool // those that did when they were looked at
+	roomy  roomy
 	noRoom noRoom // of index
 	found  finding
 	last   *pb.Survival // of the last pass that was finished
@@ -93,7 +94,7 @@ func (c *Core) expected(now time.Time) (n int) {
 
 func (s *survey) begin(c *Core) {
 	s.index, s.large, s.found, s.queue = c.index.Clone(), false, finding{alone: map[string]bool{}}, nil
-	s.rests, s.noRoom = map[*app]bool{}, noRoom{}
+	s.rests, s.roomy, s.noRoom = map[*app]bool{}, roomy{slots: map[need]int{}}, noRoom{}
 	for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
 		if n := c.nodes[id]; len(n.rows) > 0 && n.Status != model.NodeLost {
 			s.queue = append(s.queue, id)
@@ -119,16 +120,23 @@ func (c *Core) surveyOn(now time.Time) {
 		s.next = ended.Add(max(surveyEvery, surveyRest*ended.Sub(began)))
 		return
 	}
-	s.last, s.ended, s.index, s.rests, s.noRoom = s.found.answer(now, s.found.looked, true), now, nil, nil, noRoom{}
+	s.last, s.ended, s.index, s.rests, s.roomy, s.noRoom = s.found.answer(now, s.found.looked, true), now, nil, nil, roomy{}, noRoom{}
 }
 
 // lookAt tries the loss of one node, and returns what that cost.
 func (c *Core) lookAt(n *node) (cost int) {
 	s, apps := &c.survey, c.appsOn(n)
+	rest, looked := s.restAll(c, apps)
+	if rest {
+		if out, ok := s.roomy.loss(c, s.index, n); ok {
+			s.found.take(n, out)
+			return (looked + len(n.rows)) / restedCosts
+		}
+	}
 	for _, a := range apps {
 		cost += len(a.rows)
 	}
-	if s.restAll(c, apps) {
+	if rest {
 		s.found.take(n, c.loseRested(n, apps))
 		return cost / restedCosts
 	}

@@ -218,7 +218,7 @@ func TestSurvival_AgreesWithTheLossOfEachNode(t *testing.T) {
 // would say.
 func TestSurvival_WhatRestsIsReplacedAsThePlannerWould(t *testing.T) {
 	t.Parallel()
-	rested := 0
+	rested, roomy := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		r := cluster(t)
 		if rapid.Bool().Draw(t, "paused") {
@@ -230,7 +230,7 @@ func TestSurvival_WhatRestsIsReplacedAsThePlannerWould(t *testing.T) {
 		for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
 			n := c.nodes[id]
 			apps := c.appsOn(n)
-			if len(apps) == 0 || !c.survey.restAll(c, apps) {
+			if rest, _ := c.survey.restAll(c, apps); len(apps) == 0 || !rest {
 				continue
 			}
 			rested++
@@ -243,10 +243,19 @@ func TestSurvival_WhatRestsIsReplacedAsThePlannerWould(t *testing.T) {
 			if c.survey.index.Room() != room {
 				t.Errorf("the loss of %s left its mark", id)
 			}
+			got, ok := c.survey.roomy.loss(c, c.survey.index, n)
+			if !ok {
+				continue
+			}
+			roomy++
+			slices.Sort(got.interrupted)
+			if d := cmp.Diff(want, got, cmp.AllowUnexported(outcome{})); d != "" {
+				t.Errorf("the loss of %s (-planned +counted):\n%s", id, d)
+			}
 		}
 	})
-	if rested == 0 {
-		t.Error("no node was drawn on which all apps rest")
+	if rested == 0 || roomy == 0 || rested == roomy {
+		t.Errorf("all apps rest on %d nodes that were drawn, and for %d of them there is plenty of room: both kinds are wanted", rested, roomy)
 	}
 }
 
