@@ -27,9 +27,9 @@ type app struct {
 	pending     []plan.Pending
 	tail        *tail
 	trial       trial
-	keys        map[string]string // route keys as last Set
-	guests      []string          // IDs of instances without a row that serve it, see leaveSafe
-	strays      []string          // IDs of instances without a row that a singleton waits for
+	keys        []string // route keys as last Set, sorted; the publisher has what they say
+	guests      []string // IDs of instances without a row that serve it, see leaveSafe
+	strays      []string // IDs of instances without a row that a singleton waits for
 }
 
 // tail is the output of an instance, asked for to explain why a release fails.
@@ -43,7 +43,7 @@ type tail struct {
 func (c *Core) app(id string) *app {
 	a := c.apps[id]
 	if a == nil {
-		a = &app{App: model.App{ID: id}, deployments: map[string]model.Deployment{}, slots: map[int]plan.Slot{}, keys: map[string]string{}}
+		a = &app{App: model.App{ID: id}, deployments: map[string]model.Deployment{}, slots: map[int]plan.Slot{}}
 		c.apps[id] = a
 		c.unrouted[id] = true
 	}

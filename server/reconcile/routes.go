@@ -47,18 +47,19 @@ func (c *Core) publish(a *app, now time.Time) {
 // setKeys sets what an app's keys are now and deletes those it had.
 func (c *Core) setKeys(a *app, keys map[string]string) uint64 {
 	var changes []route.Change
-	for _, k := range slices.Sorted(maps.Keys(keys)) {
+	now := slices.Sorted(maps.Keys(keys))
+	for _, k := range now {
 		v := keys[k]
 		changes = append(changes, route.Change{Key: k, Value: &v})
 		c.owners[k] = a
 	}
-	for _, k := range slices.Sorted(maps.Keys(a.keys)) {
+	for _, k := range a.keys {
 		if _, ok := keys[k]; !ok && c.owns(a, k) {
 			changes = append(changes, route.Change{Key: k})
 			delete(c.owners, k)
 		}
 	}
-	a.keys = keys
+	a.keys = now
 	if len(keys) > 0 || !a.DeletedAt.IsZero() {
 		delete(c.unrouted, a.ID)
 	}
@@ -76,7 +77,7 @@ func (c *Core) owns(a *app, key string) bool {
 func (c *Core) unpublish(a *app) {
 	keys := map[string]string{}
 	if len(a.keys) == 0 && a.Name != "" { // this term has not published it
-		a.keys = map[string]string{route.BackendPrefix + a.host: ""}
+		a.keys = []string{route.BackendPrefix + a.host}
 	}
 	rev := c.setKeys(a, keys)
 	for _, r := range a.rows {
