@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,11 +22,22 @@ func (c *console) nodeCommands() []*cobra.Command {
 		c.command(spec{use: "nodes", short: "List nodes and routers", example: "  dinp nodes", args: cobra.NoArgs, list: true, run: listNodes}),
 		c.whatIfCommand(),
 		c.safeModeCommand(),
-		c.command(spec{use: "node NODE [cordon|uncordon|drain|forget]", short: "Show a node, or say what is wanted of it",
-			long: "Show a node, or say what is wanted of it:\ncordon places nothing new there, drain also moves away what is there, uncordon takes either back;\n" +
-				"forget gives up a node that never returns: its instances count as gone.",
-			example: "  dinp node web3\n  dinp node web3 drain", args: cobra.RangeArgs(1, 2), complete: nodeThen("cordon", "uncordon", "drain", "forget"), list: true, run: node}),
+		c.nodeCommand(),
 	}
+}
+
+func (c *console) nodeCommand() *cobra.Command {
+	var w drainWait
+	cmd := c.command(spec{use: "node NODE [cordon|uncordon|drain|forget]", short: "Show a node, or say what is wanted of it",
+		long: "Show a node, or say what is wanted of it:\ncordon places nothing new there, drain also moves away what is there, uncordon takes either back;\n" +
+			"forget gives up a node that never returns: its instances count as gone.\n" +
+			"What is moved away goes when its replacement serves. Ctrl-C ends the waiting, not the drain.",
+		example: "  dinp node web3\n  dinp whatif drain web3\n  dinp node web3 drain --wait\n  dinp node web3 uncordon", args: cobra.RangeArgs(1, 2),
+		complete: nodeThen("cordon", "uncordon", "drain", "forget"), list: true,
+		run: func(ctx context.Context, s *session, args []string) error { return node(ctx, s, args, w) }})
+	cmd.Flags().BoolVar(&w.wait, "wait", false, "with drain: wait until nothing is on the node any more")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", 10*time.Minute, "how long to wait, with --wait")
+	return cmd
 }
 
 func listNodes(ctx context.Context, s *session, _ []string) error {
@@ -75,7 +87,10 @@ func used(n api.Node) string {
 	return memory(n.MemoryReservedMiB) + " of " + memory(n.MemoryMiB)
 }
 
-func node(ctx context.Context, s *session, args []string) error {
+func node(ctx context.Context, s *session, args []string, w drainWait) error {
+	if w.wait && (len(args) < 2 || args[1] != "drain") {
+		return usage(s.cmd, fmt.Errorf("--wait is for: dinp node NODE drain"))
+	}
 	n, err := s.findNode(ctx, args[0])
 	if err != nil {
 		return err
@@ -90,10 +105,20 @@ func node(ctx context.Context, s *session, args []string) error {
 	if !ok {
 		return usage(s.cmd, fmt.Errorf("say cordon, uncordon, drain or forget, not %q", args[1]))
 	}
-	if err := s.api.call(ctx, http.MethodPatch, at("nodes", n.ID), api.EditNode{Availability: string(want)}, nil); err != nil {
+	name := n.Name
+	n, err = send[api.Node](ctx, s.api, http.MethodPatch, at("nodes", n.ID), api.EditNode{Availability: string(want)})
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "node %s is %s\n", n.Name, want)
+	fmt.Fprintf(s.err, "node %s is %s\n", name, want)
+	if w.wait {
+		if n, err = s.drained(ctx, n, w.timeout); err != nil {
+			return err
+		}
+	}
+	if s.json {
+		return printJSON(s.out, n)
+	}
 	return nil
 }
 

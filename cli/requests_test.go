@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -121,6 +122,71 @@ func TestNode_Drain(t *testing.T) {
 	want(t, run(t, f, "node", "web1", "explode"), 2, "", "say cordon, uncordon, drain or forget")
 	f.mux.HandleFunc("DELETE /nodes/5f0c-1", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	want(t, run(t, f, "node", "web1", "forget"), 0, "", "node web1 is forgotten")
+}
+
+// drains is a server that tells of a node that is being drained.
+func drains(t *testing.T, look func() api.Node) *fakeDash {
+	f := newFake(t)
+	node := api.Node{ID: "5f0c-1", Name: "web1", Availability: "draining", Status: "ready"}
+	f.mux.HandleFunc("GET /nodes", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, api.Nodes{Items: []api.Node{node}}) })
+	for _, request := range []string{"PATCH /nodes/5f0c-1", "GET /nodes/5f0c-1"} {
+		f.mux.HandleFunc(request, func(w http.ResponseWriter, _ *http.Request) {
+			n := look()
+			n.ID, n.Name = node.ID, node.Name
+			answer(w, 200, n)
+		})
+	}
+	return f
+}
+
+// looks tells one after the other, and then the last for ever.
+func looks(all ...api.Node) func() api.Node {
+	n := -1
+	return func() api.Node {
+		n = min(n+1, len(all)-1)
+		return all[n]
+	}
+}
+
+func TestNode_DrainWaits_TellsWhatHoldsItUpAndWhenItIsOver(t *testing.T) {
+	t.Parallel()
+	waits := api.Node{Availability: "draining", Status: "ready", Message: "being emptied: 1 instance yet to move, 0 stopping; shop waits: 0 of 2 nodes fit"}
+	// No leader tells: nothing is known of the node, not even that it is empty.
+	dark := api.Node{Availability: "draining", Status: "unknown"}
+	over := api.Node{Availability: "draining", Status: "ready", Drained: true, Message: "drained: nothing is on it any more"}
+	r := run(t, drains(t, looks(waits, waits, dark, over)), "node", "web1", "drain", "--wait")
+	want(t, r, 0, "", "node web1 is draining", "shop waits: 0 of 2 nodes fit", "drained: nothing is on it")
+	if strings.Count(r.err, "shop waits") != 1 {
+		t.Errorf("it is told again and again:\n%s", r.err)
+	}
+	r = run(t, drains(t, looks(over)), "node", "web1", "drain", "--wait", "--json")
+	if r.code != 0 || !strings.Contains(r.out, `"drained": true`) {
+		t.Errorf("exit code %d: %s", r.code, r.out)
+	}
+
+	want(t, run(t, drains(t, looks(waits)), "node", "web1", "drain", "--wait", "--timeout", "30ms"), 1, "", "error D142: node web1 is not empty after 30ms", "shop waits: 0 of 2", "still: the drain goes on", "next: dinp node web1")
+	want(t, run(t, drains(t, looks(waits, api.Node{Availability: "active", Status: "ready"})), "node", "web1", "drain", "--wait"), 1, "", "error D108: node web1 is active: somebody else took the drain back")
+	want(t, run(t, drains(t, looks(waits, api.Node{Availability: "draining", Status: "lost", HeardAt: t0})), "node", "web1", "drain", "--wait"), 1, "", "node web1 is lost", "dinp node web1 forget")
+	for _, args := range [][]string{{"node", "web1", "--wait"}, {"node", "web1", "cordon", "--wait"}} {
+		want(t, run(t, newFake(t), args...), 2, "", "--wait is for: dinp node NODE drain")
+	}
+}
+
+func TestNode_CtrlCDuringADrain_EndsTheWaitingOnly(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	asked := 0
+	f := drains(t, func() api.Node {
+		if asked++; asked == 2 { // after the drain was accepted
+			stop()
+		}
+		return api.Node{Availability: "draining", Status: "ready", Message: "being emptied"}
+	})
+	r := runIn(ctx, f, map[string]string{"DINP_HOME": t.TempDir()}, "", "node", "web1", "drain", "--wait")
+	want(t, r, 130, "", "the drain of web1 goes on", "dinp node web1 uncordon", "interrupted")
+	if n := f.seen("PATCH /nodes/5f0c-1"); n != 1 {
+		t.Errorf("%d changes of the node, want the drain alone", n)
+	}
 }
 
 func TestBuildLog_FollowsToTheEndOfTheBuild(t *testing.T) {

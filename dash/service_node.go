@@ -56,6 +56,7 @@ func nodeOut(n model.Node, s *pb.NodeState) api.Node {
 	out.MemoryMiB, out.CPUMilli = s.GetMemoryMib(), s.GetCpuMilli()
 	out.MemoryReservedMiB, out.CPUReservedMilli = s.GetMemoryReservedMib(), s.GetCpuReservedMilli()
 	out.Instances, out.HeardAt = int(s.GetInstances()), wire.Time(s.GetHeardMs())
+	out.Drained = s.GetDrained()
 	out.Version, out.Docker = s.GetVersion(), s.GetDockerVersion()
 	return out
 }

@@ -21,6 +21,7 @@ type Node struct {
 	CPUReservedMilli  int64     `json:"cpu_reserved_milli"`
 	Instances         int       `json:"instances"`
 	HeardAt           time.Time `json:"heard_at,omitzero"`
+	Drained           bool      `json:"drained,omitempty"` // it is draining, and nothing is on it any more
 	Message           string    `json:"message,omitempty"`
 	Version           string    `json:"version,omitempty"`
 	Docker            string    `json:"docker,omitempty"`

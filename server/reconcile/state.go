@@ -84,10 +84,11 @@ func (c *Core) NodesReply() *pb.NodesReply {
 		c.ask(n)
 		avail := cmp.Or(n.wanted, model.Active)
 		free, freeCPU := c.index.Free(n.number)
+		drained, drain := c.drain(n)
 		s := &pb.NodeState{
 			Id: id, Name: n.Name, Address: n.Address, Zone: n.Zone, Pool: n.Pool, Labels: n.Labels, Connected: n.session != nil, Status: string(n.Status), Availability: string(avail),
 			MemoryMib: n.MemoryMiB, CpuMilli: n.CPUMilli, Instances: int32(len(n.rows)), HeardMs: wire.Millis(n.Heard),
-			Message: cmp.Or(n.DockerError, n.DiskShort), Version: n.Version, DockerVersion: n.Docker,
+			Message: cmp.Or(n.DockerError, n.DiskShort, drain), Drained: drained, Version: n.Version, DockerVersion: n.Docker,
 			MemoryReservedMib: n.MemoryMiB - free, CpuReservedMilli: n.CPUMilli - freeCPU,
 		}
 		out.Nodes = append(out.Nodes, s)
@@ -193,5 +194,5 @@ func (c *Core) serves(a *app) string {
 		parts = append(parts, fmt.Sprintf("%s serves on %d of %d", c.version(id), n, a.Instances))
 	}
 	slices.Sort(parts)
-	return strings.Join(parts, ", ")
+	return withPending(strings.Join(parts, ", "), a)
 }

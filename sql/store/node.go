@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/dinp/dinp/common/model"
@@ -23,9 +26,14 @@ func (s *Store) Nodes(ctx context.Context) ([]model.Node, error) {
 		FROM nodes n LEFT JOIN availabilities a ON a.node_id = n.id ORDER BY n.name, n.id`)
 }
 
-// SetAvailability says what people want of a node.
+// SetAvailability says what people want of a node. What is wanted of it already is
+// no change, and no event.
 func (s *Store) SetAvailability(ctx context.Context, nodeID string, a model.Availability, by model.Actor) error {
 	return s.tx(ctx, func(t *tx) error {
+		name, was, err := t.availability(ctx, nodeID)
+		if err != nil || was == a {
+			return err
+		}
 		n, err := exec(ctx, t, `UPDATE availabilities SET availability = ?, updated_ms = ? WHERE node_id = ?`, string(a), ms(t.now), nodeID)
 		if err != nil {
 			return err
@@ -35,8 +43,23 @@ func (s *Store) SetAvailability(ctx context.Context, nodeID string, a model.Avai
 				return err
 			}
 		}
-		return t.record(ctx, by, model.App{}, "node."+string(a), nodeID, "node set to "+string(a), nil)
+		return t.record(ctx, by, model.App{}, "node."+string(a), nodeID, fmt.Sprintf("node %s: %s → %s", name, was, a), nil)
 	})
+}
+
+// availability reads a node's name and what is wanted of it. One that was forgotten
+// has an ID only.
+func (t *tx) availability(ctx context.Context, nodeID string) (name string, was model.Availability, err error) {
+	was = model.Active
+	err = t.QueryRowContext(ctx, `SELECT availability FROM availabilities WHERE node_id = ?`, nodeID).Scan(&was)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", "", err
+	}
+	err = t.QueryRowContext(ctx, `SELECT name FROM nodes WHERE id = ?`, nodeID).Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nodeID, was, nil
+	}
+	return name, was, err
 }
 
 func (t *tx) putNode(ctx context.Context, n model.Node) error {

@@ -1886,6 +1886,7 @@ type NodeState struct {
 	Connected         bool                   `protobuf:"varint,16,opt,name=connected,proto3" json:"connected,omitempty"` // its agent has a session
 	Pool              string                 `protobuf:"bytes,17,opt,name=pool,proto3" json:"pool,omitempty"`
 	Labels            []string               `protobuf:"bytes,18,rep,name=labels,proto3" json:"labels,omitempty"`
+	Drained           bool                   `protobuf:"varint,19,opt,name=drained,proto3" json:"drained,omitempty"` // it is draining, and nothing is on it any more
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2044,6 +2045,13 @@ func (x *NodeState) GetLabels() []string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *NodeState) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
 }
 
 type RouterState struct {
@@ -2760,7 +2768,7 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\vlargest_mib\x18\x04 \x01(\x03R\n" +
 	"largestMib\x12$\n" +
 	"\x0efree_cpu_milli\x18\x05 \x01(\x03R\ffreeCpuMilli\x12\x12\n" +
-	"\x04more\x18\x06 \x01(\x05R\x04more\"\x91\x04\n" +
+	"\x04more\x18\x06 \x01(\x05R\x04more\"\xab\x04\n" +
 	"\tNodeState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -2781,7 +2789,8 @@ const file_dinp_v1_platform_proto_rawDesc = "" +
 	"\x0edocker_version\x18\x0f \x01(\tR\rdockerVersion\x12\x1c\n" +
 	"\tconnected\x18\x10 \x01(\bR\tconnected\x12\x12\n" +
 	"\x04pool\x18\x11 \x01(\tR\x04pool\x12\x16\n" +
-	"\x06labels\x18\x12 \x03(\tR\x06labels\"\xa6\x01\n" +
+	"\x06labels\x18\x12 \x03(\tR\x06labels\x12\x18\n" +
+	"\adrained\x18\x13 \x01(\bR\adrained\"\xa6\x01\n" +
 	"\vRouterState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x16\n" +

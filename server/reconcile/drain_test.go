@@ -1,0 +1,72 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dinp/dinp/common/model"
+	pb "github.com/dinp/dinp/proto/dinp/v1"
+)
+
+func (r *rig) nodeState(id string) *pb.NodeState {
+	r.t.Helper()
+	for _, n := range r.core.NodesReply().GetNodes() {
+		if n.GetId() == id {
+			return n
+		}
+	}
+	r.t.Fatalf("no node %s", id)
+	return nil
+}
+
+func TestNodes_ADrainTellsHowFarItIsAndWhenItIsOver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 1024)
+	r.node("n2", 1024)
+	r.deploy("shop", 2)
+	r.settle()
+	if n := r.nodeState("n1"); n.GetDrained() || n.GetMessage() != "" {
+		t.Fatalf("nobody drains it: %v", n)
+	}
+	r.want("n1", model.Draining)
+	r.round()
+	if n := r.nodeState("n1"); n.GetDrained() || !strings.Contains(n.GetMessage(), "1 instance yet to move") {
+		t.Errorf("it has begun: %v", n)
+	}
+	r.settle()
+	if n := r.nodeState("n1"); !n.GetDrained() || n.GetInstances() != 0 || !strings.Contains(n.GetMessage(), "drained") {
+		t.Errorf("it is over: %v", n)
+	}
+	r.want("n1", model.Active)
+	r.round()
+	if n := r.nodeState("n1"); n.GetDrained() || n.GetMessage() != "" {
+		t.Errorf("it was taken back: %v", n)
+	}
+}
+
+// A drain that cannot go on says so where people look for it: at the node. What
+// serves there goes on serving.
+func TestNodes_ADrainThatWaitsNamesTheAppsAndWhatFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 1024)
+	r.deploy("shop", 1)
+	r.deploy("cart", 1)
+	r.settle()
+	r.edit("cart", func(a *model.App) { a.Paused = true })
+	r.want("n1", model.Draining)
+	r.settle()
+	n := r.nodeState("n1")
+	for _, want := range []string{"2 instances yet to move", "cart waits: it is paused", "shop waits: 0 of 1 nodes fit"} {
+		if !strings.Contains(n.GetMessage(), want) {
+			t.Errorf("%q lacks %q", n.GetMessage(), want)
+		}
+	}
+	if n.GetDrained() || len(r.endpoints("shop")) != 1 {
+		t.Errorf("drained: %v; shop's endpoints: %v", n.GetDrained(), r.endpoints("shop"))
+	}
+	if s := r.core.AppReply("app-shop").GetState(); !strings.Contains(s, "v1 serves on 1 of 1; waiting: 0 of 1 nodes fit") {
+		t.Errorf("the app's state: %q", s)
+	}
+}
