@@ -79,7 +79,7 @@ func (x *exchange) respond(b []byte) step {
 		}
 		v, _ := l.resp.Parse(b, x.bodiless)
 		switch {
-		case v == http1.Refuse, v == http1.More && len(b) >= maxAnswer:
+		case v == http1.Refuse, v == http1.More && len(b) >= maxAnswer, l.resp.Size > maxAnswer:
 			return x.failed(failProtocol)
 		case v == http1.More:
 			x.part = append(l.spare.take(len(b)), b...)

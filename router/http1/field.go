@@ -1,5 +1,7 @@
 package http1
 
+import "strings"
+
 // line is one field line of a head: name, colon, value, CRLF.
 type line struct {
 	from, colon, to int // to: behind the line's end
@@ -107,4 +109,20 @@ func HeadEnds(b []byte, from int) bool {
 		}
 	}
 	return false
+}
+
+// Poses reports whether a name differs from that of a field which the router
+// sets in having _ for - alone. An app's server that makes variables of names (CGI,
+// WSGI, Rack, PHP) cannot tell the two apart, and would believe a stranger.
+func Poses(name string) bool { return strings.IndexByte(name, '_') > 0 && poses([]byte(name)) }
+
+func poses(name []byte) bool {
+	var form [16]byte
+	as := form[:copy(form[:], name)]
+	for i, c := range as {
+		if c == '_' {
+			as[i] = '-'
+		}
+	}
+	return begins(as, "x-forwarded-") || len(name) < len(form) && (is(as, "x-real-ip") || is(as, "x-request-id"))
 }

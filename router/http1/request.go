@@ -1,5 +1,7 @@
 package http1
 
+import "bytes"
+
 // Request is a request's head. Its slices are parts of the bytes it was parsed
 // from. A Request may be used again and again.
 type Request struct {
@@ -199,10 +201,20 @@ func (r *Request) field(b []byte, l line) Reason {
 			r.drop(l)
 		}
 	}
-	if name[0]|0x20 == 'x' && len(name) > 12 && begins(name, "x-forwarded-") {
-		r.forwarded(b, l, name[12:])
+	if name[0]|0x20 == 'x' {
+		r.ofRouter(b, l, name)
 	}
 	return 0
+}
+
+// ofRouter notes a line whose field the router sets, or which passes for one.
+func (r *Request) ofRouter(b []byte, l line, name []byte) {
+	switch {
+	case len(name) > 12 && begins(name, "x-forwarded-"):
+		r.forwarded(b, l, name[12:])
+	case bytes.IndexByte(name, '_') > 0 && poses(name):
+		r.drop(l)
+	}
 }
 
 func (r *Request) drop(l line) { r.drops.add(l.from, l.to) }

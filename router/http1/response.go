@@ -215,6 +215,8 @@ func (r *Response) judge(b []byte, bodiless bool) (Verdict, Reason) {
 	}
 	if r.codings > 0 && r.lengths > 0 {
 		r.Close = true
+	}
+	if r.lengths > 0 && (r.codings > 0 || r.Status < 200 || r.Status == 204) { // RFC 9110 8.6: those must not say one
 		r.dropAll(b, func(name []byte) bool { return is(name, "content-length") })
 	}
 	if r.named {
