@@ -27,6 +27,7 @@ type refusal struct {
 
 var (
 	refusedConnect = refusal{code: model.CodeBadRequest, status: http.StatusMethodNotAllowed, why: "connect"}
+	refusedTarget  = refusal{code: model.CodeBadRequest, status: http.StatusBadRequest, why: "bad_target"}
 	tooMany        = refusal{code: model.CodeSourceLimit, status: http.StatusTooManyRequests, why: "source_rate", retryAfter: "1"}
 	noSuchHost     = refusal{code: model.CodeNoSuchHost, status: http.StatusNotFound, why: "no_host"}
 	maintenance    = refusal{code: model.CodeMaintenance, status: http.StatusServiceUnavailable, why: "maintenance", retryAfter: "30"}

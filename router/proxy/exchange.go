@@ -71,10 +71,14 @@ type response struct {
 	gzips   bool         // the app wants text compressed, and the client accepts it
 	gzip    *gzip.Writer // the body is compressed by it, or nil
 	head    bool         // the answer to HEAD, which has no body
+	final   bool         // the client knows no interim answers: it speaks HTTP/1.0 (RFC 9110, 15.2)
 }
 
 // WriteHeader notes the final status; 1xx may come before it.
 func (w *response) WriteHeader(code int) {
+	if w.final && code < 200 {
+		return
+	}
 	if code >= 200 && w.status == 0 {
 		w.status = code
 		h := w.Header()

@@ -17,7 +17,7 @@ type text struct{ title, message, next string }
 // texts has one entry a code the router answers with, in every language.
 var texts = map[string]map[model.Code]text{
 	"en": {
-		model.CodeBadRequest:   {"This method is not served here", "The router does not open tunnels: CONNECT is refused.", "Ask for the address directly."},
+		model.CodeBadRequest:   {"This cannot be asked for here", "The router opens no tunnels (CONNECT), and serves paths alone.", "Ask for the address directly."},
 		model.CodeSourceLimit:  {"Too many requests", "More requests come from your address than are served in this time.", "Wait a few seconds, then try again."},
 		model.CodeNoSuchHost:   {"No app answers at this address", "Nothing is deployed under this host name.", "Check the address for typing errors. If the app is yours, look at its domains in the dashboard."},
 		model.CodeNoReady:      {"The app is not ready", "It exists, but no instance of it takes requests at the moment.", "Try again in a few seconds."},
@@ -31,7 +31,7 @@ var texts = map[string]map[model.Code]text{
 		model.CodeBodyTooLarge: {"What you sent is too large", "It is past the size that the owner of this app allows.", "Send less at a time."},
 	},
 	"zh": {
-		model.CodeBadRequest:   {"不支持该方法", "路由器不建立隧道：CONNECT 请求被拒绝。", "请直接访问该地址。"},
+		model.CodeBadRequest:   {"不支持该请求", "路由器不建立隧道（CONNECT），只接受路径形式的目标。", "请直接访问该地址。"},
 		model.CodeSourceLimit:  {"请求过多", "来自您的地址的请求超过了允许的速率。", "请稍等几秒再试。"},
 		model.CodeNoSuchHost:   {"该地址没有应用", "此主机名下没有部署任何应用。", "请检查地址是否有误。如果这是您的应用，请在控制台查看它的域名。"},
 		model.CodeNoReady:      {"应用尚未就绪", "应用存在，但目前没有实例可以处理请求。", "请过几秒再试。"},

@@ -9,6 +9,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -121,8 +122,8 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	p.requests.Add(1)
 	p.inflight.Add(1)
 	x := &exchange{p: p, r: r, start: time.Now()}
-	x.w = &response{ResponseWriter: w, closing: &p.closing, head: r.Method == http.MethodHead}
-	x.Method, x.Path, x.Proto = r.Method, r.URL.EscapedPath(), r.Proto
+	x.w = &response{ResponseWriter: w, closing: &p.closing, head: r.Method == http.MethodHead, final: !r.ProtoAtLeast(1, 1)}
+	x.Method, x.Path, x.Proto = r.Method, targetPath(r), r.Proto
 	x.host, _ = table.Canon(r.Host)
 	x.Host, x.Referer, x.UserAgent = x.host, r.Referer(), r.UserAgent()
 	x.RequestID = requestID(r.Header.Get(headerRequestID))
@@ -134,6 +135,9 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 func (p *Proxy) admit(x *exchange, r *http.Request) *refusal {
 	if r.Method == http.MethodConnect {
 		return &refusedConnect
+	}
+	if !sound(r) {
+		return &refusedTarget
 	}
 	if p.cfg.Limited != nil && p.cfg.Limited(r) {
 		return &tooMany
@@ -153,8 +157,15 @@ func (p *Proxy) admit(x *exchange, r *http.Request) *refusal {
 	return nil
 }
 
-// answered changes the app's response where the app's settings ask for it.
+// errStatus ends an answer whose status is none.
+var errStatus = errors.New("status below 100")
+
+// answered changes the app's response where HTTP or the app's settings ask for it.
 func (p *Proxy) answered(resp *http.Response) error {
+	if resp.StatusCode < 100 { // net/http reads it, and panics when it is to be written
+		return errStatus
+	}
+	dropAnswersTrailers(resp)
 	x := exchangeOf(resp.Request)
 	if x.rules == nil {
 		return nil

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/dinp/dinp/router/http1"
 )
 
 // Headers the router sets; a visitor's are believed from trusted proxies only.
@@ -27,7 +29,7 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.URL.Scheme = "http" // the host is the endpoint's, set per attempt
 	out.URL.User = nil
 	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy drops what it cannot parse
-	exactPath(out, in.RequestURI)
+	exactPath(out, in)
 	// One map for both: the server fills it when it has read the body, and
 	// the transport then writes it. A copy would stay empty.
 	out.Trailer = in.Trailer
@@ -35,30 +37,12 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.Header.Set(headerRequestID, x.RequestID)
 }
 
-// exactPath sends the path as the client wrote it. net/url would escape some
-// bytes that are legal enough to reach us, and signatures would break.
-func exactPath(out *http.Request, uri string) {
-	path, _, _ := strings.Cut(uri, "?")
-	// With two slashes, Opaque would be taken for an authority.
-	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") && path != out.URL.EscapedPath() {
-		out.URL.Opaque = path
-	}
-}
-
-// targetPath is the path as the client wrote it, for the table.
-func targetPath(r *http.Request) string {
-	if strings.HasPrefix(r.RequestURI, "/") {
-		path, _, _ := strings.Cut(r.RequestURI, "?")
-		return path
-	}
-	return r.URL.EscapedPath() // absolute form
-}
-
 func forwarded(h http.Header, in *http.Request, x *exchange) {
 	proto := "http"
 	if in.TLS != nil {
 		proto = "https"
 	}
+	dropPosing(h)
 	host, chain := in.Host, x.peer.String()
 	if x.trusted {
 		proto = first(in.Header.Get(headerForwardedProto), proto)
@@ -92,6 +76,15 @@ func AppendHop(dst []byte, addr netip.Addr, secure bool) []byte {
 		return append(dst, ";proto=https"...)
 	}
 	return append(dst, ";proto=http"...)
+}
+
+// dropPosing removes what an app might take for a field of ours, whoever sends it.
+func dropPosing(h http.Header) {
+	for k := range h {
+		if http1.Poses(k) {
+			delete(h, k)
+		}
+	}
 }
 
 // dropForwarded removes also the members of the family that nobody standardised.

@@ -18,20 +18,28 @@ func openTrailers(r *http.Request) {
 	if r.Trailer == nil {
 		r.Trailer = http.Header{}
 	}
-	r.Body = &trailedBody{r.Body, r.Trailer}
+	r.Body = &trailedBody{r.Body, &r.Trailer}
+}
+
+// dropAnswersTrailers drops those of an answer that must not travel.
+func dropAnswersTrailers(resp *http.Response) {
+	dropTrailers(resp.Trailer)
+	if resp.ContentLength < 0 && resp.StatusCode != http.StatusSwitchingProtocols {
+		resp.Body = &trailedBody{resp.Body, &resp.Trailer}
+	}
 }
 
 // trailedBody drops trailers again when they are there.
 type trailedBody struct {
 	io.ReadCloser
-	trailer http.Header
+	trailer *http.Header
 }
 
-// Read reads from the client.
+// Read reads the body.
 func (b *trailedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		dropTrailers(b.trailer)
+		dropTrailers(*b.trailer)
 	}
 	return n, err
 }

@@ -68,7 +68,7 @@ func (p *Proxy) newTransport() *http.Transport {
 		MaxIdleConnsPerHost:    512,
 		IdleConnTimeout:        p.cfg.BackendIdle,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
+		MaxResponseHeaderBytes: 64 << 10, // like the fast path
 	}
 }
 
