@@ -23,33 +23,50 @@ var beside = []struct {
 }{
 	{"RFC 9110 7.6.1: what Connection names is for this hop alone; nginx passes it on", []string{
 		"Connection names a field", "Connection names a field behind it", "Upgrade of h2c is not offered", "response: hop-by-hop fields"}},
-	{"net/http answers HTTP/1.0 by its own version; nginx says 1.1, as RFC 9110 2.5 would have it: clients read both", []string{"HTTP/1.0"}},
-	{"RFC 9112 3.2.2: the target's host counts; nginx routes by it, and $http_host is what the field says", []string{"absolute-form"}},
-	{"RFC 9112 3.2.4: a target that the app answers; nginx has only paths", []string{"OPTIONS *"}},
+	{"net/http answers HTTP/1.0 by its own version; nginx says 1.1, as RFC 9110 2.5 would have it: clients read both", []string{"HTTP/1.0", "HTTP/1.0 that stays", "HTTP/1.0 with a body", "HTTP/1.0 without a host", "HTTP/1.0 is sent no chunks"}},
+	{"RFC 9112 3.2.2: the target's host counts; nginx routes by it, and $http_host is what the field says", []string{"absolute-form", "absolute-form with a port", "absolute-form in upper case"}},
+	{"RFC 9112 3.2.4: a target that the app answers; nginx has only paths", []string{"OPTIONS *", "OPTIONS of a server in absolute-form", "OPTIONS * with a body"}},
 	{"methods are the app's business, and case matters (RFC 9110 9.1); nginx refuses", []string{"a method in lower case", "method TRACE"}},
 	{"trailers are passed, both ways; nginx loses them", []string{
-		"trailers that are not announced", "trailers that would rewrite the head", "trailers", "a trailer announced by what is no name", "response: chunks with trailers"}},
+		"trailers that are not announced", "trailers that would rewrite the head", "trailers", "a trailer announced by what is no name", "response: chunks with trailers", "response: trailers that would rewrite the head", "response: trailers that are not announced"}},
 	{"the app says whether it wants the body (RFC 9110 10.1.1); nginx asks for it by itself", []string{"100-continue"}},
 	{"targets go byte by byte to the app, which knows what they are; nginx refuses", []string{"target /..", "target /%00"}},
 	{"RFC 9112 5.1 and RFC 9110 5.5 would have it refused; nginx takes it for a field", []string{
-		"no colon", "a control byte in a value", "a bracket in a name"}},
+		"no colon", "a control byte in a value", "a bracket in a name", "DEL in a value", "a byte above ASCII in a name", "a CR more behind a value"}},
 	{"servers read a bare LF in two ways, and that smuggles; nginx takes it for CRLF", []string{
 		"a bare LF in the request line", "a bare LF behind a field", "a blank line of a bare LF",
 		"chunks: a bare LF behind a size", "chunks: a bare LF in an extension", "chunks: a bare LF behind the data"}},
 	{"a control byte in front of a coding is refused as such; for nginx it is of the coding, which it does not know: 501", []string{"a coding behind a vertical tab"}},
 	{"nothing behind a refused CONNECT is a tunnel's, as the answer says; nginx ends the connection, and says 405 or 400", []string{"CONNECT"}},
-	{"RFC 9112 3.2: an empty Host is no mistake, but nobody's; nginx says 400", []string{"an empty host"}},
+	{"RFC 9112 3.2: an empty Host is no mistake, but nobody's; nginx says 400", []string{"an empty host", "absolute-form with an empty host beside it"}},
 	{"RFC 6585 5: 431 says what is wrong; nginx says 400", []string{"a head of 80 KiB"}},
 	{"RFC 9110 10.1.1: 417 says what cannot be expected; nginx ignores it", []string{"another expectation"}},
 	{"nobody needs 17 digits, and parsers overflow at them; nginx counts digits that matter", []string{"chunks: a size of 17 digits"}},
 	{"interim answers are passed on (RFC 9110 15.2); nginx before 1.29 takes them for final ones", []string{
-		"response: 103", "response: 103 twice", "100 and then a final answer"}},
+		"response: 103", "response: 103 twice", "100 and then a final answer", "response: 102", "response: 100 nobody asked for", "response: 103 with a length", "response: 103 in chunks that closes", "response: 103 a thousand times", "response: 103 and the end", "HTTP/1.0 is sent no interim answer"}},
 	{"RFC 9112 5.2: spaces for a fold; nginx takes the alternative, 502", []string{"response: a folded line"}},
-	{"no answer by RFC 9112, so 502; nginx passes it on as one of HTTP/0.9", []string{"response: another protocol", "response: no status"}},
+	{"no answer by RFC 9112, so 502; nginx passes it on as one of HTTP/0.9", []string{"response: another protocol", "response: no status", "response: a status below 100", "response: a status of four digits", "response: no space behind the status", "response: a blank line in front"}},
 	{"RFC 9112 6.3: where the end of an answer is in doubt nobody gets it; nginx takes the first length, or what comes", []string{
-		"response: two lengths", "response: a length that is no number", "response: an unknown coding"}},
+		"response: two lengths", "response: a length that is no number", "response: an unknown coding", "response: two codings", "response: codings in a list", "response: a signed length", "response: a negative length", "response: a list of lengths", "response: an empty length", "response: an endless length"}},
 	{"no field by RFC 9112 5; nginx adds the colon", []string{"response: a field without a colon"}},
 	{"nobody asked for another protocol; nginx lets the app change to it", []string{"response: 101 nobody asked for"}},
+	{"RFC 9112 3.2: what is no host is a mistake of the client's, 400, and what might be one nobody's, 404; nginx knows other limits", []string{
+		"a host with a user", "a host with a query", "a host in quotes", "a host with a backslash", "a host with a port that is no number", "a host with two dots"}},
+	{"the end of the refused request is known, and the connection of use; nginx ends it", []string{"absolute-form with a user", "authority-form of a GET", "* of a GET"}},
+	{"what is no http is not served here (RFC 9110 7.4); nginx passes it on", []string{"absolute-form of another scheme"}},
+	{"net/url escapes what stands behind two slashes; nginx passes it on byte by byte, which would be better", []string{"target with two slashes and bytes that URIs have not"}},
+	{"a version has one digit on each side (RFC 9112 2.3), and a request one; nginx has 1.1 of 1.10, and answers HTTP/0.9", []string{"a version of two digits", "no version"}},
+	{"the app says whether it changes its protocol; nginx as it is set up here offers nothing", []string{
+		"Upgrade that the app does not take up", "Upgrade and a body that the app does not take up", "Upgrade and chunks that the app does not take up"}},
+	{"servers that make variables of names would believe it; nginx drops all names with _ unless it is told not to, as here", []string{"names that pass for ours"}},
+	{"RFC 9112 9.3: close wins; nginx takes the last", []string{"Connection: close before keep-alive"}},
+	{"RFC 9110 5.5: a tab is a blank, too; nginx takes it for a part of the length", []string{"a length between blanks"}},
+	{"apps that count in 32 bits would see a shorter one; nginx waits for it", []string{"chunks: 2 GiB"}},
+	{"extensions nobody uses are bounded, and net/http knows no blanks before them; nginx skips them", []string{"chunks: an extension of 5 KiB", "chunks: blanks before an extension"}},
+	{"trailers are read as fields, and bounded; nginx skips them", []string{
+		"chunks: a trailer without a name", "chunks: a trailer that ends in a bare LF", "chunks: a trailer of 20 KB", "chunks: NUL in a trailer", "response: a bad trailer"}},
+	{"more lines than any app says are not kept note of; nginx does", []string{"response: thirty lines to drop"}},
+	{"RFC 9112 5 and RFC 9110 5.5: no field; nginx passes it on", []string{"response: a control byte in a value", "response: a bracket in a name"}},
 }
 
 const nginxConfig = `daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;

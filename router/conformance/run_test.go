@@ -145,13 +145,14 @@ func (k kase) answers(m message) string {
 }
 
 func allCases() []kase {
-	return slices.Concat(requestCases, bodyCases, targetCases, forwardCases, refusedCases, responseCases, brokenCases)
+	return slices.Concat(requestCases, bodyCases, targetCases, forwardCases, refusedCases, responseCases, brokenCases,
+		hostCases, formCases, oldCases, hopCases, bodilessCases, answerCases)
 }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	all := allCases()
-	if len(all) < 200 {
+	if len(all) < 300 {
 		t.Errorf("%d cases", len(all))
 	}
 	for _, path := range []string{"fast", "full", "tls"} {
