@@ -112,6 +112,7 @@ func (s partSpec) run(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
+	adoptStandardLog(log)
 	p, closer, err := s.open(ctx, c, log)
 	if err != nil {
 		return err

@@ -72,6 +72,7 @@ stops, and are taken up again when it starts.`,
 		if err != nil {
 			return err
 		}
+		adoptStandardLog(log)
 		u, err := openUp(cmd.Context(), o, log)
 		if err != nil {
 			return err
