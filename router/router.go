@@ -119,12 +119,11 @@ func (r *Router) done(rec proxy.Record) { r.count(&rec) }
 
 // count takes note of a request; rec is not kept.
 func (r *Router) count(rec *proxy.Record) {
-	now := time.Now()
-	r.stats.Of(stats.Key{App: rec.App, Release: rec.Release}).Observe(rec.Status, rec.Duration, now)
+	r.stats.Of(stats.Key{App: rec.App, Release: rec.Release}).Observe(rec.Status, rec.Duration, rec.Ended)
 	if rec.Code != "" {
 		r.metrics.refused.WithLabelValues(string(rec.Code)).Inc()
 	}
-	r.access.Write(rec, now)
+	r.access.Write(rec, rec.Ended)
 }
 
 // line is what the router says of itself in Redis.

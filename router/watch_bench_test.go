@@ -13,7 +13,7 @@ import (
 // a busy machine, too.
 func BenchmarkCount(b *testing.B) {
 	r := New(config(b, "127.0.0.1:1"), slog.New(slog.DiscardHandler))
-	rec := proxy.Record{App: "shop", Release: 3, Status: 200, Duration: 1234 * time.Microsecond}
+	rec := proxy.Record{App: "shop", Release: 3, Status: 200, Ended: time.Now(), Duration: 1234 * time.Microsecond}
 	b.ReportAllocs()
 	before := processorTime(b)
 	for b.Loop() {

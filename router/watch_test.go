@@ -110,7 +110,7 @@ func TestRouter_ARequestThatOutlivesItsAppLeavesNoCountsBehind(t *testing.T) {
 	l.publish(shop(app(t, says("hello"))))
 	r.answers("shop.local", 200, "hello")
 	for _, name := range []string{"shop", "deleted", ""} {
-		r.count(&proxy.Record{App: name, Release: 3, Status: 200})
+		r.count(&proxy.Record{App: name, Release: 3, Status: 200, Ended: time.Now()})
 	}
 	r.forgetApps()
 	_, body := r.adminGet("/metrics")

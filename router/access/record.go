@@ -26,6 +26,7 @@ type Record struct {
 	Why       string     // what went wrong
 	Attempts  int        // endpoints tried
 	Bytes     int64      // of the response body
+	Ended     time.Time  // by the wall clock
 	Duration  time.Duration
 	RequestID string
 	Referer   string // for the combined format

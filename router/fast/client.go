@@ -196,7 +196,7 @@ func (c *client) refuse(why http1.Reason) {
 	}
 	c.end()
 	if l.e.cfg.Done != nil {
-		l.rec = proxy.Record{Client: c.addr.String(), Proto: "HTTP/1.1", Status: why.Status(), Why: why.String()}
+		l.rec = proxy.Record{Client: c.addr.String(), Proto: "HTTP/1.1", Status: why.Status(), Why: why.String(), Ended: l.wall(l.now)}
 		l.e.cfg.Done(&l.rec)
 	}
 }

@@ -329,10 +329,11 @@ func (l *loop) release(x *exchange) {
 
 // record notes what is known of the request. Its strings lie in the exchange.
 func (x *exchange) record(r *proxy.Record) {
+	now := x.l.e.cfg.Set.Now()
 	*r = proxy.Record{
 		Host: x.host, App: x.app, Client: x.text(x.client), Method: x.text(x.method), Path: x.text(x.path), Proto: "HTTP/1.1",
 		Status: x.status, Code: x.code, Why: x.why, Attempts: x.attempts, Bytes: x.bytes,
-		Duration: x.l.e.cfg.Set.Now() - x.start, RequestID: x.text(x.id),
+		Ended: x.l.wall(now), Duration: now - x.start, RequestID: x.text(x.id),
 	}
 	if e := x.at.Endpoint; e != nil {
 		r.Release, r.Instance = e.Release, e.Instance

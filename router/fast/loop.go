@@ -89,6 +89,7 @@ type loop struct {
 	req      http1.Request
 	resp     http1.Response
 	date     date
+	anchor   anchor
 	rec      proxy.Record // for Done
 
 	mu    sync.Mutex // guards mail
@@ -342,6 +343,21 @@ func (l *loop) acceptAgain(next time.Duration) time.Duration {
 		l.listen(l.listener.fd)
 	}
 	return next
+}
+
+// anchor is when the wall clock was last asked: it takes as long as the monotonic
+// one once more, for each request, and nobody sets it so often.
+type anchor struct {
+	wall time.Time
+	at   time.Duration // in Set.Now
+}
+
+// wall is the wall clock's time at a time in Set.Now.
+func (l *loop) wall(at time.Duration) time.Time {
+	if l.anchor.wall.IsZero() || at-l.anchor.at >= time.Second {
+		l.anchor = anchor{wall: time.Now().Round(0), at: at}
+	}
+	return l.anchor.wall.Add(at - l.anchor.at)
 }
 
 // date is the Date field for answers of apps that send none, made anew every second.

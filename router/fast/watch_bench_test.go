@@ -32,7 +32,7 @@ func BenchmarkWatching(b *testing.B) {
 	s := newScene(b, l)
 	var watched stats.Recorder
 	count := func(r *proxy.Record) {
-		watched.Of(stats.Key{App: r.App, Release: r.Release}).Observe(r.Status, r.Duration, time.Now())
+		watched.Of(stats.Key{App: r.App, Release: r.Release}).Observe(r.Status, r.Duration, r.Ended)
 	}
 	done := [...]func(*proxy.Record){nil, count}
 	var took [2][]float64

@@ -199,7 +199,8 @@ func (p *Proxy) end(x *exchange) {
 	if x.entered {
 		x.gate.Leave()
 	}
-	x.Status, x.Bytes, x.Duration = x.w.status, x.w.bytes, time.Since(x.start)
+	x.Status, x.Bytes, x.Ended = x.w.status, x.w.bytes, time.Now()
+	x.Duration = x.Ended.Sub(x.start)
 	if x.Why == WhyClientGone && x.Status == 0 {
 		x.Status = StatusClientGone
 	}
