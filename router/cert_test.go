@@ -1,14 +1,18 @@
 package router
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptrace"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +78,48 @@ func TestRouter_ServesPublishedCertificatesReloadsThemAndStartsWithoutRedis(t *t
 	r.end()
 	c.Redis.Addr = "127.0.0.1:1"
 	start(t, c).serves("shop.local", two)
+}
+
+func TestRouter_ACertificateThatChangesUnderLoadFailsNoRequestAndCutsNoConnection(t *testing.T) {
+	t.Parallel()
+	l := newLeader(t, testenv.Redis(t))
+	l.publish(shop(app(t, says("ok"))))
+	c := config(t, l.c.Options().Addr)
+	c.TLS.Listen, c.Secret = "127.0.0.1:0", clusterSecret
+	r := start(t, c)
+	roots := x509.NewCertPool()
+	issued := make([][2][]byte, 4)
+	for i := range issued {
+		issued[i][0], issued[i][1] = issue(t, "shop.local")
+		roots.AppendCertsFromPEM(issued[i][0])
+	}
+	l.certify(1, map[string][2][]byte{"shop.local": issued[0]})
+	r.serves("shop.local", issued[0][0])
+	l.acknowledged("r1")
+	trust := &tls.Config{RootCAs: roots}
+	ctx, end := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	for _, keeps := range []bool{true, true, false, false} {
+		load.Go(func() {
+			client, reused := client(t, r.TLSAddr(), trust, http1), true
+			client.Transport.(*http.Transport).DisableKeepAlives = !keeps
+			for n := 0; ctx.Err() == nil || n < 2; n++ {
+				trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }}
+				req, _ := http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), trace), "GET", "https://shop.local/", nil)
+				resp, err := client.Do(req)
+				if status, _, err := answer(resp, err); err != nil || status != 200 || keeps && n > 0 && !reused {
+					t.Errorf("request %d, on a kept connection: %v of %v: %d %v", n, reused, keeps, status, err)
+					return
+				}
+			}
+		})
+	}
+	for i, pair := range issued[1:] {
+		l.certify(i+2, map[string][2][]byte{"shop.local": pair})
+		r.serves("shop.local", pair[0])
+	}
+	end()
+	load.Wait()
 }
 
 func TestRouter_ClientResumesItsSessionAtAnotherRouter(t *testing.T) {

@@ -202,3 +202,31 @@ func TestRouter_ProxyHeaderOfATrustedBalancerNamesTheClient(t *testing.T) {
 		t.Errorf("without a header the balancer got %q", b)
 	}
 }
+
+// A stranger's PROXY header is no header, and a balancer's network is not all the world.
+func TestRouter_ProxyHeaderOfAStrangerIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	for _, fast := range []bool{true, false} {
+		l := newLeader(t, testenv.Redis(t))
+		l.publish(shop(app(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Header.Get("X-Forwarded-For")) })))
+		c := config(t, l.c.Options().Addr)
+		c.ProxyProtocol, c.FastPath = []string{"127.0.0.1"}, fast
+		r := start(t, c)
+		l.acknowledged("r1")
+		const ask = "GET / HTTP/1.1\r\nHost: shop.local\r\nConnection: close\r\n\r\n"
+		for _, header := range []string{"", "PROXY TCP4 203.0.113.9 192.0.2.1 5000 80\r\n", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x09\xc0\x00\x02\x01\x13\x88\x00\x50"} {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+			conn, err := d.DialContext(t.Context(), "tcp", r.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(conn, header+ask)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			status, body, err := answer(resp, err)
+			if served := err == nil && status == 200; served != (header == "") || served && body != "127.0.0.2" {
+				t.Errorf("fast %v, %.5q: %d %q %v", fast, header, status, body, err)
+			}
+			conn.Close()
+		}
+	}
+}

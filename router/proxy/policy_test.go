@@ -420,6 +420,75 @@ func TestSticky_ASessionStaysAndMovesOnlyWhenItsInstanceGoes(t *testing.T) {
 	}
 }
 
+func TestSticky_OurCookieMeansNothingWithoutASession(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, Config{})
+	f.rule(model.Routing{Sticky: []string{"JSESSIONID"}}, sessionApp(t, "a"), sessionApp(t, "b"), sessionApp(t, "c"))
+	resp, home := f.get("/login")
+	ours := resp.Cookies()[1]
+	used := map[string]bool{}
+	for n := range 60 { // the app has ended the session: its cookie is gone, ours is not
+		r := f.request("GET", []string{"/", "/login"}[n%2], nil)
+		r.AddCookie(ours)
+		resp, at := f.do(r)
+		used[at] = true
+		told := len(resp.Cookies()) == 2 && (resp.Cookies()[1].Value == ours.Value) == (at == home)
+		if n%2 == 1 && !told || n%2 == 0 && len(resp.Cookies()) != 0 {
+			t.Fatalf("request %d, at %s where the old session was at %s: cookies %v", n, at, home, resp.Cookies())
+		}
+	}
+	if len(used) < 2 {
+		t.Errorf("without a session all went to %v", used)
+	}
+}
+
+func TestHash_WhoSendsNoKeyIsServedByAll(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, Config{})
+	for _, on := range []string{"header:X-User", "cookie:user"} {
+		f.rule(model.Routing{Policy: "hash", HashOn: on}, app(t, says("a")), app(t, says("b")), app(t, says("c")))
+		used := map[string]bool{}
+		for range 60 {
+			resp, at := f.get("/")
+			if used[at] = true; resp.StatusCode != 200 {
+				t.Fatalf("%s: %d", on, resp.StatusCode)
+			}
+		}
+		if len(used) != 3 {
+			t.Errorf("%s: 60 requests without a key went to %v", on, used)
+		}
+	}
+}
+
+func TestRules_WhoMayNotComeIsToldNothingElse(t *testing.T) {
+	t.Parallel()
+	f := ruled(t, model.Routing{}, says("hi"))
+	all := model.Routing{
+		AllowFrom: []string{"10.0.0.0/8"}, HTTPSRedirect: true, Redirects: []model.Redirect{{From: "/old", To: "/new"}},
+		Rate: &model.Rate{PerSecond: 0.001, Burst: 1}, BasicAuth: []model.BasicUser{{Name: "ann", Hash: hashOf(t, "secret")}}, MaintenancePage: "<p>back soon</p>",
+	}
+	for n, step := range []struct {
+		lift   func() // what the step before was about
+		status int
+		why    string
+	}{
+		{func() {}, 403, "allow_from"},
+		{func() { all.AllowFrom = []string{"127.0.0.0/8"} }, 308, "https_redirect"},
+		{func() { all.HTTPSRedirect = false }, 302, "redirect"},
+		{func() { all.Redirects = nil }, 401, "no_login"}, // and the rate is used up
+		{func() {}, 429, "rate"},
+		{func() { all.Rate = nil }, 401, "no_login"},
+		{func() { all.BasicAuth = nil }, 503, "maintenance"},
+	} {
+		step.lift()
+		f.put(route.Backend{App: "shop", Maintenance: true, Settings: &all})
+		resp, _ := f.get("/old")
+		if r := f.record(n); resp.StatusCode != step.status || r.Why != step.why {
+			t.Errorf("%d because of %q, want %d and %q", resp.StatusCode, r.Why, step.status, step.why)
+		}
+	}
+}
+
 func TestHash_OneKeyIsServedByOneInstance(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, Config{})
