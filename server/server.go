@@ -48,6 +48,7 @@ type Server struct {
 
 	publish    publish.Config
 	routeGrace time.Duration // see reconcile.Config
+	turnedAway func(nodeID string) error
 }
 
 // term is one leadership.
@@ -104,6 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("certificate of server %s: %w", s.cfg.ID, err)
 	}
 	guard := pki.NewGuard(me)
+	s.turnedAway = func(node string) error { return guard.TurnedAway(pki.Identity{Role: pki.RoleAgent, Name: node}) }
 	s.serveGRPC(guard)
 	admin := &http.Server{Handler: s.adminPages(), ReadHeaderTimeout: 5 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
@@ -178,7 +180,7 @@ func (s *Server) lead(ctx context.Context, held store.Lease) error {
 	loop := reconcile.NewLoop(reconcile.Config{
 		Plan: s.cfg.plan(), Limits: s.cfg.limits(), Domain: s.cfg.Domain, Sweep: s.cfg.Sweep,
 		Debounce: 20 * time.Millisecond, OrphanAfter: s.cfg.Orphans, RouteGrace: s.routeGrace, SafeAfter: s.cfg.SafeAfter,
-	}, held, reconcile.Deps{Store: s.store, Routes: pub, Traffic: seen, NewID: store.NewID, Log: s.log}, inbox)
+	}, held, reconcile.Deps{Store: s.store, Routes: pub, Traffic: seen, NewID: store.NewID, Log: s.log, TurnedAway: s.turnedAway}, inbox)
 	s.term.Store(&term{term: t, loop: loop, seen: seen, ended: ctx.Done()})
 	s.agents.Lead(t)
 	defer s.agents.Lead(nil)

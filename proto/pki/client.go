@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 )
@@ -45,7 +46,7 @@ func isServer(s tls.ConnectionState, roots *x509.CertPool) error {
 	if len(s.PeerCertificates) == 0 {
 		return errors.New("the server shows no certificate")
 	}
-	id, err := verify(s.PeerCertificates[0], roots)
+	id, err := verify(s.PeerCertificates[0], roots, time.Now())
 	if err != nil {
 		return fmt.Errorf("this is not a server of our cluster: %w", err)
 	}
@@ -55,9 +56,9 @@ func isServer(s tls.ConnectionState, roots *x509.CertPool) error {
 	return nil
 }
 
-// verify reports who a certificate is of, if the authority in roots says so, now.
-func verify(leaf *x509.Certificate, roots *x509.CertPool) (Identity, error) {
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+// verify reports who a certificate is of, if the authority in roots says so at a time.
+func verify(leaf *x509.Certificate, roots *x509.CertPool, at time.Time) (Identity, error) {
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	if err != nil {
 		return Identity{}, err
 	}

@@ -43,11 +43,12 @@ type Guard struct {
 	mu      sync.Mutex // guards all below
 	revoked map[string]bool
 	open    map[string]map[*watched]bool // connections by the certificate's serial
+	turned  map[Identity]error           // why parts of ours were turned away, until they get in again
 }
 
 // NewGuard returns the guard of a server.
 func NewGuard(k *Keeper) *Guard {
-	return &Guard{keeper: k, line: newTurnstile(), revoked: map[string]bool{}, open: map[string]map[*watched]bool{}}
+	return &Guard{keeper: k, line: newTurnstile(), revoked: map[string]bool{}, open: map[string]map[*watched]bool{}, turned: map[Identity]error{}}
 }
 
 // Options are what makes a gRPC server guarded.
@@ -122,9 +123,19 @@ func (c *guarded) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo,
 	}
 	leaf := who.State.PeerCertificates[0]
 	who.Serial = leaf.SerialNumber.Text(16)
-	if who.Identity, who.refused = verify(leaf, c.g.keeper.pair.Load().roots); who.refused != nil {
+	roots := c.g.keeper.pair.Load().roots
+	if who.Identity, who.refused = verify(leaf, roots, time.Now()); who.refused != nil {
 		who.refused = inWords(leaf, who.refused)
+		// Whether it was ours once: what a stranger writes into a certificate is not told.
+		if id, err := verify(leaf, roots, leaf.NotAfter.Add(-time.Second)); err == nil {
+			c.g.turn(id, who.refused)
+		}
 		return conn, who, nil
+	}
+	if c.g.isRevoked(who.Serial) {
+		c.g.turn(who.Identity, errRevoked(who.Identity))
+	} else {
+		c.g.turn(who.Identity, nil)
 	}
 	return c.g.watch(conn, leaf, who.Serial), who, nil
 }
@@ -195,11 +206,32 @@ func (g *Guard) admit(ctx context.Context, method string) (*Caller, error) {
 	case who.refused != nil:
 		return nil, refusal(who.refused)
 	case g.isRevoked(who.Serial):
-		return nil, refusal(fmt.Errorf("the certificate of %s was revoked", who.Identity))
+		return nil, refusal(errRevoked(who.Identity))
 	case !May(who.Identity.Role, method):
 		return nil, status.Errorf(codes.PermissionDenied, "[%s] %s may not call %s", model.CodeWrongIdentity, who.Identity, method)
 	}
 	return who, nil
+}
+
+func errRevoked(id Identity) error { return fmt.Errorf("the certificate of %s was revoked", id) }
+
+// turn notes why a part was turned away; nil when it got in.
+func (g *Guard) turn(id Identity, why error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if why == nil {
+		delete(g.turned, id)
+		return
+	}
+	g.turned[id] = why
+}
+
+// TurnedAway is why a part that joined once does not get in: its certificate has
+// expired, or was revoked. Nil when it got in the last time, or has not come.
+func (g *Guard) TurnedAway(id Identity) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.turned[id]
 }
 
 func (g *Guard) isRevoked(serial string) bool {

@@ -2,8 +2,10 @@ package pki_test
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -230,6 +232,65 @@ func TestGuard_Revoked_OpenSessionEndsAndNoneBegins(t *testing.T) {
 	d.refuses(err, codes.Unauthenticated, "D195", "agent n1 was revoked", "dinp join")
 	if _, err := d.hello(d.cluster.Agent("n1"), "n1"); err != nil {
 		t.Errorf("after joining again: %v", err)
+	}
+}
+
+// strangerKnocks shows an expired certificate of another authority with our part's name.
+func strangerKnocks(t *testing.T, addr string, id pki.Identity) {
+	t.Helper()
+	r, err := pki.NewRequest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := pkitest.New().CA.Sign(r.PEM, id, time.Now(), -time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "identity.pem")
+	if _, err := r.Answered(signed.PEM, path); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(path, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // once it speaks, it has looked at the certificate
+		t.Fatal(err)
+	}
+}
+
+// Who joined once and is refused now is known by name, until he gets in; of what a
+// stranger has written into his certificate nothing is believed.
+func TestGuard_TurnedAway_TellsOfItsOwnAloneUntilTheyGetIn(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	n1 := pki.Identity{Role: pki.RoleAgent, Name: "n1"}
+	if why := d.guard.TurnedAway(n1); why != nil {
+		t.Errorf("nobody has come yet: %v", why)
+	}
+	strangerKnocks(t, d.addr, n1)
+	if why := d.guard.TurnedAway(n1); why != nil {
+		t.Errorf("a stranger's word: %v", why)
+	}
+	_, err := d.hello(d.cluster.PartFor(pki.RoleAgent, "n1", -time.Minute), "n1")
+	d.refuses(err, codes.Unauthenticated, "D195")
+	if why := d.guard.TurnedAway(n1); why == nil || !strings.Contains(why.Error(), "certificate of agent n1 is good from") {
+		t.Errorf("an expired certificate: %v", why)
+	}
+	k := d.cluster.Agent("n1")
+	if _, err := d.hello(k, "n1"); err != nil || d.guard.TurnedAway(n1) != nil {
+		t.Errorf("it got in: %v, %v", err, d.guard.TurnedAway(n1))
+	}
+	d.guard.Revoke([]string{k.Serial()})
+	_, err = d.hello(k, "n1")
+	d.refuses(err, codes.Unauthenticated, "revoked")
+	if why := d.guard.TurnedAway(n1); why == nil || !strings.Contains(why.Error(), "revoked") {
+		t.Errorf("a revoked certificate: %v", why)
 	}
 }
 

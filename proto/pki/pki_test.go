@@ -161,6 +161,43 @@ func TestKeeper_RenewsBeforeExpiry_ForYears(t *testing.T) {
 	})
 }
 
+// An agent whose certificate has expired is refused, also when it asks for another:
+// somebody has to join its host again, and it goes on without being started anew.
+func TestKeeper_Expired_TakesWhatANewJoinLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "identity.pem")
+		c := pkitest.New()
+		first := c.Kept(pki.RoleAgent, "n1", path)
+		k, err := pki.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(2 * time.Hour) // for which the agent's host was off
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			done <- k.Run(ctx, func(context.Context, []byte) ([]byte, error) { return nil, errors.New("refused: it has expired") }, discard)
+		}()
+		<-time.After(10 * time.Minute)
+		if !k.NotAfter().Equal(first.NotAfter()) {
+			t.Fatal("a certificate out of nothing")
+		}
+		c.Kept(pki.RoleAgent, "n2", path) // another part's is not taken
+		<-time.After(time.Minute)
+		if k.Identity().Name != "n1" || !k.NotAfter().Equal(first.NotAfter()) {
+			t.Fatalf("became %s", k.Identity())
+		}
+		second := c.Kept(pki.RoleAgent, "n1", path)
+		<-time.After(time.Minute)
+		if k.Serial() != second.Serial() {
+			t.Errorf("a minute after the join it shows %s, want %s", k.Serial(), second.Serial())
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestKeeper_AnswerForAnotherPart_IsNotTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -71,6 +71,7 @@ type Node struct {
 	Connected bool      // its agent has a stream
 	Synced    bool      // its agent has told all it has
 	Engine    string    // what is wrong with its Docker engine
+	Turned    string    // why its agent was turned away; "" when it was not
 }
 
 // Router is a router that is waited for.

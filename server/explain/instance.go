@@ -136,7 +136,7 @@ func (k *chain) node(l Link) (s Step, troubled bool) {
 		return not(l, EngineDown, "Docker does not answer on %s", name).since(n.Heard).code(model.CodeDockerAway).shows(n.Engine).
 			next("start Docker on %s (systemctl start docker); dinp node %s shows what it says", name, name), true
 	case !n.Connected:
-		return not(l, AgentAway, "the agent of %s has left; it is expected back", name).since(n.Heard).shows("last heard of "+k.c.ago(n.Heard)+" ago").next("dinp node %s", name), true
+		return not(l, AgentAway, "the agent of %s has left; it is expected back", name).since(n.Heard).shows("last heard of "+k.c.ago(n.Heard)+" ago").next("dinp node %s", name).turned(n), true
 	case !n.Synced:
 		return not(l, AgentReturns, "%s is connected, and has yet to tell what it has", name).since(n.Heard).shows(n.Engine), true
 	}
@@ -157,7 +157,15 @@ func (k *chain) silence(l Link, why Reason) Step {
 	case why == NodeUnknown && !n.LostAt.IsZero():
 		s = s.shows(fmt.Sprintf("its instances are replaced in %s unless it returns", span(n.LostAt.Sub(k.c.Now))))
 	}
-	return s.next("see whether the host runs; if it never returns: dinp node %s forget", name)
+	return s.next("see whether the host runs; if it never returns: dinp node %s forget", name).turned(n)
+}
+
+// turned says that a host runs, and that its agent was not let in.
+func (s Step) turned(n Node) Step {
+	if n.Turned == "" {
+		return s
+	}
+	return s.shows(n.Turned).code(model.CodeNoCertificate).next("dinp token create-join, and on %s: dinp join SERVER --token TOKEN", n.Name)
 }
 
 func (k *chain) lost() Step {
@@ -167,7 +175,7 @@ func (k *chain) lost() Step {
 // silenceOr says more of a suspect's host as long as it is silent.
 func (k *chain) silenceOr(s Step) Step {
 	if k.i.Node != model.NodeReady {
-		s = s.shows("last heard of "+k.c.ago(k.f.Node.Heard)+" ago").next("see whether the host runs; if it never returns: dinp node %s forget", k.f.Node.Name)
+		s = s.shows("last heard of "+k.c.ago(k.f.Node.Heard)+" ago").next("see whether the host runs; if it never returns: dinp node %s forget", k.f.Node.Name).turned(k.f.Node)
 	}
 	return s
 }
@@ -268,6 +276,10 @@ func (k *chain) behind() (lines []string) {
 func (k *chain) outlook() {
 	why, leaves := k.c.Outlook.Leaving[k.i.ID]
 	switch {
+	case k.i.Node == model.NodeLost:
+		k.add(k.silence(Desired, NodeLost))
+	case k.i.Node == model.NodeUnknown && !k.f.Node.Connected:
+		k.add(k.silence(Desired, NodeUnknown).shows("its monitors find it well meanwhile, and requests go to it"))
 	case k.i.Role == model.Surge:
 		due := k.i.HealthyAt.Add(k.c.MinReady)
 		k.add(not(Desired, Proving, "it takes its slot after %s of good health: in %s", span(k.c.MinReady), span(due.Sub(k.c.Now))).since(k.i.HealthyAt))

@@ -22,6 +22,9 @@ type Deps struct {
 	// Tail reads an instance's last lines and calls done with them, in the
 	// reconciler's goroutine, later; it must not block.
 	Tail func(s dispatch.Session, instanceID string, done func(lines []string))
+	// TurnedAway is why a node's agent does not get in, as far as this server has
+	// seen it; nil when it has not. It may be nil itself.
+	TurnedAway func(nodeID string) error
 }
 
 // Store is the part of the database that the leader reads and writes;

@@ -1,8 +1,11 @@
 package reconcile
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
@@ -68,5 +71,46 @@ func TestNodes_ADrainThatWaitsNamesTheAppsAndWhatFor(t *testing.T) {
 	}
 	if s := r.core.AppReply("app-shop").GetState(); !strings.Contains(s, "v1 serves on 1 of 1; waiting: 0 of 1 nodes fit") {
 		t.Errorf("the app's state: %q", s)
+	}
+}
+
+// A node whose agent's certificate has expired is silent, and its host runs: that is
+// said where people look, at the node and at what was on it.
+func TestNodes_AnAgentThatIsTurnedAwaySaysWhy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 1024)
+	r.node("n2", 1024)
+	r.deploy("shop", 2)
+	r.settle()
+	expired := errors.New("the certificate of agent n1 is good from May to August, and it is September here")
+	r.core.deps.TurnedAway = func(node string) error {
+		if node == "n1" {
+			return expired
+		}
+		return nil
+	}
+	if m := r.nodeState("n1").GetMessage(); m != "" {
+		t.Errorf("it is here: %q", m)
+	}
+	r.silence("n1")
+	for _, status := range []model.NodeStatus{model.NodeReady, model.NodeUnknown, model.NodeLost} {
+		if n := r.nodeState("n1"); n.GetStatus() != string(status) || n.GetMessage() != "its agent was turned away: "+expired.Error() {
+			t.Errorf("want %s: %v", status, n)
+		}
+		found := false
+		for _, s := range r.explained("shop").Steps {
+			if !s.OK && slices.Contains(s.Evidence, "its agent was turned away: "+expired.Error()) {
+				found = s.Code == model.CodeNoCertificate && strings.Contains(s.Next, "dinp join SERVER")
+			}
+		}
+		if !found && status != model.NodeReady {
+			t.Errorf("%s: the explanation says nothing of it: %+v", status, r.explained("shop").Steps)
+		}
+		r.pass(map[model.NodeStatus]time.Duration{model.NodeReady: 20 * time.Second, model.NodeUnknown: 70 * time.Second}[status])
+		r.round()
+	}
+	if m := r.nodeState("n2").GetMessage(); m != "" {
+		t.Errorf("the other node: %q", m)
 	}
 }

@@ -79,7 +79,7 @@ func (c *Core) fact(r *row, live []explain.Router) explain.Fact {
 
 func (c *Core) hostOf(n *node) explain.Node {
 	c.ask(n)
-	out := explain.Node{Name: n.Name, Heard: n.Heard, Connected: n.session != nil, Synced: n.Synced, Engine: n.DockerError}
+	out := explain.Node{Name: n.Name, Heard: n.Heard, Connected: n.session != nil, Synced: n.Synced, Engine: n.DockerError, Turned: c.turnedAway(n)}
 	if n.Status == model.NodeUnknown {
 		out.LostAt = c.looks.at[n.ID]
 	}

@@ -137,6 +137,18 @@ func (c *Core) listen(n *node, now time.Time) (changed bool) {
 	return changed
 }
 
+// turnedAway is why a node's agent, which is not here, was not let in; "" when it
+// was not turned away.
+func (c *Core) turnedAway(n *node) string {
+	if n.session != nil || c.deps.TurnedAway == nil {
+		return ""
+	}
+	if err := c.deps.TurnedAway(n.ID); err != nil {
+		return "its agent was turned away: " + err.Error()
+	}
+	return ""
+}
+
 // dirtyNode plans the apps that have instances on a node.
 func (c *Core) dirtyNode(n *node) {
 	for _, r := range n.rows {
