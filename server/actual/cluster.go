@@ -41,15 +41,6 @@ type Node struct {
 	sum  wire.Sum         // of those that are known
 }
 
-// Seen is what a node's agent last said of an instance. It lives until the
-// instance is forgotten, and changes in place: pointers to it stay good.
-type Seen struct {
-	model.Observed
-	Known bool  // the agent has spoken of it
-	Since int64 // unix milliseconds: when it was first heard to be in its phase; 0: never
-	phase model.Phase
-}
-
 // Limits say when silence means something.
 type Limits struct {
 	UnknownAfter time.Duration // since the last message
@@ -162,7 +153,7 @@ func (n *Node) Placeable() bool { return n.Session != "" && n.Synced && n.Docker
 func (n *Node) Seen(instanceID string) *Seen {
 	s := n.seen[instanceID]
 	if s == nil {
-		s = &Seen{Observed: model.Observed{ID: instanceID}}
+		s = &Seen{ID: instanceID}
 		n.seen[instanceID] = s
 	}
 	return s
@@ -171,7 +162,7 @@ func (n *Node) Seen(instanceID string) *Seen {
 // Sync replaces all that is known of a node's instances.
 func (n *Node) Sync(all []model.Observed) {
 	for _, s := range n.seen {
-		*s = Seen{Observed: model.Observed{ID: s.ID}, Since: s.Since, phase: s.phase}
+		*s = s.unknown()
 	}
 	n.sum = wire.Sum{}
 	for i := range all {
@@ -201,14 +192,12 @@ func (n *Node) Report(changed []model.Observed) {
 func (n *Node) set(o *model.Observed) {
 	s := n.Seen(o.ID)
 	if s.Known {
-		n.sum.Remove(s.Observed)
+		n.sum.Remove(s.Observed())
 	}
 	if !n.Heard.IsZero() && (s.Since == 0 || s.phase != o.Phase) {
 		s.Since, s.phase = n.Heard.UnixMilli(), o.Phase
 	}
-	id := s.ID
-	s.Observed, s.Known = *o, true
-	s.ID = id // one string for all that was ever said of it
+	s.take(o)
 	n.sum.Add(*o)
 }
 
@@ -219,7 +208,7 @@ func (n *Node) Same(digest []byte) bool { return n.sum.Is(digest) }
 func (c *Cluster) Forget(n *Node, instanceID string) {
 	if s := n.seen[instanceID]; s != nil {
 		if s.Known {
-			n.sum.Remove(s.Observed)
+			n.sum.Remove(s.Observed())
 		}
 		delete(n.seen, instanceID)
 	}

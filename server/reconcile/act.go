@@ -48,7 +48,7 @@ func (c *Core) commit(d decided, now time.Time) {
 
 func (c *Core) commitReap(a *app, reap plan.Reap, now time.Time) {
 	r := c.rows[reap.ID]
-	o := r.observed()
+	o := r.observed(new(model.Observed))
 	if reap.Failed {
 		c.suspect(r, now)
 		if r.ReleaseID == a.ReleaseID {

@@ -101,7 +101,7 @@ func (c *Core) rests(a *app) bool {
 		if r.node.session == nil || r.told == 0 {
 			return false
 		}
-		if i := c.view(r); !i.Rests(&a.App, n) {
+		if i := c.view(r, &c.told); !i.Rests(&a.App, n) {
 			return false
 		}
 	}

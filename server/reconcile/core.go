@@ -75,9 +75,10 @@ type Core struct {
 	resumed  map[string]*resumed // rollouts whose deadlines were moved on in the term, by release; nil: not looked yet
 	guests   map[string]*app     // strays that serve an app until its own instances do, by ID
 
-	sittings   sitting         // so far
-	view0      place.View      // reused
-	room       []plan.Instance // reused
+	sittings   sitting        // so far
+	view0      place.View     // reused
+	room       room           // reused
+	told       model.Observed // reused
 	noRoom     noRoom
 	survey     survey
 	packed     map[string]bool   // pools that are packed, by name

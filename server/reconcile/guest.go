@@ -18,7 +18,7 @@ func (c *Core) dismiss(a *app, now time.Time) {
 	}
 	ready := 0
 	for _, r := range a.rows {
-		if i := c.view(r); i.Ready() {
+		if i := c.view(r, &c.told); i.Ready() {
 			ready++
 		}
 	}

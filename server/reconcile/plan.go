@@ -88,8 +88,7 @@ func (c *Core) writeNodes(batch *store.Control) {
 // decide asks the planner. ok is false when the plan must wait for an
 // instance's output, which its explanation is to show.
 func (c *Core) decide(a *app, now time.Time) (decided, bool) {
-	in := c.input(a, c.room)
-	c.room = in.Instances[:0]
+	in := c.input(a, &c.room)
 	p := plan.Compute(c.cfg.Plan, in, now)
 	if c.wantsTail(a, in, p) {
 		return decided{}, false
@@ -98,9 +97,16 @@ func (c *Core) decide(a *app, now time.Time) (decided, bool) {
 	return decided{app: a, plan: p}, true
 }
 
-// input puts together what the planner needs of one app; room may have the
-// capacity for its instances.
-func (c *Core) input(a *app, room []plan.Instance) plan.Input {
+// room is where an app's instances are put together for the planner, one app's
+// after the other's.
+type room struct {
+	instances []plan.Instance
+	told      []model.Observed // what was observed of each
+}
+
+// input puts together what the planner needs of one app, in a room that is used
+// again, or in its own if that is nil.
+func (c *Core) input(a *app, at *room) plan.Input {
 	in := plan.Input{
 		App: a.App, Releases: c.releases, Deployments: a.deployments, LastGood: a.lastGood, Slots: a.slots,
 		Unplaceable: a.unplaceable, Refusal: a.refusal, Awaited: a.awaited, Frozen: c.cluster.Frozen(), MassSick: c.cluster.Sick.Mass(), Nodes: len(c.nodes),
@@ -112,10 +118,15 @@ func (c *Core) input(a *app, room []plan.Instance) plan.Input {
 	if a.tail != nil && a.tail.releaseID == a.ReleaseID {
 		in.LastLogs = a.tail.lines
 	}
-	in.Instances = slices.Grow(room, len(a.rows))
-	for _, r := range a.rows {
-		in.Instances = append(in.Instances, c.view(r))
+	if at == nil {
+		at = new(room)
 	}
+	at.told = slices.Grow(at.told[:0], len(a.rows))[:len(a.rows)]
+	at.instances = slices.Grow(at.instances[:0], len(a.rows))
+	for n, r := range a.rows {
+		at.instances = append(at.instances, c.view(r, &at.told[n]))
+	}
+	in.Instances = at.instances
 	return in
 }
 
@@ -178,7 +189,7 @@ func (c *Core) enterReap(a *app, r plan.Reap, batch *store.Control, now time.Tim
 	if row.Stopping {
 		return
 	}
-	i, o := row.Instance, row.observed()
+	i, o := row.Instance, row.observed(new(model.Observed))
 	detail, err := json.Marshal(map[string]any{"node": row.node.Name, "exit_code": o.ExitCode, "logs": o.Logs})
 	if err != nil {
 		detail = []byte("{}")

@@ -120,25 +120,27 @@ func (c *Core) forget(r *row) {
 // phantom is what is known of an instance whose node came back without it.
 var phantom = &model.Observed{Phase: model.PhaseGone, Gone: model.GoneLost, Message: "the agent came back without it"}
 
-// observed is what is known of an instance; nil when its agent has not spoken of
-// it.
-func (r *row) observed() *model.Observed {
+// observed is what is known of an instance, for which into has the room; nil when
+// its agent has not spoken of it.
+func (r *row) observed(into *model.Observed) *model.Observed {
 	switch {
 	case r.node.given() && (r.node.quiet || !r.app.Singleton):
 		return left
 	case r.seen.Known:
-		return &r.seen.Observed
+		*into = r.seen.Observed()
+		return into
 	case r.Role == model.Suspect && r.node.Synced:
 		return phantom
 	}
 	return nil
 }
 
-// view is one instance as the planner sees it.
-func (c *Core) view(r *row) plan.Instance {
+// view is one instance as the planner sees it; told has the room for what was
+// observed of it.
+func (c *Core) view(r *row, told *model.Observed) plan.Instance {
 	served := c.deps.Routes.Served()
 	i := plan.Instance{
-		Instance: r.Instance, Observed: r.observed(), Node: r.node.Status, Draining: r.node.wanted == model.Draining,
+		Instance: r.Instance, Observed: r.observed(told), Node: r.node.Status, Draining: r.node.wanted == model.Draining,
 		Judged: r.verdict.Judged, Healthy: r.verdict.Healthy, HealthyAt: r.verdict.HealthyAt(), SickAt: r.verdict.SickAt(), Probe: r.verdict.Evidence,
 		Routed: r.inRoutes && served >= r.routeRev, EverRouted: r.everRouted,
 		Exposed: r.everRouted && (r.inRoutes || served < r.routeRev),

@@ -37,7 +37,7 @@ func (c *Core) AppReply(id string) *pb.AppReply {
 
 func (c *Core) instanceState(r *row) *pb.InstanceState {
 	var o model.Observed
-	if told := r.observed(); told != nil {
+	if told := r.observed(&o); told != nil { // which may not be in o
 		o = *told
 	}
 	n, v, phase := r.node, r.verdict, o.Phase.String()

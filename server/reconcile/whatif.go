@@ -153,14 +153,8 @@ func (c *Core) copyOf(a *app) *whatif.App {
 		keep(id)
 		keep(d.FromReleaseID)
 	}
-	seen := make([]model.Observed, len(in.Instances))
 	for n := range in.Instances {
-		i := &in.Instances[n]
-		keep(i.ReleaseID)
-		if i.Observed != nil {
-			seen[n] = *i.Observed
-			i.Observed = &seen[n]
-		}
+		keep(in.Instances[n].ReleaseID)
 	}
 	in.Failures = slices.Clone(in.Failures)
 	in.App.Promoted = in.App.ReleaseID // its steps are taken as passed
