@@ -19,17 +19,11 @@ type Driver struct {
 	// Finish returns the last n lines of an ended container; nil: none.
 	Finish func(ctx context.Context, id string, n int) []string
 
-	pulls                  *pulls
-	starts, removals, asks lane
+	gate gate
 }
 
-// NewDriver returns a Driver with its lanes.
-func NewDriver(rt runtime.Runtime) *Driver {
-	return &Driver{
-		Runtime: rt, pulls: newPulls(rt.EnsureImage),
-		starts: make(lane, startLanes), removals: make(lane, removeLanes), asks: make(lane, askLanes),
-	}
-}
+// NewDriver returns a Driver of an engine.
+func NewDriver(rt runtime.Runtime) *Driver { return &Driver{Runtime: rt} }
 
 // finish asks until a step has no question open.
 func (d *Driver) finish(ctx context.Context, m Move, now time.Time) Move {
@@ -42,24 +36,27 @@ func (d *Driver) finish(ctx context.Context, m Move, now time.Time) Move {
 	return m
 }
 
-// do asks the engine once.
+// do asks the engine once, when there is room for it.
 func (d *Driver) do(ctx context.Context, s runtime.Spec, c Call) (a Answer) {
-	switch c.Op {
-	case OpCreate:
-		a.Err = d.starts.do(ctx, func() (err error) { a.Container, err = d.Runtime.Create(ctx, s); return err })
-	case OpPull:
-		a.Err = d.pulls.do(ctx, s.Image)
-	case OpStart:
-		a.Err = d.starts.do(ctx, func() error { return d.Runtime.Start(ctx, s.InstanceID) })
-	case OpInspect:
-		a.Err = d.asks.do(ctx, func() (err error) { a.Container, err = d.Runtime.Inspect(ctx, s.InstanceID); return err })
-	case OpStop:
-		a.Err = d.Runtime.Stop(ctx, s.InstanceID, c.Grace)
-	case OpRemove:
-		a.Err = d.removals.do(ctx, func() error { return d.Runtime.Remove(ctx, s.InstanceID) })
-	case OpOutput:
-		a.Lines = d.output(ctx, s.InstanceID)
-	}
+	a.Err = d.gate.do(ctx, c.Op, s.Image, func(ctx context.Context) (err error) {
+		switch c.Op {
+		case OpCreate:
+			a.Container, err = d.Runtime.Create(ctx, s)
+		case OpPull:
+			err = d.Runtime.EnsureImage(ctx, s.Image)
+		case OpStart:
+			err = d.Runtime.Start(ctx, s.InstanceID)
+		case OpInspect:
+			a.Container, err = d.Runtime.Inspect(ctx, s.InstanceID)
+		case OpStop:
+			err = d.Runtime.Stop(ctx, s.InstanceID, c.Grace)
+		case OpRemove:
+			err = d.Runtime.Remove(ctx, s.InstanceID)
+		case OpOutput:
+			a.Lines = d.output(ctx, s.InstanceID)
+		}
+		return err
+	})
 	if (c.Op == OpCreate || c.Op == OpPull) && a.Err == nil && d.Used != nil {
 		d.Used(s.Image)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/agent/journal"
+	"github.com/dinp/dinp/agent/runtime"
 	"github.com/dinp/dinp/common/model"
 )
 
@@ -135,7 +136,7 @@ func (s *Set) run(ctx context.Context, n *Runner) {
 
 // remove is the goroutine of a removal.
 func (s *Set) remove(ctx context.Context, id string) {
-	err := s.driver.removals.do(ctx, func() error { return s.driver.Runtime.Remove(ctx, id) })
+	err := s.driver.do(ctx, runtime.Spec{InstanceID: id}, Call{Op: OpRemove}).Err
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn("container of a gone instance not removed", "instance", id, "err", err)
 	}

@@ -308,7 +308,7 @@ func (s *Set) Images() map[string]bool {
 }
 
 // Pulling returns how many images are being pulled.
-func (s *Set) Pulling() int { return s.driver.pulls.waiting() }
+func (s *Set) Pulling() int { return s.driver.gate.pulling() }
 
 func (s *Set) reserved() (memory, cpu int64) {
 	for e := range maps.Values(s.entries) {

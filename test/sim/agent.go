@@ -30,6 +30,8 @@ type agent struct {
 	halted     map[string]bool // singletons that the permit has stopped
 	talk       *simTalk        // nil without a session
 	waiting    []waitingRunner
+	lanes      instance.Lanes[*errand]
+	errands    []*errand // that have not ended
 	docker     session.Docker
 	misses     int
 	subscribed bool
@@ -65,6 +67,7 @@ func (a *agent) start() {
 		panic(err) // the model's disk is always readable
 	}
 	a.journal, a.outbox, a.talk, a.waiting = j, follow.NewOutbox(), nil, nil
+	a.lanes, a.errands = instance.Lanes[*errand]{}, nil
 	a.docker, a.misses, a.subscribed, a.relisting, a.relistDue = session.Docker{Error: "not asked yet"}, 0, false, false, false
 	a.search = &follow.Search{Servers: a.w.serverNames()}
 	if a.phases == nil {
@@ -103,7 +106,7 @@ func (a *agent) kill(silent bool) {
 	a.w.say(a.n.name, "agent ends")
 	a.p.kill()
 	a.w.net.died(a.p, silent)
-	a.talk = nil
+	a.talk, a.errands = nil, nil
 }
 
 // changed is the Set's note that there is news of an instance.
@@ -120,7 +123,7 @@ func (a *agent) pump() {
 		if j.Runner != nil {
 			a.p.after(0, func() { a.step(j.Runner) })
 		} else {
-			a.n.ask(a.p, runtime.Spec{InstanceID: j.Remove}, instance.Call{Op: instance.OpRemove}, func(answer) {})
+			a.ask(runtime.Spec{InstanceID: j.Remove}, instance.Call{Op: instance.OpRemove}, func(answer) {})
 		}
 	}
 	a.waiting = slices.DeleteFunc(a.waiting, func(x waitingRunner) bool {
@@ -167,21 +170,20 @@ func (a *agent) proceed(r *instance.Runner, m instance.Move, now time.Time, cut 
 		return
 	}
 	answered := false
+	leave := a.ask(m.Record.Spec, m.Call, func(ans answer) {
+		answered = true
+		a.proceed(r, instance.Take(m.Record, m.Call, ans.Answer, now), now, cut)
+	})
 	*cut = func() {
 		a.p.after(0, func() {
 			if !answered {
 				answered = true
+				leave()
 				r.Drop()
 				a.step(r)
 			}
 		})
 	}
-	a.n.ask(a.p, m.Record.Spec, m.Call, func(ans answer) {
-		if !answered {
-			answered = true
-			a.proceed(r, instance.Take(m.Record, m.Call, ans.Answer, now), now, cut)
-		}
-	})
 }
 
 func (a *agent) wait(r *instance.Runner, pause time.Duration) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/common/model"
 )
 
@@ -241,6 +242,28 @@ var scenarios = []scenario{
 			})
 		})
 	}, stride: 9},
+	{name: "much at once on slow engines", do: func(w *World) { // much to remove, too, while there is much to start
+		for _, n := range w.nodes {
+			n.slow = 8 * time.Second
+		}
+		apps := []string{}
+		for range 6 {
+			apps = append(apps, w.people.launch("app", 3, false, isGood))
+		}
+		w.after(nil, 80*time.Second, func() {
+			w.people.launch("app", 4, false, isGood)
+			for _, id := range apps {
+				w.people.delete(w.people.number(id))
+			}
+		})
+	}, still: true, then: func(w *World) string {
+		for _, op := range []instance.Op{instance.OpPull, instance.OpStart, instance.OpRemove} {
+			if w.check.queued[op] == 0 {
+				return names[op] + " has never waited"
+			}
+		}
+		return ""
+	}},
 	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
