@@ -168,7 +168,9 @@ func (p *planner) giveUp(i *Instance) { p.stop(i, model.ReasonUnhealthy) }
 
 // overdue reports whether an instance outside a running deployment had all the
 // time its release gives to become ready. Inside one, the deployment's own
-// deadline decides. Without a verdict nothing is known, so nothing is overdue.
+// deadline decides. Without a verdict nothing is known, so nothing is overdue; and
+// no leader's verdicts are older than its term, so one that was placed before has
+// all of its time again: it may have been started, or probed, only now.
 func (p *planner) overdue(i *Instance) bool {
 	if !i.Judged || i.Healthy || !i.HealthyAt.IsZero() || i.Node != model.NodeReady || i.Observed == nil || i.Observed.Phase != model.PhaseRunning {
 		return false
@@ -176,7 +178,11 @@ func (p *planner) overdue(i *Instance) bool {
 	if d, ok := p.Deployments[i.ReleaseID]; ok && d.Status == model.DeploymentRunning {
 		return false
 	}
-	due := i.CreatedAt.Add(p.deadline(i.ReleaseID))
+	from := i.CreatedAt
+	if from.Before(p.Since) {
+		from = p.Since
+	}
+	due := from.Add(p.deadline(i.ReleaseID))
 	p.wake(due)
 	return !p.now.Before(due)
 }

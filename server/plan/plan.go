@@ -59,7 +59,7 @@ type Input struct {
 	Nodes       int       // of the cluster
 	Trial       *Trial    // of the stage that the wanted release is in; nil: none was complete yet
 	Stray       string    // why a singleton may run that the database does not know; "": none does
-	Since       time.Time // when the leader's term began, by its own clock
+	Since       time.Time // when the leader's term, or what came after a safe mode in it, began; by its own clock
 }
 
 // Instance is one placement with all that is known of it.

@@ -41,6 +41,7 @@ type Core struct {
 	deps  Deps
 	lease store.Lease
 	began time.Time
+	acts  time.Time // since when what is decided is done: its begin, or the end of a safe mode
 
 	cluster  *actual.Cluster
 	index    *place.Index
@@ -104,7 +105,7 @@ type orphan struct {
 func New(cfg Config, lease store.Lease, deps Deps) *Core {
 	now := deps.Now()
 	return &Core{
-		cfg: cfg, deps: deps, lease: lease, began: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
+		cfg: cfg, deps: deps, lease: lease, began: now, acts: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
 		nodes: map[string]*node{}, mum: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
 		releases: map[string]model.Release{}, orphans: map[string]orphan{}, owners: map[string]*app{}, looks: newAlarms(), wakes: newAlarms(),
 		guests: map[string]*app{}, forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},

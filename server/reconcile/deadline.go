@@ -55,9 +55,11 @@ func (c *Core) resumeAt(d model.Deployment) time.Time {
 	return c.began.Add(left).Round(0).UTC()
 }
 
-// resumeHeld gives the rollouts that a safe mode holds up all of their time again:
-// nothing can become ready in it. Those of a backup began long ago.
+// resumeHeld gives the rollouts that a safe mode holds up, and what is to become
+// ready outside them, all of their time again: nothing can become ready in it. Those
+// of a backup began long ago.
 func (c *Core) resumeHeld(now time.Time) {
+	c.acts = now
 	if c.resumed == nil {
 		return // nothing was read yet
 	}

@@ -70,3 +70,38 @@ func TestDeadline_TheNextLeaderGoesOnFromWhereItWasResumed(t *testing.T) { // R1
 		t.Errorf("the deployment is %s: %v", s, r.deployments["rel-shop-2"].Error)
 	}
 }
+
+// An instance that was placed before nobody led is not replaced for its age by the
+// first bad probe in the next term.
+func TestDeadline_OfAnInstanceDoesNotRunWhileNobodyLeads(t *testing.T) { // R14
+	t.Parallel()
+	r := newRig(t)
+	r.now = time.UnixMilli(1_900_000_000_000)
+	a := r.node("n1", 8192)
+	r.deploy("shop", 1)
+	r.settle()
+	began := r.now
+	a.tell(model.Observed{ID: r.inserted[0].ID, Phase: model.PhaseGone, Gone: model.GoneExited, ExitCode: 3})
+	a.hold = true // the next one is placed, and nothing more
+	r.round()
+	m := model.Moment{Epoch: began.UnixMilli(), Age: 1000}
+	a.away = true
+	r.pass(time.Hour)
+	r.sick["shop"] = true
+	a.hold = false
+	r.term(r.now.UnixMilli(), m, m)
+	limit := time.Duration(r.releases["rel-shop-1"].Spec.Deadline)
+	for r.now.Before(r.core.began.Add(limit - 10*time.Second)) {
+		r.round()
+		r.step()
+		r.pass(5 * time.Second)
+	}
+	if len(r.inserted) != 2 {
+		t.Errorf("%d instances were placed, want the first and the one in its place", len(r.inserted))
+	}
+	r.pass(20 * time.Second)
+	r.round()
+	if len(r.inserted) != 3 {
+		t.Errorf("%d instances were placed when all its time is over, want another that takes its place", len(r.inserted))
+	}
+}

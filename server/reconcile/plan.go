@@ -110,7 +110,7 @@ func (c *Core) input(a *app, at *room) plan.Input {
 	in := plan.Input{
 		App: a.App, Releases: c.releases, Deployments: a.deployments, LastGood: a.lastGood, Slots: a.slots,
 		Unplaceable: a.unplaceable, Refusal: a.refusal, Awaited: a.awaited, Frozen: c.cluster.Frozen(), MassSick: c.cluster.Sick.Mass(), Nodes: len(c.nodes),
-		Since: c.began, Trial: c.trialOf(a), Stray: c.stray(a),
+		Since: c.acts, Trial: c.trialOf(a), Stray: c.stray(a),
 	}
 	if a.failuresOf == a.ReleaseID {
 		in.Failures = a.failures
