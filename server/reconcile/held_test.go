@@ -1,9 +1,13 @@
 package reconcile
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/dinp/dinp/common/model"
 )
 
 // What routes led to when the term began is needed until each row has routes of
@@ -56,4 +60,50 @@ func TestOpened_ANodeThatIsAsTheDatabaseHasItIsNotWritten(t *testing.T) {
 	greet("n2 has grown", "n2")
 	r.now = r.now.Add(2 * seenEvery)
 	greet("they were seen long ago", "n1", "n2")
+}
+
+// What an agent says of its node is newer than what the database has of it, which
+// is read again after trouble.
+func TestTakeWorld_WhatAnAgentHasSaidOfItsNodeStays(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := r.node("n1", 1024)
+	r.round()
+	var before model.Node // as the database has it of an hour ago
+	says := func(mib int64, then func()) {
+		t.Helper()
+		before = r.nodes["n1"]
+		before.CreatedAt = r.now
+		r.nodes["n1"] = before
+		a.hello.MemoryMib = mib
+		then()
+		r.round()
+		if is, has := r.core.nodes["n1"].MemoryMiB, r.nodes["n1"].MemoryMiB; is != mib || has != mib {
+			t.Errorf("the agent says %d MiB, the leader believes %d and the database has %d", mib, is, has)
+		}
+	}
+	says(2048, func() { // and cannot be written
+		a.connect()
+		r.broken = errors.New("away")
+		r.round()
+		r.broken = nil
+	})
+	says(3072, func() { // to a leader that has read nothing yet
+		r.lead()
+		a.connect()
+	})
+	says(4096, func() { // and a failover loses it
+		a.connect()
+		r.round()
+		r.nodes["n1"] = before
+		r.core.reload = true
+		r.core.swept = time.Time{}
+	})
+	says(5120, func() { // and a failover loses all of it
+		a.connect()
+		r.round()
+		delete(r.nodes, "n1")
+		r.core.reload = true
+		r.core.swept = time.Time{}
+	})
 }

@@ -52,11 +52,7 @@ func (c *Core) sweep(ctx context.Context, now time.Time) error {
 func (c *Core) takeWorld(w store.World) {
 	first := len(c.rows) == 0
 	old := maps.Clone(c.rows)
-	for _, n := range w.Nodes {
-		mine := c.node(n.ID)
-		c.cluster.Describe(mine.Node, n)
-		c.reindex(mine)
-	}
+	c.takeNodes(w.Nodes)
 	for _, r := range old {
 		c.detach(r)
 	}
@@ -92,6 +88,35 @@ func (c *Core) takeWorld(w store.World) {
 	}
 	for _, s := range w.Slots {
 		c.app(s.AppID).slots[s.Slot] = plan.Slot{Failures: s.Failures, NextStart: time.UnixMilli(s.NextStart), Node: s.Node}
+	}
+}
+
+// takeNodes takes in what the database has of nodes. Of one whose agent has said
+// hello in this term that is the older word: it is not taken, but written again
+// where it differs, as after a write that failed or that a failover lost.
+func (c *Core) takeNodes(stored []model.Node) {
+	has := make(map[string]bool, len(stored))
+	for _, n := range stored {
+		has[n.ID] = true
+		mine := c.node(n.ID)
+		is := n
+		if mine.sitting != 0 {
+			is = mine.Node.Node
+			is.CreatedAt = n.CreatedAt
+			if known(n, is) {
+				is.SeenAt = n.SeenAt
+				delete(c.newNodes, n.ID)
+			} else {
+				c.newNodes[n.ID] = true
+			}
+		}
+		c.cluster.Describe(mine.Node, is)
+		c.reindex(mine)
+	}
+	for id, n := range c.nodes {
+		if n.sitting != 0 && !has[id] && !c.forgotten[id] {
+			c.newNodes[id] = true
+		}
 	}
 }
 
