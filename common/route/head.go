@@ -12,20 +12,30 @@ import (
 // be all that was ever written: Redis may have failed over to a replica that
 // lacked the last writes while nobody led.
 //
+// When leaders change before one has said all, the term begins on the beginning of
+// another: Found is what it began on, and Base what that one had begun on, which
+// holds for the routes that neither has said.
+//
 // In Redis it is a hash of epoch, seq, and while Base is not zero the fields
-// partial, which repeats the epoch, and base, "epoch.seq". Servers from before
-// Base existed leave both fields as they find them, so they count for the epoch
-// they name only.
+// partial, which repeats the epoch, base, "epoch.seq", and found likewise if it is
+// not zero. Servers from before these existed leave them as they find them, so
+// partial and base count for the epoch they name only; a found that was left is
+// of a term that the table goes on from all the same.
 type Head struct {
 	Version
-	Base Version
+	Base  Version
+	Found Version // zero: it began on a whole table, Base
 }
 
 // Forgets reports whether the table at h may lack what was written up to v: it is
 // the beginning of a term that went on from an older version. A reader that has v
 // keeps it until the leader has said all of the table. Tables of v's own epoch go
-// on from each other.
+// on from each other, and so who has the beginning on which this one began, as far
+// as it had got, has nothing that it lacks.
 func (h Head) Forgets(v Version) bool {
+	if v.Epoch == h.Found.Epoch && !h.Found.Less(v) {
+		return false
+	}
 	return h.Base != Version{} && h.Base.Less(v) && v.Epoch < h.Epoch
 }
 
@@ -45,6 +55,11 @@ func ParseHead(fields map[string]string) (h Head, err error) {
 	}
 	if h.Base, err = parseVersion(fields["base"]); err != nil {
 		return Head{}, err
+	}
+	if fields["found"] != "" {
+		if h.Found, err = parseVersion(fields["found"]); err != nil {
+			return Head{}, err
+		}
 	}
 	return h, nil
 }

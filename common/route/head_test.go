@@ -12,7 +12,9 @@ func TestParseHead_TellsTheBeginningOfATermFromAWholeTable(t *testing.T) {
 	}{
 		"nothing":            {nil, Head{}, false},
 		"whole":              {map[string]string{"epoch": "7", "seq": "9"}, Head{Version: at}, false},
-		"partial":            {map[string]string{"epoch": "7", "seq": "9", "partial": "7", "base": "6.4"}, Head{at, base}, false},
+		"partial":            {map[string]string{"epoch": "7", "seq": "9", "partial": "7", "base": "6.4"}, Head{Version: at, Base: base}, false},
+		"on another one":     {map[string]string{"epoch": "7", "seq": "9", "partial": "7", "base": "5.2", "found": "6.4"}, Head{at, Version{5, 2}, base}, false},
+		"on nothing":         {map[string]string{"epoch": "7", "seq": "9", "partial": "7", "base": "5.2", "found": "6"}, Head{}, true},
 		"an older server's":  {map[string]string{"epoch": "7", "seq": "9", "partial": "6", "base": "5.4"}, Head{Version: at}, false},
 		"no seq":             {map[string]string{"epoch": "7"}, Head{}, true},
 		"no number":          {map[string]string{"epoch": "7", "seq": "x"}, Head{}, true},
@@ -29,7 +31,7 @@ func TestParseHead_TellsTheBeginningOfATermFromAWholeTable(t *testing.T) {
 
 func TestHead_ForgetsWhatWasWrittenAfterItsBase(t *testing.T) {
 	t.Parallel()
-	h := Head{Version{7, 3}, Version{6, 4}}
+	h := Head{Version: Version{7, 3}, Base: Version{6, 4}}
 	for v, want := range map[Version]bool{{}: false, {6, 3}: false, {6, 4}: false, {6, 5}: true, {5, 9}: false, {7, 1}: false, {7, 3}: false} {
 		if h.Forgets(v) != want {
 			t.Errorf("%v of %v: %v", v, h, !want)
@@ -40,5 +42,16 @@ func TestHead_ForgetsWhatWasWrittenAfterItsBase(t *testing.T) {
 	}
 	if !h.Lacks(Version{6, 5}) || !h.Lacks(Version{7, 4}) || h.Lacks(Version{7, 3}) || h.Lacks(Version{6, 4}) {
 		t.Error("it lacks what it has, or has what it lacks")
+	}
+}
+
+// Leaders changed twice before either had said all of its table.
+func TestHead_ABeginningOnABeginningHasWhatThatHad(t *testing.T) {
+	t.Parallel()
+	h := Head{Version: Version{7, 3}, Base: Version{5, 2}, Found: Version{6, 4}}
+	for v, want := range map[Version]bool{{}: false, {5, 2}: false, {5, 3}: true, {6, 1}: false, {6, 4}: false, {6, 5}: true, {7, 1}: false} {
+		if h.Forgets(v) != want {
+			t.Errorf("%v of %v: %v", v, h, !want)
+		}
 	}
 }

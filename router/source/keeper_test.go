@@ -104,6 +104,19 @@ func TestKeeper_ABeginningOnWhatIsServedIsFollowed(t *testing.T) {
 	}
 }
 
+// Leaders changed twice before the first had told all of its table, of which the
+// router has taken some: it need not wait until the second has told all of its own.
+func TestKeeper_ABeginningOnTheBeginningThatIsServedIsFollowed(t *testing.T) {
+	t.Parallel()
+	second := route.Head{Version: ver(3, 2), Base: ver(1, 8), Found: ver(2, 3)}
+	for at, want := range map[route.Version]verdict{ver(1, 8): accepted, ver(2, 1): accepted, ver(2, 3): accepted, ver(1, 9): forgetful, ver(2, 4): forgetful} {
+		k := keeperWith(t, at, apps(3))
+		if out := k.List(second, apps(3), noneMeant); out.verdict != want {
+			t.Errorf("from %v: %q, want %q", at, out.verdict, want)
+		}
+	}
+}
+
 func TestKeeper_MissingSeqAndNewEpochAskForAList(t *testing.T) {
 	t.Parallel()
 	k := keeperWith(t, ver(1, 5), apps(3))

@@ -42,8 +42,8 @@ type RedisTable struct{ rdb Redis }
 func NewRedisTable(rdb Redis) *RedisTable { return &RedisTable{rdb: rdb} }
 
 // fenced applies one batch, and keeps the table's route.Head: a term's first write
-// of a part notes the version that it found, or what that one's own part was based
-// on; the first write of a whole table takes the note away. It refuses an (epoch, seq) that is not newer than
+// of a part notes the version that it found, and what that one's own part was based
+// on if it was one; the first write of a whole table takes the note away. It refuses an (epoch, seq) that is not newer than
 // the one in force, and, for writes that build on the last one, a table that is
 // not the one we left. Numbers are compared as zero-padded text: Lua's are
 // doubles and would round an epoch.
@@ -64,11 +64,15 @@ for i = 7, #ARGV, 3 do
   if ARGV[i+1] == 'set' then redis.call('SET', ARGV[i], ARGV[i+2]) else redis.call('DEL', ARGV[i]) end
 end
 if ARGV[6] == '' then
-  redis.call('HDEL', KEYS[1], 'partial', 'base')
+  redis.call('HDEL', KEYS[1], 'partial', 'base', 'found')
 elseif epoch and epoch ~= ARGV[1] then
-  local base = epoch .. '.' .. seq
-  if redis.call('HGET', KEYS[1], 'partial') == epoch then base = redis.call('HGET', KEYS[1], 'base') end
-  redis.call('HSET', KEYS[1], 'partial', ARGV[1], 'base', base)
+  local found = epoch .. '.' .. seq
+  if redis.call('HGET', KEYS[1], 'partial') == epoch then
+    redis.call('HSET', KEYS[1], 'partial', ARGV[1], 'found', found)
+  else
+    redis.call('HSET', KEYS[1], 'partial', ARGV[1], 'base', found)
+    redis.call('HDEL', KEYS[1], 'found')
+  end
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'seq', ARGV[2])
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'batch', ARGV[4])

@@ -161,8 +161,10 @@ func (r *redisModel) headAfter(b route.Batch) route.Head {
 	switch {
 	case !b.Partial:
 		return route.Head{Version: b.Version}
-	case r.head == route.Head{} || r.head.Base != route.Version{} || r.head.Epoch == b.Epoch:
-		return route.Head{Version: b.Version, Base: r.head.Base}
+	case r.head == route.Head{} || r.head.Epoch == b.Epoch:
+		return route.Head{Version: b.Version, Base: r.head.Base, Found: r.head.Found}
+	case r.head.Base != route.Version{}:
+		return route.Head{Version: b.Version, Base: r.head.Base, Found: r.head.Version}
 	}
 	return route.Head{Version: b.Version, Base: r.head.Version}
 }
