@@ -16,7 +16,7 @@ func (c *checker) succeeded(i model.Instance, before, after tables) {
 			return
 		}
 	case model.ReasonLost:
-		if was.Role != model.Suspect || i.ReleaseID != a.ReleaseID {
+		if was.Role != model.Suspect {
 			return
 		}
 	default:
