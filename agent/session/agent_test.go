@@ -16,6 +16,7 @@ import (
 	"github.com/dinp/dinp/agent/runtime/fake"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
 	"github.com/dinp/dinp/proto/follow"
+	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/proto/pki/pkitest"
 )
 
@@ -52,6 +53,11 @@ func newAgent(t *testing.T, servers ...string) *agent {
 
 func (a *agent) up(c *pkitest.Cluster, servers ...string) {
 	a.t.Helper()
+	a.upAs(c.Agent("n1"), servers...)
+}
+
+func (a *agent) upAs(identity *pki.Keeper, servers ...string) {
+	a.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	j, err := journal.Open(a.dir, "n1", log)
 	if err != nil {
@@ -66,7 +72,7 @@ func (a *agent) up(c *pkitest.Cluster, servers ...string) {
 	if err := a.set.Load(); err != nil {
 		a.t.Fatal(err)
 	}
-	a.Client = New(follow.Config{Servers: servers, Identity: c.Agent("n1")}, Node{
+	a.Client = New(follow.Config{Servers: servers, Identity: identity}, Node{
 		Set: a.set, Journal: j, Logs: a.store, Outbox: out,
 		Hello: func() *pb.Hello {
 			return &pb.Hello{NodeId: j.NodeID(), MaxEpoch: j.Epoch().Max, LeaderId: j.Epoch().Leader}

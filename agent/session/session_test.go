@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/dinp/dinp/agent/session/leadertest"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/proto/pki"
 	"github.com/dinp/dinp/proto/pki/pkitest"
 	"github.com/dinp/dinp/test/testenv"
 )
@@ -184,6 +186,30 @@ func TestSession_CertificateOfAnotherCluster_IsRefusedAndSaysSo(t *testing.T) {
 	a.up(pkitest.New(), l.Addr)
 	testenv.Eventually(t, patience, func() error {
 		if s := a.State(); s.Connected || !strings.Contains(s.LastError, "not a server of our cluster") {
+			return errors.New(s.LastError)
+		}
+		return nil
+	})
+}
+
+// An agent whose certificate has expired is refused, also when it asks for another:
+// somebody joins its host again, and it goes on without being started anew.
+func TestSession_ExpiredCertificate_WhatANewJoinLeavesIsTaken(t *testing.T) {
+	l := leadertest.New(t, cluster, "A", 5)
+	a := newAgent(t, l.Addr)
+	l.Connected(1)
+	a.down()
+	path := filepath.Join(t.TempDir(), "identity.pem")
+	a.upAs(cluster.KeptFor(pki.RoleAgent, "n1", -time.Minute, path), l.Addr)
+	testenv.Eventually(t, patience, func() error {
+		if s := a.State(); s.Connected || !strings.Contains(s.LastError, "certificate of agent n1 is good from") {
+			return errors.New(s.LastError)
+		}
+		return nil
+	})
+	cluster.Kept(pki.RoleAgent, "n1", path)
+	testenv.Eventually(t, patience, func() error {
+		if s := a.State(); !s.Connected {
 			return errors.New(s.LastError)
 		}
 		return nil

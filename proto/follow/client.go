@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/dinp/dinp/proto/pki"
 )
@@ -87,6 +89,9 @@ func (c *Client) Run(ctx context.Context) error {
 		err := c.one(ctx, conns, addr)
 		established := c.ended(addr, err)
 		conns.Ended(addr, err, established)
+		if status.Code(err) == codes.Unauthenticated && c.cfg.Identity.Reload() {
+			c.log.Info("certificate of a new join taken", "identity", c.cfg.Identity.Identity().String(), "expires", c.cfg.Identity.NotAfter())
+		}
 		addr, wait = search.Next(err, established, rand.Int64N)
 	}
 	return ctx.Err()

@@ -163,3 +163,22 @@ func (k *Keeper) LogValue() slog.Value { return slog.StringValue(k.Identity().St
 
 // Serial is the certificate's among the authority's.
 func (k *Keeper) Serial() string { return k.pair.Load().leaf.SerialNumber.Text(16) }
+
+// Reload takes the certificate from the file it is kept in, if that is of the same
+// part and good for longer, and reports whether it did: somebody has joined it
+// again. Who is refused gets another in no other way.
+func (k *Keeper) Reload() bool {
+	if k.path == "" {
+		return false
+	}
+	other, err := Load(k.path)
+	if err != nil {
+		return false // as before: what is wrong with the present one is told already
+	}
+	p := other.pair.Load()
+	if p.id != k.Identity() || !p.leaf.NotAfter.After(k.NotAfter()) {
+		return false
+	}
+	k.pair.Store(p)
+	return true
+}

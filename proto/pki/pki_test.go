@@ -161,41 +161,32 @@ func TestKeeper_RenewsBeforeExpiry_ForYears(t *testing.T) {
 	})
 }
 
-// An agent whose certificate has expired is refused, also when it asks for another:
-// somebody has to join its host again, and it goes on without being started anew.
-func TestKeeper_Expired_TakesWhatANewJoinLeaves(t *testing.T) {
+func TestKeeper_Reload_TakesWhatANewJoinOfItsOwnLeaves(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "identity.pem")
-		c := pkitest.New()
-		first := c.Kept(pki.RoleAgent, "n1", path)
-		k, err := pki.Load(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		<-time.After(2 * time.Hour) // for which the agent's host was off
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() {
-			done <- k.Run(ctx, func(context.Context, []byte) ([]byte, error) { return nil, errors.New("refused: it has expired") }, discard)
-		}()
-		<-time.After(10 * time.Minute)
-		if !k.NotAfter().Equal(first.NotAfter()) {
-			t.Fatal("a certificate out of nothing")
-		}
-		c.Kept(pki.RoleAgent, "n2", path) // another part's is not taken
-		<-time.After(time.Minute)
-		if k.Identity().Name != "n1" || !k.NotAfter().Equal(first.NotAfter()) {
-			t.Fatalf("became %s", k.Identity())
-		}
-		second := c.Kept(pki.RoleAgent, "n1", path)
-		<-time.After(time.Minute)
-		if k.Serial() != second.Serial() {
-			t.Errorf("a minute after the join it shows %s, want %s", k.Serial(), second.Serial())
-		}
-		cancel()
-		<-done
-	})
+	path := filepath.Join(t.TempDir(), "identity.pem")
+	c := pkitest.New()
+	first := c.KeptFor(pki.RoleAgent, "n1", -time.Minute, path)
+	k, err := pki.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Kept(pki.RoleAgent, "n2", path)
+	if k.Reload() || k.Serial() != first.Serial() {
+		t.Errorf("it took another part's: %s", k.Identity())
+	}
+	second := c.Kept(pki.RoleAgent, "n1", path)
+	if !k.Reload() || k.Serial() != second.Serial() {
+		t.Errorf("it shows %s, want %s", k.Serial(), second.Serial())
+	}
+	if k.Reload() {
+		t.Error("the same one is new again")
+	}
+	if err := os.WriteFile(path, []byte("half a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if k.Reload() || k.Serial() != second.Serial() || c.Agent("n1").Reload() {
+		t.Error("it took what is none")
+	}
 }
 
 func TestKeeper_AnswerForAnotherPart_IsNotTaken(t *testing.T) {

@@ -36,46 +36,10 @@ func (k *Keeper) Run(ctx context.Context, renew Renewer, log *slog.Logger) error
 			last = err.Error()
 			log.Warn("certificate not renewed", "identity", k.Identity().String(), "expires", k.NotAfter(), "err", err)
 		}
-		if err := k.await(ctx, k.retryAfter(), log); err != nil {
+		if err := nap(ctx, k.retryAfter()); err != nil {
 			return err
 		}
 	}
-}
-
-// await waits before the next attempt, or until somebody has joined this part
-// again: who is refused for an expired certificate can get no other in another way.
-func (k *Keeper) await(ctx context.Context, d time.Duration, log *slog.Logger) error {
-	if k.path == "" {
-		return nap(ctx, d) // nobody can join for it
-	}
-	for ; d > 0; d -= lookEvery {
-		if k.joinedAgain() {
-			log.Info("certificate of a new join taken", "identity", k.Identity().String(), "expires", k.NotAfter())
-			return nil
-		}
-		if err := nap(ctx, min(d, lookEvery)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// lookEvery is how often a part that cannot renew looks for what a join has left.
-const lookEvery = 5 * time.Second
-
-// joinedAgain takes a certificate of this part from the disk that is good for longer
-// than the present one, and reports whether there was one.
-func (k *Keeper) joinedAgain() bool {
-	other, err := Load(k.path)
-	if err != nil {
-		return false
-	}
-	p := other.pair.Load()
-	if p.id != k.Identity() || !p.leaf.NotAfter.After(k.NotAfter()) {
-		return false
-	}
-	k.pair.Store(p)
-	return true
 }
 
 // due is when renewing begins, a little earlier for some than for others.

@@ -34,7 +34,12 @@ func (c *Cluster) PartFor(role pki.Role, name string, life time.Duration) *pki.K
 
 // Kept is Part, kept in a file.
 func (c *Cluster) Kept(role pki.Role, name, path string) *pki.Keeper {
-	return c.sign(role, name, time.Hour, path)
+	return c.KeptFor(role, name, time.Hour, path)
+}
+
+// KeptFor is PartFor, kept in a file.
+func (c *Cluster) KeptFor(role pki.Role, name string, life time.Duration, path string) *pki.Keeper {
+	return c.sign(role, name, life, path)
 }
 
 func (c *Cluster) sign(role pki.Role, name string, life time.Duration, path string) *pki.Keeper {
