@@ -37,6 +37,7 @@ func (l *loop) admit(fd int32, addr netip.Addr, v intake.Visitor, s *secure) {
 	l.crowd.Add(1)
 	l.start(&c.conn, untilHead)
 	if s != nil { // with the handshake's end a request may have come
+		c.rest(0)
 		s.wire.c, s.wire.ready = c, true
 		c.in = true
 		l.giveWay(c)
@@ -119,6 +120,7 @@ func (c *client) fill() (b []byte, gone bool) {
 	switch {
 	case errno != 0 && again(errno):
 		c.in = false
+		c.rest(largeRecord)
 		return nil, false
 	case errno != 0 || n == 0:
 		return nil, true

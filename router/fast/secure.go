@@ -215,6 +215,16 @@ func (c *client) receive(b []byte) (int, syscall.Errno) {
 // crypto/tls may hold more records.
 func (c *client) emptied(short bool) bool { return short && c.secure == nil && !c.hup }
 
+// largeRecord is what a connection between requests may keep for the next record.
+const largeRecord = 4 << 10
+
+// rest gives back the buffers above most bytes that a connection in TLS does not need at the moment.
+func (c *client) rest(most int) {
+	if c.secure != nil && c.x == nil {
+		giveBack(c.secure.tls, most)
+	}
+}
+
 // seal sends the parts in TLS, as one write. All of it is taken.
 func (c *client) seal(parts ...[]byte) syscall.Errno {
 	w, l := &c.secure.wire, c.l
