@@ -30,7 +30,8 @@ func (c *console) nodeCommand() *cobra.Command {
 	var w drainWait
 	cmd := c.command(spec{use: "node NODE [cordon|uncordon|drain|forget]", short: "Show a node, or say what is wanted of it",
 		long: "Show a node, or say what is wanted of it:\ncordon places nothing new there, drain also moves away what is there, uncordon takes either back;\n" +
-			"forget gives up a node that never returns: its instances count as gone.\n" +
+			"forget gives up a node that never returns: its instances count as gone, and its agent is refused until\n" +
+			"uncordon, with the node's ID, takes it back.\n" +
 			"What is moved away goes when its replacement serves. Ctrl-C ends the waiting, not the drain.",
 		example: "  dinp node web3\n  dinp whatif drain web3\n  dinp node web3 drain --wait\n  dinp node web3 uncordon", args: cobra.RangeArgs(1, 2),
 		complete: nodeThen("cordon", "uncordon", "drain", "forget"), list: true,
@@ -92,6 +93,9 @@ func node(ctx context.Context, s *session, args []string, w drainWait) error {
 		return usage(s.cmd, fmt.Errorf("--wait is for: dinp node NODE drain"))
 	}
 	n, err := s.findNode(ctx, args[0])
+	if model.IsCode(err, model.CodeNotFound) && len(args) == 2 && args[1] == "uncordon" {
+		n, err = api.Node{ID: args[0], Name: args[0]}, nil // one that was forgotten is listed nowhere
+	}
 	if err != nil {
 		return err
 	}

@@ -122,6 +122,17 @@ func TestNode_Drain(t *testing.T) {
 	want(t, run(t, f, "node", "web1", "explode"), 2, "", "say cordon, uncordon, drain or forget")
 	f.mux.HandleFunc("DELETE /nodes/5f0c-1", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	want(t, run(t, f, "node", "web1", "forget"), 0, "", "node web1 is forgotten")
+	// One that was forgotten is listed nowhere, and known by its ID alone.
+	f.mux.HandleFunc("PATCH /nodes/{node}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("node") != "77aa-9" {
+			refuse(w, 404, model.E(model.CodeNotFound, "there is no node %q", r.PathValue("node")))
+			return
+		}
+		answer(w, 200, api.Node{})
+	})
+	want(t, run(t, f, "node", "77aa-9", "uncordon"), 0, "", "node 77aa-9 is active")
+	want(t, run(t, f, "node", "77aa-8", "uncordon"), 1, "", "there is no node")
+	want(t, run(t, f, "node", "77aa-9", "drain"), 1, "", "there is no node")
 }
 
 // drains is a server that tells of a node that is being drained.

@@ -183,6 +183,16 @@ func TestForgetNode_OnlyOneThatIsAway(t *testing.T) {
 	if n := do[api.Node](r, 200, "GET", "/nodes/web1", r.admin, nil); n.Availability != "active" || n.Pool != "default" || !n.Connected {
 		t.Errorf("refused, and yet: %+v", n)
 	}
+	// Once nothing is left of it, its ID takes it back, and nothing else.
+	if err := r.store.Apply(t.Context(), r.lease, store.Control{Forget: []string{"n2"}}); err != nil {
+		t.Fatal(err)
+	}
+	r.refused(model.CodeNotFound, "PATCH", "/nodes/n2", r.admin, api.EditNode{Availability: "draining"})
+	r.refused(model.CodeNotFound, "PATCH", "/nodes/web2", r.admin, api.EditNode{Availability: "active"})
+	if n := do[api.Node](r, 200, "PATCH", "/nodes/n2", r.admin, api.EditNode{Availability: "active"}); n.ID != "n2" || n.Availability != "active" {
+		t.Errorf("taken back: %+v", n)
+	}
+	r.refused(model.CodeNotFound, "PATCH", "/nodes/n2", r.admin, api.EditNode{Availability: "active"}) // it has yet to come
 	r.leads.set(func() { r.leads.follows = "not the leader; the leader is at " })
 	r.refused(model.CodeNoLeader, "DELETE", "/nodes/web1", r.admin, nil) // nobody can tell whether it is connected
 }

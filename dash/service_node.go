@@ -96,6 +96,9 @@ func (d *Dash) EditNode(ctx context.Context, actor model.Actor, node string, in 
 		return api.Node{}, model.E(model.CodeBadRequest, "availability %q is not known", in.Availability).WithNext("use active, cordoned or draining")
 	}
 	n, err := d.Node(ctx, actor, node)
+	if model.IsCode(err, model.CodeNotFound) && in.Availability == string(model.Active) {
+		n, err = d.forgotten(ctx, node, err)
+	}
 	if err != nil {
 		return n, err
 	}
@@ -105,6 +108,16 @@ func (d *Dash) EditNode(ctx context.Context, actor model.Actor, node string, in 
 	d.leader.nudge(ctx, true)
 	n.Availability = in.Availability
 	return n, nil
+}
+
+// forgotten is a node that was given up, and of which nothing is left but its ID;
+// unknown when there is none.
+func (d *Dash) forgotten(ctx context.Context, id string, unknown error) (api.Node, error) {
+	was, err := d.store.Forgotten(ctx, id)
+	if err == nil && !was {
+		err = unknown
+	}
+	return api.Node{ID: id, Name: id, Status: string(model.NodeUnknown)}, err
 }
 
 // ForgetNode gives up a node that never returns: its instances count as gone and

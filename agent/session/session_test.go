@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -190,6 +191,22 @@ func TestSession_CertificateOfAnotherCluster_IsRefusedAndSaysSo(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A server that ends a session says why, and gRPC alone would not tell: an agent
+// whose node was forgotten logged EOF.
+func TestSession_EndedByTheServer_SaysTheServersReason(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		l := leadertest.New(t, cluster, "A", 5)
+		l.Ends, l.Late = errors.New("this node was forgotten; take it back first: dinp node n1 uncordon"), late
+		a := newAgent(t, l.Addr)
+		testenv.Eventually(t, patience, func() error {
+			if s := a.State(); s.LastError != l.Ends.Error() {
+				return fmt.Errorf("after the welcome: %v; the agent knows: %s", late, s.LastError)
+			}
+			return nil
+		})
+	}
 }
 
 // An agent whose certificate has expired is refused, also when it asks for another:

@@ -46,23 +46,28 @@ func (s *stream) open() error {
 	}
 	m, err := s.grpc.Recv()
 	if err != nil {
-		return err
+		return wire.Because(err, s.grpc.Trailer())
 	}
 	return s.Welcomed(m)
 }
 
-// why asks the stream for the reason of a failed send: gRPC says only EOF there.
+// why asks the stream for the reason of a failed send, as long as nobody else reads
+// it: gRPC says only EOF there.
 func (s *stream) why(sendErr error) error {
-	if _, err := s.grpc.Recv(); err != nil {
-		return err
+	if !errors.Is(sendErr, io.EOF) {
+		return sendErr
 	}
-	return sendErr
+	for {
+		if _, err := s.grpc.Recv(); err != nil {
+			return wire.Because(err, s.grpc.Trailer())
+		}
+	}
 }
 
 // run syncs and then reports until the session ends.
 func (s *stream) run(ctx context.Context) error {
 	if err := s.sync(ctx); err != nil {
-		return err
+		return s.why(err)
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,8 +10,11 @@ import (
 	"github.com/dinp/dinp/sql/store"
 )
 
-// errForgotten is what an agent hears whose node was given up.
-var errForgotten = errors.New("this node was forgotten; make it active again (dinp node NODE uncordon) before its agent returns")
+// errForgotten is what an agent hears whose node was given up. The name may be
+// forgotten, too: the ID is what people can take it back by.
+func errForgotten(id string) error {
+	return fmt.Errorf("this node was forgotten; take it back first: dinp node %s uncordon", id)
+}
 
 // left is what is known of an instance whose node was forgotten.
 var left = &model.Observed{Phase: model.PhaseGone, Gone: model.GoneLost, Message: "its node was forgotten"}

@@ -58,7 +58,7 @@ func RoutesServed() dispatch.Event { return routesServed{} }
 func (c *Core) opened(e dispatch.SessionOpened, now time.Time) {
 	s, h := e.Session, e.Hello
 	if c.forgotten[s.NodeID()] {
-		s.Close(errForgotten)
+		s.Close(errForgotten(s.NodeID()))
 		return
 	}
 	n := c.node(s.NodeID())

@@ -47,6 +47,14 @@ func (s *Store) SetAvailability(ctx context.Context, nodeID string, a model.Avai
 	})
 }
 
+// Forgotten reports whether people have given a node up, of which there may be
+// nothing left but that.
+func (s *Store) Forgotten(ctx context.Context, nodeID string) (bool, error) {
+	var n int
+	err := s.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM availabilities WHERE node_id = ? AND availability = ?`, nodeID, string(model.Forgotten)).Scan(&n)
+	return n > 0, err
+}
+
 // availability reads a node's name and what is wanted of it. One that was forgotten
 // has an ID only.
 func (t *tx) availability(ctx context.Context, nodeID string) (name string, was model.Availability, err error) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
@@ -28,6 +30,8 @@ type Leader struct {
 	pb.UnimplementedAgentsServer
 	Addr   string       // where it listens
 	Moved  string       // not "": it answers NotLeader with this address; set it before an agent comes
+	Ends   error        // not nil: it ends each session, and tells this as the reason; set it before an agent comes
+	Late   bool         // it does so after its welcome
 	Server *grpc.Server // as it runs now
 
 	t       testing.TB
@@ -87,6 +91,9 @@ func (l *Leader) Session(s grpc.BidiStreamingServer[pb.AgentMessage, pb.ServerMe
 		return s.Send(&pb.ServerMessage{Body: &pb.ServerMessage_NotLeader{NotLeader: &pb.NotLeader{Address: l.Moved}}})
 	}
 	orders := l.welcome(m.GetHello())
+	if l.Ends != nil {
+		return l.end(s)
+	}
 	orders <- &pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: 20}}}
 	ended := make(chan error, 1)
 	go func() { ended <- l.listen(s) }()
@@ -100,6 +107,17 @@ func (l *Leader) Session(s grpc.BidiStreamingServer[pb.AgentMessage, pb.ServerMe
 			return err
 		}
 	}
+}
+
+// end ends a session as a server does that has changed its mind.
+func (l *Leader) end(s grpc.BidiStreamingServer[pb.AgentMessage, pb.ServerMessage]) error {
+	if l.Late {
+		if err := s.Send(l.stamp(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: 20}}})); err != nil {
+			return err
+		}
+	}
+	s.SetTrailer(wire.Why(l.Ends))
+	return status.Error(codes.Canceled, "context canceled")
 }
 
 func (l *Leader) welcome(h *pb.Hello) chan *pb.ServerMessage {
