@@ -97,11 +97,9 @@ func (c *Core) rests(a *app) bool {
 	if !ok || d.Status != model.DeploymentSucceeded || !a.DeletedAt.IsZero() || len(a.rows) != a.Instances || len(a.keys) == 0 || len(a.slots)+len(a.pending) > 0 {
 		return false
 	}
-	for n, r := range a.rows {
-		if r.node.session == nil || r.told == 0 {
-			return false
-		}
-		if i := c.view(r, &c.told); !i.Rests(&a.App, n) {
+	served := c.deps.Routes.Served()
+	for slot, r := range a.rows {
+		if r.told == 0 || !r.rests(slot, served) {
 			return false
 		}
 	}

@@ -135,6 +135,18 @@ func (r *row) observed(into *model.Observed) *model.Observed {
 	return nil
 }
 
+// rests is plan.Instance.Rests of a row whose node is connected, without putting
+// together all that the planner sees: a sweep asks it of a million. served is what
+// all routers serve.
+func (r *row) rests(slot int, served uint64) bool {
+	n, v, o := r.node, r.verdict, r.seen
+	is := r.Slot == slot && r.Role == model.Primary && !r.Stopping && r.ReleaseID == r.app.ReleaseID &&
+		o.Known && o.Phase == model.PhaseRunning && v.Healthy && v.Judged && r.inRoutes && served >= r.routeRev &&
+		n.session != nil && n.Status == model.NodeReady && n.wanted != model.Draining
+	r.seenRouted = r.seenRouted || is
+	return is
+}
+
 // view is one instance as the planner sees it; told has the room for what was
 // observed of it.
 func (c *Core) view(r *row, told *model.Observed) plan.Instance {
