@@ -24,6 +24,15 @@ const (
 	connWindow   = 1 << 20
 )
 
+// A leader that hangs is noticed by us, and before it matters: its successor leads
+// 7 s after it last answered at the earliest, and takes a node that has not come
+// within another 15 s for silent. But one that stands still for no longer than its
+// lease forgives (8 s) is not left: it would have to shake hands with all of us anew.
+const (
+	pingAfter    = 10 * time.Second // of silence
+	pingPatience = 8 * time.Second
+)
+
 // standbyEvery is how often connections that wait for their server to lead are
 // looked after. The first are made at a moment drawn from it, so that followers
 // are not all called at once.
@@ -33,9 +42,7 @@ const standbyEvery = 15 * time.Second
 func Dial(addr string, id *pki.Keeper, more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return grpc.NewClient(addr, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(id.Client()),
-		// A leader that hangs is noticed by us, and before it matters: with the default
-		// times its successor takes a node that has not come within 15 s for silent.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 4 * time.Second, PermitWithoutStream: true}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingPatience, PermitWithoutStream: true}),
 		grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithIdleTimeout(0), // what stands by is idle
 		grpc.WithConnectParams(grpc.ConnectParams{
