@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,8 +39,8 @@ const (
 
 	// turnOfLoop is how long a loop runs before it lets other goroutines run. It
 	// is less than the 10 ms after which the runtime's monitor interrupts it, and
-	// goes on to look at it every 20 µs; and not much less, since the yielding
-	// wakes another thread, which costs some 70 µs.
+	// goes on to look at it every 20 µs; and not much less, since yielding may
+	// wake another thread, which costs some 70 µs.
 	turnOfLoop = 8 * time.Millisecond
 )
 
@@ -184,10 +183,10 @@ func (l *loop) post(f func()) bool {
 
 func (l *loop) run() {
 	defer l.free()
-	yielded := l.now
+	yielded, y := l.now, newYielder()
 	for !l.stopped {
 		if l.now-yielded > turnOfLoop {
-			runtime.Gosched()
+			y.yield()
 			yielded = l.now
 		}
 		l.round()
