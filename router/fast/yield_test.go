@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestYield_KnowsOfEverySchedulerHowManyWait(t *testing.T) {
+func TestYield_TheRuntimeSaysHowManyWait(t *testing.T) {
 	if !newYielder().counts {
 		t.Errorf("%s has no %s any more: every yield wakes a thread", runtime.Version(), runnable)
 	}
