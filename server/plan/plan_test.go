@@ -544,3 +544,19 @@ func TestCompute_DrainedNodeIsLeftBySurgeElsewhere(t *testing.T) {
 		t.Errorf("plan %+v", p)
 	}
 }
+
+// A leader whose term has just begun times what was placed before it from then on:
+// a row's age says nothing of what was started only now (R14).
+func TestCompute_AgeBeforeTheTermMakesNoInstanceOverdue(t *testing.T) {
+	t.Parallel()
+	for ago, want := range map[time.Duration]int{0: 0, 4*time.Minute + 59*time.Second: 0, 5 * time.Minute: 1} {
+		in := world(1, "r1")
+		in.succeeded("r1")
+		i := in.starting("i1", "r1", 0, model.Primary)
+		i.Judged, i.CreatedAt = true, t0.Add(-time.Hour)
+		in.Since = t0.Add(-ago)
+		if p := compute(in); len(p.Start) != want || len(p.Stop) != 0 {
+			t.Errorf("%s after the term began: starts %+v, stops %+v, want %d starts", ago, p.Start, p.Stop, want)
+		}
+	}
+}
