@@ -18,7 +18,7 @@ import (
 // the sources that names a command of ours names one that exists, with flags that
 // it takes.
 func TestAdvice_NamesCommandsAndFlagsThatExist(t *testing.T) {
-	found := 0
+	found, root := 0, rootCommand()
 	for _, a := range advices(t, "../..") {
 		for _, line := range commandLine.FindAllString(a.text, -1) {
 			words := strings.Fields(line)[1:]
@@ -26,7 +26,7 @@ func TestAdvice_NamesCommandsAndFlagsThatExist(t *testing.T) {
 				continue
 			}
 			found++
-			if wrong := checkCommandLine(words); wrong != "" {
+			if wrong := checkCommandLine(root, words); wrong != "" {
 				t.Errorf("%s: %q: %s", a.at, line, wrong)
 			}
 		}
@@ -45,7 +45,7 @@ func TestAdvice_CheckFindsWhatIsWrong(t *testing.T) {
 		"build folow 12":           "no command",
 		"token create-join":        "",
 	} {
-		if got := checkCommandLine(strings.Fields(line)); (got == "") != (want == "") || !strings.HasPrefix(got, want) {
+		if got := checkCommandLine(rootCommand(), strings.Fields(line)); (got == "") != (want == "") || !strings.HasPrefix(got, want) {
 			t.Errorf("%q: %q, want %q", line, got, want)
 		}
 	}
@@ -60,9 +60,7 @@ var plainWord = regexp.MustCompile(`^[a-z]+$`)
 var prose = map[string]bool{"takes": true, "does": true, "again": true, "base": true, "cluster": true, "lists": true, "shows": true, "prints": true}
 
 // checkCommandLine says what is wrong with the words after dinp; "" when nothing is.
-func checkCommandLine(words []string) string {
-	root := rootCommand()
-	root.InitDefaultHelpCmd()
+func checkCommandLine(root *cobra.Command, words []string) string {
 	cmd, rest, err := root.Find(words)
 	if err != nil || cmd == root {
 		return "no command " + words[0]
