@@ -18,10 +18,12 @@ import (
 	"github.com/dinp/dinp/sql/store"
 )
 
-// perNode and perApp shape the installation: 100 instances a node, 50 an app.
+// perNode and perApp shape the installation: 100 instances a node, 50 an app. Where
+// only the number of agents matters, fewPerNode are enough.
 const (
-	perNode = 100
-	perApp  = 50
+	perNode    = 100
+	fewPerNode = 10
+	perApp     = 50
 )
 
 // installation is the real reconciler over a database, routes and agents that

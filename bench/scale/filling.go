@@ -27,7 +27,7 @@ func (f *fleetRun) filled() int {
 	return min(f.all(), mostFilled)
 }
 
-func (f *fleetRun) all() int { return f.nodes * perNode }
+func (f *fleetRun) all() int { return f.nodes * f.each }
 
 // unswept is a sweep that never comes: what is written down while the leader
 // runs is to be noticed when it is told.
@@ -158,7 +158,7 @@ func (f *fleetRun) asWished(ctx context.Context) error {
 	})
 }
 
-// stock brings the cluster to 100 instances a node, while no server runs: rows of
+// stock brings the cluster to all its instances, while no server runs: rows of
 // instances that run already, at agents that have them.
 func (f *fleetRun) stock(ctx context.Context) error {
 	if f.filled() == f.all() {

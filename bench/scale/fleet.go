@@ -26,6 +26,7 @@ type fleetRun struct {
 	b       *bench
 	t       *trial
 	nodes   int
+	each    int // instances a node has in the end
 	db      string
 	redis   string
 	addrs   []string
@@ -43,26 +44,27 @@ type fleetRun struct {
 // has gone on for three times as long.
 const patience = 2 * time.Minute
 
-// cluster measures what needs the whole: what an agent costs, a start with
-// everything to be done, the steady state, the loss of nodes and of the leader.
-func cluster(hasty bool) func(ctx context.Context, t *trial, n int) error {
-	return inSteps(hasty, func(f *fleetRun) []step {
+// cluster measures what needs the whole, with so many instances a node: what an
+// agent costs, a start with everything to be done, the steady state, the loss of
+// nodes and of the leader.
+func cluster(hasty bool, each int) func(ctx context.Context, t *trial, n int) error {
+	return inSteps(hasty, each, func(f *fleetRun) []step {
 		return []step{f.open, f.costOfAgents, f.want, f.fill, f.stock, f.hand, f.rest, f.lose, f.change}
 	})
 }
 
 // atRest measures the steady state alone, of a cluster that has been there for long.
 func atRest(hasty bool) func(ctx context.Context, t *trial, n int) error {
-	return inSteps(hasty, func(f *fleetRun) []step { return []step{f.open, f.found, f.rest} })
+	return inSteps(hasty, perNode, func(f *fleetRun) []step { return []step{f.open, f.found, f.rest} })
 }
 
 // step is a part of a row; the next one goes on from there.
 type step func(context.Context) error
 
-func inSteps(hasty bool, steps func(*fleetRun) []step) func(ctx context.Context, t *trial, n int) error {
+func inSteps(hasty bool, each int, steps func(*fleetRun) []step) func(ctx context.Context, t *trial, n int) error {
 	return func(ctx context.Context, t *trial, n int) error {
 		return withServers(func(b *bench) error {
-			f := &fleetRun{b: b, t: t, nodes: n, hasty: hasty}
+			f := &fleetRun{b: b, t: t, nodes: n, each: each, hasty: hasty}
 			for _, do := range steps(f) {
 				if err := f.step(ctx, do); err != nil {
 					return err

@@ -206,7 +206,9 @@ func (m *member) session(ctx context.Context, addr string) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	late := time.AfterFunc(answerBy, cancel)
 	s, err := m.open(ctx, conn)
+	late.Stop()
 	if err != nil {
 		return err
 	}
@@ -221,6 +223,10 @@ func (m *member) session(ctx context.Context, addr string) error {
 // leader up for answers that lie in their own sockets, and all of them shake hands
 // again, for which there is even less of it.
 var patient = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 30 * time.Second, PermitWithoutStream: true}
+
+// answerBy is how long a leader may take to answer a hello and to read a sync, as
+// patiently as that.
+const answerBy = time.Minute
 
 // hands is how many of the herd's agents shake hands at once. Each would have a
 // processor of its own; ten thousand that share one, all of them halfway, are

@@ -33,7 +33,11 @@ func rows(hasty bool) []row {
 		{"cluster", []goal{
 			{unit: "KB/agent", atMost: 50}, {unit: "%core-at-rest", atMost: 10}, {unit: "s-to-notice", atMost: 15},
 			{unit: "s-leader-change", atMost: 21}, {unit: "commands-at-leader-change", atMost: 0.5, words: "none"}, {unit: "commands-at-handover", atMost: 0.5, words: "none"},
-		}, cluster(hasty)},
+		}, cluster(hasty, perNode)},
+		{"agents", []goal{
+			{unit: "KB/agent", atMost: 50}, {unit: "s-to-notice", atMost: 15}, {unit: "s-leader-change", atMost: 21},
+			{unit: "commands-at-leader-change", atMost: 0.5, words: "none"}, {unit: "commands-at-handover", atMost: 0.5, words: "none"},
+		}, cluster(hasty, fewPerNode)},
 		{"rest", []goal{{unit: "%core-at-rest", atMost: 10}}, atRest(hasty)},
 		{"refusal", []goal{{unit: "ms", atMost: 10}}, refusal},
 	}
