@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,21 +24,22 @@ import (
 // fleet is a whole cluster: servers in processes of their own, over a MariaDB
 // that waits for the disk and a Redis, with a herd of agents.
 type fleetRun struct {
-	b       *bench
-	t       *trial
-	nodes   int
-	each    int // instances a node has in the end
-	db      string
-	redis   string
-	addrs   []string
-	store   *store.Store
-	dash    *pki.Keeper
-	servers [2]*child
-	conns   [2]*grpc.ClientConn // as a dash's
-	leads   int                 // which of the servers
-	herd    *child
-	hasty   bool
-	steps   int // so far
+	b           *bench
+	t           *trial
+	nodes       int
+	each        int // instances a node has in the end
+	connections int // of an agent: one, or two when one is to stand by
+	db          string
+	redis       string
+	addrs       []string
+	store       *store.Store
+	dash        *pki.Keeper
+	servers     [2]*child
+	conns       [2]*grpc.ClientConn // as a dash's
+	leads       int                 // which of the servers
+	herd        *child
+	hasty       bool
+	steps       int // so far
 }
 
 // patience bounds each wait: what does not get on for so long has failed, and what
@@ -48,24 +50,25 @@ const patience = 2 * time.Minute
 // agent costs, a start with everything to be done, the steady state, the loss of
 // nodes and of the leader.
 func cluster(hasty bool, each int) func(ctx context.Context, t *trial, n int) error {
-	return inSteps(hasty, each, func(f *fleetRun) []step {
+	return inSteps(fleetRun{hasty: hasty, each: each, connections: 2}, func(f *fleetRun) []step {
 		return []step{f.open, f.costOfAgents, f.want, f.fill, f.stock, f.hand, f.rest, f.lose, f.change}
 	})
 }
 
 // atRest measures the steady state alone, of a cluster that has been there for long.
 func atRest(hasty bool) func(ctx context.Context, t *trial, n int) error {
-	return inSteps(hasty, perNode, func(f *fleetRun) []step { return []step{f.open, f.found, f.rest} })
+	return inSteps(fleetRun{hasty: hasty, each: perNode, connections: 1}, func(f *fleetRun) []step { return []step{f.open, f.found, f.rest} })
 }
 
 // step is a part of a row; the next one goes on from there.
 type step func(context.Context) error
 
-func inSteps(hasty bool, each int, steps func(*fleetRun) []step) func(ctx context.Context, t *trial, n int) error {
+func inSteps(of fleetRun, steps func(*fleetRun) []step) func(ctx context.Context, t *trial, n int) error {
 	return func(ctx context.Context, t *trial, n int) error {
 		return withServers(func(b *bench) error {
-			f := &fleetRun{b: b, t: t, nodes: n, each: each, hasty: hasty}
-			for _, do := range steps(f) {
+			f := of
+			f.b, f.t, f.nodes = b, t, n
+			for _, do := range steps(&f) {
 				if err := f.step(ctx, do); err != nil {
 					return err
 				}
@@ -95,6 +98,9 @@ func (f *fleetRun) step(ctx context.Context, do step) error {
 }
 
 func (f *fleetRun) open(ctx context.Context) (err error) {
+	if most := f.mostAgents(); f.nodes > most {
+		return fmt.Errorf("the agents, in one process and with %d connections each, would need more open files than it may have: measure at %d nodes at most, or raise the limit (ulimit -n)", f.connections, most)
+	}
 	f.db, f.redis = "mysql:"+testenv.DurableMariaDB(f.b), testenv.Redis(f.b)
 	if f.store, err = store.Open(ctx, f.db); err != nil {
 		return err
@@ -109,6 +115,16 @@ func (f *fleetRun) open(ctx context.Context) (err error) {
 		f.addrs = append(f.addrs, freeAddr())
 	}
 	return err
+}
+
+// mostAgents is how many agents the herd's process can have: it may open so many
+// files, of which fifty are for all else.
+func (f *fleetRun) mostAgents() int {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
+		return f.nodes
+	}
+	return int(min(l.Max, 1<<20)-50) / f.connections
 }
 
 // freeAddr is an address that was free a moment ago: the agents must know both

@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -73,6 +74,7 @@ func measure(ctx context.Context, only, sizes, out, profiles string) error {
 		}
 		nodes = append(nodes, n)
 	}
+	var failed error
 	r := newReport(os.Stdout)
 	r.profiles = profiles
 	r.head()
@@ -81,13 +83,19 @@ func measure(ctx context.Context, only, sizes, out, profiles string) error {
 			continue
 		}
 		for _, n := range nodes {
-			if err := r.measure(ctx, row, n); err != nil {
-				return fmt.Errorf("%s at %d nodes: %w", row.name, n, err)
+			if ctx.Err() != nil {
+				break
+			}
+			if err := r.measure(ctx, row, n); err != nil { // the others say something all the same
+				failed = errors.Join(failed, fmt.Errorf("%s at %d nodes: %w", row.name, n, err))
 			}
 		}
 	}
 	if out != "" {
-		return r.write(out)
+		failed = errors.Join(failed, r.write(out))
 	}
-	return nil
+	if failed == nil {
+		failed = ctx.Err()
+	}
+	return failed
 }
