@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/server/dispatch"
 )
 
 func TestBeat_OneThatSaysNothingNewIsNoEventAndKeepsItsNode(t *testing.T) {
@@ -74,19 +75,30 @@ func TestBeat_CountsFromWhenItCameHoweverLongARoundTook(t *testing.T) {
 	}
 }
 
-func TestBeat_IsComparedAgainAfterAnInstanceWasForgotten(t *testing.T) {
+// A beat that says what the one before it said may be wrong, once what we know has
+// changed.
+func TestBeat_IsComparedAgainWhenWhatWeKnowHasChanged(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	n := r.node("n1", 8192)
-	r.deploy("a", 2)
-	r.settle()
-	r.pass(5 * time.Second)
-	gone := r.core.apps["app-a"].rows[0]
-	r.core.unsee(r.core.nodes["n1"], gone.ID)
-	n.todo = nil
-	r.pass(5 * time.Second)
-	if len(n.todo) != 1 {
-		t.Errorf("its agent knows one more than we do, and was told %v", n.todo)
+	for what, change := range map[string]func(*rig, *fakeAgent, model.Observed){
+		"we forgot an instance": func(r *rig, n *fakeAgent, o model.Observed) {
+			r.core.unsee(r.core.nodes[n.NodeID()], o.ID)
+		},
+		"it reported what it does not count in": func(r *rig, n *fakeAgent, o model.Observed) {
+			o.Addr = "10.0.0.1:9"
+			r.core.Handle(t.Context(), dispatch.Reported{Session: n, Instances: []model.Observed{o}})
+		},
+	} {
+		r := newRig(t)
+		n := r.node("n1", 8192)
+		r.deploy("a", 2)
+		r.settle()
+		r.pass(5 * time.Second)
+		change(r, n, n.has[r.core.apps["app-a"].rows[0].ID])
+		n.todo = nil
+		r.pass(5 * time.Second)
+		if len(n.todo) != 1 {
+			t.Errorf("%s: it was told %v, want one question for everything", what, n.todo)
+		}
 	}
 }
 
