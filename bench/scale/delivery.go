@@ -50,7 +50,7 @@ func delivery(ctx context.Context, t *trial, n int) error {
 		if err != nil {
 			return err
 		}
-		herd, err := startChild(ctx, b, order{Part: "herd", Database: db, Servers: []string{addr}, Nodes: n, Alone: true})
+		herd, err := startHerds(ctx, b, order{Part: "herd", Database: db, Servers: []string{addr}, Nodes: n, Alone: true}, herdsFor(n, 1, filesAllowed()))
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func (f *fleetRun) costOfAgents(ctx context.Context) (err error) {
 	if err := f.servers[0].ask(&before, "memory"); err != nil {
 		return err
 	}
-	if f.herd, err = startChild(ctx, f.b, order{Part: "herd", Database: f.db, Servers: f.addrs, Nodes: f.nodes}); err != nil {
+	if err := f.gather(ctx, f.addrs); err != nil {
 		return err
 	}
 	began, err := f.servers[0].cpu()
@@ -123,7 +123,8 @@ func (f *fleetRun) fill(ctx context.Context) error {
 	}
 	var c tally
 	if err := until(ctx, "all instances run", func() (bool, string, error) {
-		err := f.herd.ask(&c, "counts")
+		var err error
+		c, err = f.herds.counts()
 		return c.Instances == int64(f.filled()), fmt.Sprintf("%d of %d", c.Instances, f.filled()), err
 	}); err != nil {
 		return err
@@ -170,8 +171,7 @@ func (f *fleetRun) stock(ctx context.Context) error {
 	if err := f.writeStock(ctx, f.filled()/perApp); err != nil {
 		return fmt.Errorf("stock: %w", err)
 	}
-	var had int
-	if err := f.herd.ask(&had, "stock"); err != nil {
+	if err := f.herds.stock(); err != nil {
 		return err
 	}
 	if err := f.serve(ctx, f.leads, unswept); err != nil {
@@ -189,11 +189,10 @@ func (f *fleetRun) found(ctx context.Context) (err error) {
 	if err := f.writeStock(ctx, 0); err != nil {
 		return fmt.Errorf("stock: %w", err)
 	}
-	if f.herd, err = startChild(ctx, f.b, order{Part: "herd", Database: f.db, Servers: f.addrs[:1], Nodes: f.nodes}); err != nil {
+	if err := f.gather(ctx, f.addrs[:1]); err != nil {
 		return err
 	}
-	var had int
-	if err := f.herd.ask(&had, "stock"); err != nil {
+	if err := f.herds.stock(); err != nil {
 		return err
 	}
 	if err := f.serve(ctx, 0, 0); err != nil {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -37,7 +36,7 @@ type fleetRun struct {
 	servers     [2]*child
 	conns       [2]*grpc.ClientConn // as a dash's
 	leads       int                 // which of the servers
-	herd        *child
+	herds       herds
 	hasty       bool
 	steps       int // so far
 }
@@ -98,9 +97,6 @@ func (f *fleetRun) step(ctx context.Context, do step) error {
 }
 
 func (f *fleetRun) open(ctx context.Context) (err error) {
-	if most := f.mostAgents(); f.nodes > most {
-		return fmt.Errorf("the agents, in one process and with %d connections each, would need more open files than it may have: measure at %d nodes at most, or raise the limit (ulimit -n)", f.connections, most)
-	}
 	f.db, f.redis = "mysql:"+testenv.DurableMariaDB(f.b), testenv.Redis(f.b)
 	if f.store, err = store.Open(ctx, f.db); err != nil {
 		return err
@@ -117,14 +113,14 @@ func (f *fleetRun) open(ctx context.Context) (err error) {
 	return err
 }
 
-// mostAgents is how many agents the herd's process can have: it may open so many
-// files, of which fifty are for all else.
-func (f *fleetRun) mostAgents() int {
-	var l syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
-		return f.nodes
+// gather starts the agents, who know these servers.
+func (f *fleetRun) gather(ctx context.Context, servers []string) (err error) {
+	processes := herdsFor(f.nodes, f.connections, filesAllowed())
+	if f.hasty {
+		processes = 2
 	}
-	return int(min(l.Max, 1<<20)-50) / f.connections
+	f.herds, err = startHerds(ctx, f.b, order{Part: "herd", Database: f.db, Servers: servers, Nodes: f.nodes}, processes)
+	return err
 }
 
 // freeAddr is an address that was free a moment ago: the agents must know both

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +26,7 @@ import (
 type herd struct {
 	servers []string
 	members []*member
-	hands   chan struct{}
+	hands   chan struct{} // one for each that may shake hands at once
 	counts  counters
 }
 
@@ -44,6 +40,16 @@ type tally struct {
 	Sessions, Starts, Stops, Instances int64
 	Connections                        int64 // that are good, those that stand by included
 	FirstStart, LastAck                int64 // unix nanoseconds
+}
+
+// add adds what another herd has counted.
+func (t *tally) add(o tally) {
+	t.Sessions, t.Starts, t.Stops, t.Instances = t.Sessions+o.Sessions, t.Starts+o.Starts, t.Stops+o.Stops, t.Instances+o.Instances
+	t.Connections += o.Connections
+	if o.FirstStart != 0 && (t.FirstStart == 0 || o.FirstStart < t.FirstStart) {
+		t.FirstStart = o.FirstStart
+	}
+	t.LastAck = max(t.LastAck, o.LastAck)
 }
 
 // member is one agent.
@@ -69,8 +75,8 @@ func runHerd(ctx context.Context, o order) error {
 		return err
 	}
 	defer st.Close()
-	h := &herd{servers: o.Servers, hands: make(chan struct{}, hands)}
-	if err := h.enrol(ctx, authority, o.Nodes); err != nil {
+	h := &herd{servers: o.Servers, hands: make(chan struct{}, o.Hands)}
+	if err := h.enrol(ctx, authority, o.First, o.Nodes); err != nil {
 		return err
 	}
 	monitor, err := authority.Issue(ctx, pki.Identity{Role: pki.RoleMonitor, Name: "hm"})
@@ -101,15 +107,15 @@ func runHerd(ctx context.Context, o order) error {
 	})
 }
 
-// enrol makes the agents, each with a certificate.
-func (h *herd) enrol(ctx context.Context, a *enrol.Authority, n int) error {
+// enrol makes n agents from a number on, each with a certificate.
+func (h *herd) enrol(ctx context.Context, a *enrol.Authority, first, n int) error {
 	h.members = make([]*member, n)
 	var wg sync.WaitGroup
 	errs := make(chan error, 16)
 	for w := range 16 {
 		wg.Go(func() {
 			for i := w; i < n; i += 16 {
-				id := memberID(i)
+				id := memberID(first + i)
 				key, err := a.Issue(ctx, pki.Identity{Role: pki.RoleAgent, Name: id})
 				if err != nil {
 					errs <- err
@@ -130,7 +136,7 @@ func (h *herd) enrol(ctx context.Context, a *enrol.Authority, n int) error {
 func memberID(n int) string { return fmt.Sprintf("node-%08d", n) }
 
 // stock gives the agents the instances that the database has for them, as if
-// they had run for long, and returns how many there are. No server may run.
+// they had run for long, and returns how many it has in all. No server may run.
 func (h *herd) stock(ctx context.Context, st *store.Store) (int, error) {
 	w, err := st.World(ctx)
 	if err != nil {
@@ -142,6 +148,9 @@ func (h *herd) stock(ctx context.Context, st *store.Store) (int, error) {
 	}
 	for _, i := range w.Instances {
 		m := members[i.NodeID]
+		if m == nil {
+			continue // of another herd
+		}
 		m.mu.Lock()
 		if _, has := m.instances[i.ID]; !has {
 			m.put(running(i.ID, len(m.instances)))
@@ -227,7 +236,7 @@ var patient = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 30 * t
 // patiently as that.
 const answerBy = time.Minute
 
-// hands is how many of the herd's agents shake hands at once. Each would have a
+// hands is how many of all agents shake hands at once. Each would have a
 // processor of its own; ten thousand that share one, all of them halfway, are
 // none of them done before the server gives up on them.
 const hands = 64
@@ -405,41 +414,4 @@ func (s *memberStream) order(m *pb.ServerMessage) error {
 		return s.sync()
 	}
 	return nil
-}
-
-// order is what a child process of the benchmark is started with, as JSON in
-// its environment: its part and where the others are.
-type order struct {
-	Part     string // "herd", "server" or "streams"
-	ID       string
-	Listen   string
-	Database string
-	Redis    string
-	Servers  []string
-	Nodes    int
-	Alone    bool          // a herd without a health monitor
-	Hasty    bool          // short times, for the test of the benchmark
-	Sweep    time.Duration // of a server; 0 for the default
-	Profile  string        // files of profiles begin so
-}
-
-const orderVariable = "DINP_BENCH_SCALE_ORDER"
-
-// runOrder is the whole of a child process.
-func runOrder(ctx context.Context, text string) error {
-	var o order
-	if err := json.Unmarshal([]byte(text), &o); err != nil {
-		return err
-	}
-	if o.Profile != "" {
-		runtime.MemProfileRate = 4 << 10
-	}
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	switch o.Part {
-	case "herd":
-		return runHerd(ctx, o)
-	case "streams":
-		return runStreams(ctx, o)
-	}
-	return runServer(ctx, o)
 }

@@ -52,13 +52,13 @@ func (f *fleetRun) rest(ctx context.Context) error {
 
 // lose takes the power from some nodes; each is noticed so long after.
 func (f *fleetRun) lose(ctx context.Context) error {
-	var dead []string
-	if err := f.herd.ask(&dead, "die %d", max(1, min(20, f.nodes/20))); err != nil {
+	dead, err := f.herds.die(max(1, min(20, f.nodes/20)))
+	if err != nil {
 		return err
 	}
 	began := time.Now()
 	var took []float64
-	err := until(ctx, "the dead nodes are noticed", func() (bool, string, error) {
+	err = until(ctx, "the dead nodes are noticed", func() (bool, string, error) {
 		r, err := f.look(ctx)
 		if err != nil {
 			return false, err.Error(), nil
@@ -99,8 +99,8 @@ func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error
 			living++
 		}
 	}
-	var before, after tally
-	if err := f.herd.ask(&before, "counts"); err != nil {
+	before, err := f.herds.counts()
+	if err != nil {
 		return err
 	}
 	next := 1 - f.leads
@@ -108,13 +108,12 @@ func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error
 		return err
 	}
 	if f.hasty {
-		if err := f.herd.ask(new(int), "connect"); err != nil {
+		if err := f.herds.connect(); err != nil {
 			return err
 		}
 	}
 	if err := until(ctx, "the agents' connections to the next leader stand by", func() (bool, string, error) {
-		var c tally
-		err := f.herd.ask(&c, "counts")
+		c, err := f.herds.counts()
 		return c.Connections >= int64(2*living), fmt.Sprintf("%d of %d", c.Connections-int64(living), living), err
 	}); err != nil {
 		return err
@@ -128,7 +127,8 @@ func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error
 		return err
 	}
 	f.t.report(time.Since(began).Seconds(), "s-"+word)
-	if err := f.herd.ask(&after, "counts"); err != nil {
+	after, err := f.herds.counts()
+	if err != nil {
 		return err
 	}
 	f.t.report(float64(after.Starts-before.Starts+after.Stops-before.Stops), "commands-at-"+word)

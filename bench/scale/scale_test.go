@@ -59,3 +59,24 @@ func TestNumber_HasSeparators(t *testing.T) {
 		}
 	}
 }
+
+func TestHerds_AllAgentsAreInOneOfThem(t *testing.T) {
+	for _, c := range []struct{ agents, connections, files, want int }{{10_000, 2, 20_000, 2}, {10_000, 1, 20_000, 1}, {10_000, 2, 1 << 20, 1}, {1, 2, 1, 1}, {100_000, 2, 20_000, 11}} {
+		if got := herdsFor(c.agents, c.connections, c.files); got != c.want {
+			t.Errorf("%+v: %d processes", c, got)
+		}
+	}
+	for of := 1; of < 9; of++ {
+		next := 0
+		for k := range of {
+			first, count := share(100, k, of)
+			if first != next || count < 100/of {
+				t.Errorf("the share of %d of %d is %d from %d on", k, of, count, first)
+			}
+			next += count
+		}
+		if next != 100 {
+			t.Errorf("%d shares hold %d of 100", of, next)
+		}
+	}
+}
