@@ -15,41 +15,41 @@ import (
 
 // Config is what an agent needs to be told; most of it has a good default.
 type Config struct {
-	Servers   []string `yaml:"servers"`    // gRPC addresses of the servers, host:port; any may lead
-	Data      string   `yaml:"data"`       // folder for the node's id, journal and logs
-	Name      string   `yaml:"name"`       // for people; "": the host's name
-	Address   string   `yaml:"address"`    // IP at which routers and monitors reach instances; "": the one used to reach the first server
-	PublishIP string   `yaml:"publish_ip"` // IP on which ports are published; "": 127.0.0.1 with a loopback address, else 0.0.0.0
-	Zone      string   `yaml:"zone"`       // failure zone of the host
-	Pool      string   `yaml:"pool"`       // nodes that are filled together; apps ask for it by pool==NAME; "": the default one
-	Labels    []string `yaml:"labels"`     // what apps can ask for by label==WORD, such as ssd or disk=ssd
-	MemoryMiB int64    `yaml:"memory_mib"` // what instances may reserve in all; 0: the host's, less a tenth
-	CPUMilli  int64    `yaml:"cpu_milli"`  // thousandths of a core; 0: the host's
+	Servers   []string `yaml:"servers" help:"gRPC addresses of the servers, host:port; any of them may lead"`
+	Data      string   `yaml:"data" help:"folder of the node's identity, journal and logs; a new folder is a new node"`
+	Name      string   `yaml:"name" help:"name of the node, for people; empty: the host's name"`
+	Address   string   `yaml:"address" help:"IP at which routers and monitors reach the instances; empty: the one by which this host reaches the first server"`
+	PublishIP string   `yaml:"publish_ip" help:"IP on which the instances' ports are published; empty: the address if that is a loopback one, else 0.0.0.0"`
+	Zone      string   `yaml:"zone" help:"zone of the host, such as its rack or site; the instances of an app are spread over zones"`
+	Pool      string   `yaml:"pool" help:"pool of the node; apps ask for it with pool==NAME, and others stay away; empty: the default pool"`
+	Labels    []string `yaml:"labels" help:"words that apps can ask for with label==WORD, such as ssd or disk=ssd"`
+	MemoryMiB int64    `yaml:"memory_mib" help:"MiB of memory that instances may reserve in all; 0: the host's, less a tenth"`
+	CPUMilli  int64    `yaml:"cpu_milli" help:"thousandths of a core that instances may reserve in all; 0: all of the host's"`
 
-	DockerHost      string  `yaml:"docker_host"`        // "": unix:///var/run/docker.sock
-	Registry        string  `yaml:"registry"`           // host:port from which images are pulled
-	RegistryAuth    string  `yaml:"registry_auth_file"` // Docker's config.json, or a line user:password; "": the registry does not ask
-	RegistryForward Forward `yaml:"registry_forward"`   // none with an empty listen
+	DockerHost      string  `yaml:"docker_host" help:"Docker engine of this host, as in unix:///run/docker.sock"`
+	Registry        string  `yaml:"registry" help:"host:port from which the engine pulls images; plain HTTP from loopback only"`
+	RegistryAuth    string  `yaml:"registry_auth_file" help:"file for a registry that asks who pulls: as docker login writes it, or one line user:password; empty: it does not ask"`
+	RegistryForward Forward `yaml:"registry_forward"` // none with an empty listen
 	Disk            Disk    `yaml:"disk"`
 
-	Admin    string      `yaml:"admin"` // host:port of /healthz, /readyz, /metrics; "": none
-	Identity *pki.Keeper `yaml:"-"`     // the node's certificate
-	Version  string      `yaml:"-"`     // the program's, told to the leader
+	Admin    string      `yaml:"admin" help:"host:port of /healthz, /readyz and /metrics; empty: none"`
+	Identity *pki.Keeper `yaml:"-"` // the node's certificate
+	Version  string      `yaml:"-"` // the program's, told to the leader
 }
 
 // Disk says what is done about a disk that fills up.
 type Disk struct {
-	CollectAbove int   `yaml:"collect_above"` // images of ended instances are removed above so many percent; 0: never
-	CollectTo    int   `yaml:"collect_to"`    // down to so many percent
-	KeepImages   int   `yaml:"keep_images"`   // so many of each app stay in any case, the last ones used
-	MinFreeMiB   int64 `yaml:"min_free_mib"`  // with less the node takes no more instances; 0: any
+	CollectAbove int   `yaml:"collect_above" help:"percent of the disk in use above which images that nobody needs are removed; 0: never"`
+	CollectTo    int   `yaml:"collect_to" help:"percent of the disk in use down to which they are removed"`
+	KeepImages   int   `yaml:"keep_images" help:"images of each app that stay in any case, those used last"`
+	MinFreeMiB   int64 `yaml:"min_free_mib" help:"MiB of free disk below which the node takes no new instances; 0: it always does"`
 }
 
 // Forward is a loopback port that leads to the registry. The engine allows
 // plain HTTP on loopback only, and an image's name stays the same on all nodes.
 type Forward struct {
-	Listen string `yaml:"listen"` // host:port
-	To     string `yaml:"to"`     // host:port
+	Listen string `yaml:"listen" help:"loopback host:port at which the engine finds the registry, carried on by the agent; empty: no such port"`
+	To     string `yaml:"to" help:"host:port of the registry that it leads to"`
 }
 
 // Default returns the configuration of an agent beside its server.

@@ -16,35 +16,35 @@ import (
 
 // Config is what a builder needs to know. Durations are written as in "15m".
 type Config struct {
-	ID    string `yaml:"id"`    // unique among builders; default: kept in work_dir
-	Admin string `yaml:"admin"` // host:port of /healthz, /readyz, /metrics; "": none
+	ID    string `yaml:"id" help:"name of this builder, another for each; empty: made once, and kept in work_dir"`
+	Admin string `yaml:"admin" help:"host:port of /healthz, /readyz and /metrics; empty: none"`
 
-	Registry         string `yaml:"registry"`           // host:port of the platform's registry
-	RegistryInsecure bool   `yaml:"registry_insecure"`  // plain HTTP; loopback addresses are spoken to so anyway
-	RegistryAuthFile string `yaml:"registry_auth_file"` // file with user:password; "": none
+	Registry         string `yaml:"registry" help:"host:port of the image registry"`
+	RegistryInsecure bool   `yaml:"registry_insecure" help:"speak plain HTTP with the registry; loopback addresses are spoken to so anyway"`
+	RegistryAuthFile string `yaml:"registry_auth_file" help:"file with one line user:password for the registry; empty: it does not ask"`
 
-	DockerHost     string `yaml:"docker_host"`     // for Dockerfiles and images that only the engine has
-	DockerRegistry string `yaml:"docker_registry"` // the registry as the engine reaches it; default: registry
+	DockerHost     string `yaml:"docker_host" help:"Docker engine for Dockerfiles and for images that it alone has, as in unix:///run/docker.sock"`
+	DockerRegistry string `yaml:"docker_registry" help:"host:port at which that engine reaches the registry; empty: the same as registry"`
 
-	Servers  []string    `yaml:"servers"` // told of new releases; without them the leader's sweep finds these later
-	Identity *pki.Keeper `yaml:"-"`       // its certificate, from the cluster's authority
+	Servers  []string    `yaml:"servers" help:"gRPC addresses of the servers, told of new releases; empty: they find them in their next sweep"`
+	Identity *pki.Keeper `yaml:"-"` // its certificate, from the cluster's authority
 
-	WorkDir     string `yaml:"work_dir"`     // for artifacts while they are built; must have room for them, unpacked
-	SigningKey  string `yaml:"signing_key"`  // file of the Ed25519 key that statements of provenance are signed with; made if it is missing; default: in work_dir
-	RuntimesDir string `yaml:"runtimes_dir"` // folders with more runtimes, or other versions of those that are built in
+	WorkDir     string `yaml:"work_dir" help:"folder where artifacts are unpacked and built; it must have room for them"`
+	SigningKey  string `yaml:"signing_key" help:"file of the Ed25519 key that signs statements of provenance, made if it is missing; empty: in work_dir"`
+	RuntimesDir string `yaml:"runtimes_dir" help:"folder with more runtimes, or with other versions of those that are built in; empty: none"`
 
-	BasesFile string `yaml:"bases_file"` // base images in place of the platform's own, by runtime; see deploy/bases.yml
+	BasesFile string `yaml:"bases_file" help:"file that names base images in place of the platform's own, by runtime (deploy/bases.yml); empty: none"`
 
-	Concurrency  int            `yaml:"concurrency"` // builds at a time
-	BuildTimeout time.Duration  `yaml:"build_timeout"`
-	Poll         time.Duration  `yaml:"poll"`  // between two looks at an empty queue
-	Lease        time.Duration  `yaml:"lease"` // after it another builder takes the builds of a dead one over
+	Concurrency  int            `yaml:"concurrency" help:"builds at a time"`
+	BuildTimeout time.Duration  `yaml:"build_timeout" help:"time after which a build is given up"`
+	Poll         time.Duration  `yaml:"poll" help:"time between two looks at an empty queue"`
+	Lease        time.Duration  `yaml:"lease" help:"time after which another builder takes over the builds of a dead one"`
 	Limits       archive.Limits `yaml:"limits"`
 	Dockerfile   image.Limits   `yaml:"dockerfile"`
-	Sources      source.Config  `yaml:"sources"`     // of artifacts by URL
-	Import       image.Imports  `yaml:"import"`      // of images by reference
-	ReserveMiB   int64          `yaml:"reserve_mib"` // that must stay free in work_dir beside four times the artifact's size
-	LarderMiB    int64          `yaml:"larder_mib"`  // of artifacts' parts that stay in work_dir for the next build; 0: none
+	Sources      source.Config  `yaml:"sources"` // of artifacts by URL
+	Import       image.Imports  `yaml:"import"`  // of images by reference
+	ReserveMiB   int64          `yaml:"reserve_mib" help:"MiB that must stay free in work_dir beside four times the artifact's size"`
+	LarderMiB    int64          `yaml:"larder_mib" help:"MiB of artifacts' parts that stay in work_dir for the next build; 0: none"`
 }
 
 // Default returns the defaults of a cluster.

@@ -17,22 +17,22 @@ import (
 // Config is what dash needs to know. Reading it from a file, flags and
 // environment is the caller's work.
 type Config struct {
-	Listen         string        `yaml:"listen"`          // host:port of pages and API
-	Admin          string        `yaml:"admin"`           // host:port of /healthz, /readyz, /metrics; "" none
-	Domain         string        `yaml:"domain"`          // apps answer on <app>.<domain>
-	PublicScheme   string        `yaml:"public_scheme"`   // http or https, at which routers are reached
-	PublicPort     int           `yaml:"public_port"`     // port at which routers are reached
-	Servers        []string      `yaml:"servers"`         // gRPC addresses of the servers
-	Identity       *pki.Keeper   `yaml:"-"`               // its certificate, from the cluster's authority
-	Secret         string        `yaml:"-"`               // of the cluster, from a file; seals the keys of domains' certificates
-	Registry       string        `yaml:"registry"`        // host:port of the image registry
-	Data           string        `yaml:"data"`            // uploads on their way
-	MaxUploadMiB   int64         `yaml:"max_upload_mib"`  // of one artifact
-	TrustedProxies []string      `yaml:"trusted_proxies"` // whose X-Forwarded-For is believed: addresses or CIDRs
-	KeepReleases   int           `yaml:"keep_releases"`   // of each app, the newest and the newest that served, whose images and artifacts stay
-	GCEvery        time.Duration `yaml:"gc_every"`        // between two removals of the others; 0: never, but for dinp gc
-	CookieSecure   bool          `yaml:"cookie_secure"`   // dash is reached by https only, through a proxy that ends TLS
-	Version        string        `yaml:"-"`               // of the program, for /version
+	Listen         string        `yaml:"listen" help:"host:port of pages and API"`
+	Admin          string        `yaml:"admin" help:"host:port of /healthz, /readyz and /metrics; empty: none"`
+	Domain         string        `yaml:"domain" help:"apps answer on <app>.<domain>"`
+	PublicScheme   string        `yaml:"public_scheme" help:"http or https: how users reach the routers, for the URLs that are shown"`
+	PublicPort     int           `yaml:"public_port" help:"port at which users reach the routers, for the URLs that are shown"`
+	Servers        []string      `yaml:"servers" help:"gRPC addresses of the servers, host:port; any of them may lead"`
+	Identity       *pki.Keeper   `yaml:"-"` // its certificate, from the cluster's authority
+	Secret         string        `yaml:"-"` // of the cluster, from a file; seals the keys of domains' certificates
+	Registry       string        `yaml:"registry" help:"host:port of the image registry"`
+	Data           string        `yaml:"data" help:"folder of uploads on their way; where dashes share it (NFS 4), an upload goes on at any of them"`
+	MaxUploadMiB   int64         `yaml:"max_upload_mib" help:"MiB that one artifact may have"`
+	TrustedProxies []string      `yaml:"trusted_proxies" help:"addresses or CIDRs of proxies whose X-Forwarded-For is believed"`
+	KeepReleases   int           `yaml:"keep_releases" help:"releases of each app, the newest and the newest that served, whose images and artifacts stay"`
+	GCEvery        time.Duration `yaml:"gc_every" help:"time between two removals of the other releases' images; 0s: never, but for dinp gc"`
+	CookieSecure   bool          `yaml:"cookie_secure" help:"send the login's cookie over https only, where a proxy in front of dash ends TLS"`
+	Version        string        `yaml:"-"` // of the program, for /version
 }
 
 // Default returns the configuration of `dinp up`.

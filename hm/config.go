@@ -11,10 +11,10 @@ import (
 
 // Config is what a health monitor needs to be told.
 type Config struct {
-	Servers  []string    `yaml:"servers"` // gRPC addresses of the servers, host:port; any may lead
-	Admin    string      `yaml:"admin"`   // host:port of /healthz, /readyz, /metrics; "": none
-	Data     string      `yaml:"data"`    // folder of the certificate that the monitor joined with
-	Identity *pki.Keeper `yaml:"-"`       // its certificate, from a file or the cluster's authority
+	Servers  []string    `yaml:"servers" help:"gRPC addresses of the servers, host:port; any of them may lead"`
+	Admin    string      `yaml:"admin" help:"host:port of /healthz, /readyz and /metrics; empty: none"`
+	Data     string      `yaml:"data" help:"folder of the certificate that the monitor joined with; not used beside database and secret"`
+	Identity *pki.Keeper `yaml:"-"` // its certificate, from a file or the cluster's authority
 }
 
 // Default returns the configuration of a monitor beside its server.

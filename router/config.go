@@ -21,20 +21,20 @@ type SentinelConfig = source.SentinelConfig
 
 // Config of a router. Start from Default.
 type Config struct {
-	ID             string      `yaml:"id"`              // of its line in Redis; empty: host name and port
-	Listen         string      `yaml:"listen"`          // traffic, host:port; port 0 takes a free one
-	Advertise      string      `yaml:"advertise"`       // where others reach it, for display; empty: the bound address
-	Admin          string      `yaml:"admin"`           // health, metrics, debug
-	Redis          RedisConfig `yaml:"redis"`           //
-	Snapshot       string      `yaml:"snapshot"`        // file of the last good table; empty: none, and no start without Redis
-	TrustedProxies []string    `yaml:"trusted_proxies"` // CIDRs or addresses whose X-Forwarded-* are believed
-	AccessLog      string      `yaml:"access_log"`      // file to append a line per request to, begun anew within a second once it is moved away; "-" for standard output; empty: none
-	AccessFormat   string      `yaml:"access_format"`   // json or combined
-	TLS            TLSConfig   `yaml:"tls"`             //
-	ProxyProtocol  []string    `yaml:"proxy_protocol"`  // CIDRs or addresses of load balancers that begin every connection with a PROXY header
-	Limits         Limits      `yaml:"limits"`          //
-	ReusePort      bool        `yaml:"reuse_port"`      // share the ports with a router that takes over, by SO_REUSEPORT
-	FastPath       bool        `yaml:"fast_path"`       // serve plain HTTP/1.1 in clear by event loops; false: everything by net/http
+	ID             string      `yaml:"id" help:"name of this router, another for each; empty: the host's name and port"`
+	Listen         string      `yaml:"listen" help:"host:port of the traffic; port 0 takes a free one"`
+	Advertise      string      `yaml:"advertise" help:"host:port at which others reach it, for display; empty: the address it listens on"`
+	Admin          string      `yaml:"admin" help:"host:port of /healthz, /readyz, /metrics and debug pages"`
+	Redis          RedisConfig `yaml:"redis"` //
+	Snapshot       string      `yaml:"snapshot" help:"file of the last good routes, so that it starts without Redis; empty: none, and no such start"`
+	TrustedProxies []string    `yaml:"trusted_proxies" help:"addresses or CIDRs of proxies whose X-Forwarded-* headers are believed"`
+	AccessLog      string      `yaml:"access_log" help:"file that gets a line per request, begun anew once it is moved away; -: standard output; empty: none"`
+	AccessFormat   string      `yaml:"access_format" help:"form of those lines: json or combined"`
+	TLS            TLSConfig   `yaml:"tls"` //
+	ProxyProtocol  []string    `yaml:"proxy_protocol" help:"addresses or CIDRs of load balancers that begin every connection with a PROXY header"`
+	Limits         Limits      `yaml:"limits"` //
+	ReusePort      bool        `yaml:"reuse_port" help:"share the ports with a router that takes over (SO_REUSEPORT)"`
+	FastPath       bool        `yaml:"fast_path" help:"serve plain HTTP/1.1 by event loops; false: everything by net/http, at several times the CPU"`
 	Timeouts       Timeouts    `yaml:"timeouts"`
 	Secret         string      `yaml:"-"` // the cluster's: opens certificates from Redis, makes session tickets; empty: neither
 	AccessWriter   io.Writer   `yaml:"-"` // instead of the file, for programs; calls are serialised
@@ -42,37 +42,37 @@ type Config struct {
 
 // TLSConfig is how a router answers HTTPS.
 type TLSConfig struct {
-	Listen       string      `yaml:"listen"`       // host:port; empty: no HTTPS
-	HTTP3        bool        `yaml:"http3"`        // answer HTTP/3 at the same port, in UDP
-	PublicPort   int         `yaml:"public_port"`  // at which visitors reach it, for redirects; 0: the bound one
-	Certificates []cert.File `yaml:"certificates"` // on disk, besides those of the platform; read again when they change
-	Snapshot     string      `yaml:"snapshot"`     // file of the platform's certificates, sealed; empty: none, and none without Redis
-	SelfSigned   bool        `yaml:"self_signed"`  // answer unknown names with a certificate nobody trusts, instead of not at all
-	Fallback     cert.File   `yaml:"fallback"`     // answer them with this one
+	Listen       string      `yaml:"listen" help:"host:port of HTTPS; empty: none"`
+	HTTP3        bool        `yaml:"http3" help:"answer HTTP/3 at the port of HTTPS, too, in UDP"`
+	PublicPort   int         `yaml:"public_port" help:"port at which visitors reach HTTPS, for redirects; 0: the one it listens on"`
+	Certificates []cert.File `yaml:"certificates" help:"pairs of PEM files besides the platform's own certificates, as in [{chain: a.pem, key: a.key}]"`
+	Snapshot     string      `yaml:"snapshot" help:"file of the platform's certificates, sealed, so that it starts without Redis; empty: none, and no such start"`
+	SelfSigned   bool        `yaml:"self_signed" help:"answer unknown names with a certificate that nobody trusts, instead of not at all"`
+	Fallback     cert.File   `yaml:"fallback"` // answer them with this one
 }
 
 // Limits protect the router and its apps from floods. Zero means no limit.
 type Limits struct {
-	Connections       int      `yaml:"connections"`        // open at once; what the process may open in files is a bound of its own
-	SourceConnections int      `yaml:"source_connections"` // open at once per address (IPv6: per /64)
-	SourceRequests    float64  `yaml:"source_requests"`    // per second and address; more get 429
-	SourceBurst       int      `yaml:"source_burst"`       // requests at once above that rate
-	Except            []string `yaml:"except"`             // CIDRs or addresses that are not limited; trusted proxies never are
-	ConcurrentStreams int      `yaml:"concurrent_streams"` // of one HTTP/2 connection
-	MinBodyRate       int      `yaml:"min_body_rate"`      // bytes per second that a client must send or take, on average, once it was slow for Timeouts.ClientStall
+	Connections       int      `yaml:"connections" help:"connections open at once; 0: no limit but the process's open files"`
+	SourceConnections int      `yaml:"source_connections" help:"connections open at once from one address (IPv6: one /64); 0: no limit"`
+	SourceRequests    float64  `yaml:"source_requests" help:"requests a second from one address, more get 429; 0: no limit"`
+	SourceBurst       int      `yaml:"source_burst" help:"requests at once that one address may send above that rate"`
+	Except            []string `yaml:"except" help:"addresses or CIDRs that are not limited; trusted proxies never are"`
+	ConcurrentStreams int      `yaml:"concurrent_streams" help:"streams open at once in one HTTP/2 connection"`
+	MinBodyRate       int      `yaml:"min_body_rate" help:"bytes a second that a client must send or take on average, once it was slow for timeouts.client_stall; 0: any"`
 }
 
 // Timeouts of a router. There is none on whole requests or responses: streams
 // and upgraded connections may last.
 type Timeouts struct {
-	ReadHeader     time.Duration `yaml:"read_header"`     // for a client to send its request's head
-	ClientIdle     time.Duration `yaml:"client_idle"`     // between a client's requests
-	Dial           time.Duration `yaml:"dial"`            // to connect to an instance
-	ResponseHeader time.Duration `yaml:"response_header"` // for an instance to begin its answer
-	BackendIdle    time.Duration `yaml:"backend_idle"`    // between requests to an instance
-	ClientStall    time.Duration `yaml:"client_stall"`    // for a client to send more of its body, or to take more of the answer
-	LameDuck       time.Duration `yaml:"lame_duck"`       // at stop: still serving while already unready
-	Drain          time.Duration `yaml:"drain"`           // at stop: for what is in flight
+	ReadHeader     time.Duration `yaml:"read_header" help:"time for a client to send its request's head"`
+	ClientIdle     time.Duration `yaml:"client_idle" help:"time that a connection of a client may stay open between two requests"`
+	Dial           time.Duration `yaml:"dial" help:"time to connect to an instance"`
+	ResponseHeader time.Duration `yaml:"response_header" help:"time for an instance to begin its answer"`
+	BackendIdle    time.Duration `yaml:"backend_idle" help:"time that a connection to an instance is kept between two requests"`
+	ClientStall    time.Duration `yaml:"client_stall" help:"time for a client to send more of its body, or to take more of the answer"`
+	LameDuck       time.Duration `yaml:"lame_duck" help:"time at stop during which it still serves and already says that it is not ready"`
+	Drain          time.Duration `yaml:"drain" help:"time at stop for requests in flight"`
 }
 
 // Default returns the settings of a router beside a local Redis.

@@ -13,22 +13,22 @@ import (
 
 // Config is what a server needs to know. Durations are written as in "5s".
 type Config struct {
-	ID        string           `yaml:"id"`        // unique among servers; default: kept in data
-	Listen    string           `yaml:"listen"`    // gRPC for agents, monitors and dashes
-	Advertise string           `yaml:"advertise"` // host:port at which they reach it
-	Admin     string           `yaml:"admin"`     // /healthz, /readyz, /metrics
-	Domain    string           `yaml:"domain"`    // apps answer on <app>.<domain>
-	Secret    string           `yaml:"-"`         // of the cluster, from a file
-	Authority *enrol.Authority `yaml:"-"`         // of the cluster; it signs for this server, too
-	CertLife  time.Duration    `yaml:"cert_life"` // of the certificates that are signed; parts renew theirs when a third is left
-	Heartbeat time.Duration    `yaml:"heartbeat"` // of agents; unknown after three are missed
-	LostAfter time.Duration    `yaml:"lost_after"`
-	MinReady  time.Duration    `yaml:"min_ready"` // before a new release takes a slot
-	LeaseTTL  time.Duration    `yaml:"lease_ttl"`
-	Sweep     time.Duration    `yaml:"sweep"`
-	ACME      acme.Config      `yaml:"acme"`       // the authority that issues certificates
-	Orphans   time.Duration    `yaml:"orphans"`    // instances that nobody wants are left alone so long
-	SafeAfter time.Duration    `yaml:"safe_after"` // a database that lacks so much of what agents were told is not believed
+	ID        string           `yaml:"id" help:"name of this server, another for each; empty: the host's name and listen"`
+	Listen    string           `yaml:"listen" help:"host:port of the gRPC that agents, monitors, builders and dashes use"`
+	Advertise string           `yaml:"advertise" help:"host:port at which they reach it; empty: the address it listens on"`
+	Admin     string           `yaml:"admin" help:"host:port of /healthz, /readyz and /metrics"`
+	Domain    string           `yaml:"domain" help:"apps answer on <app>.<domain>"`
+	Secret    string           `yaml:"-"` // of the cluster, from a file
+	Authority *enrol.Authority `yaml:"-"` // of the cluster; it signs for this server, too
+	CertLife  time.Duration    `yaml:"cert_life" help:"how long the certificates it signs are good; parts renew theirs when a third is left"`
+	Heartbeat time.Duration    `yaml:"heartbeat" help:"time between two signs of life of an agent; a node is unknown after three missed ones"`
+	LostAfter time.Duration    `yaml:"lost_after" help:"time after which an unknown node is lost, and its instances are replaced"`
+	MinReady  time.Duration    `yaml:"min_ready" help:"time that a new instance must be ready before it takes its slot from the old one"`
+	LeaseTTL  time.Duration    `yaml:"lease_ttl" help:"time after which another server may take over from a leader that is silent"`
+	Sweep     time.Duration    `yaml:"sweep" help:"time between two full comparisons of what is wanted with what is; changes are seen at once anyway"`
+	ACME      acme.Config      `yaml:"acme"` // the authority that issues certificates
+	Orphans   time.Duration    `yaml:"orphans" help:"time that an instance nobody wants is left alone before it is stopped"`
+	SafeAfter time.Duration    `yaml:"safe_after" help:"safe mode begins when the database lacks more than this time of what agents were told"`
 }
 
 // Default returns the defaults of a cluster.

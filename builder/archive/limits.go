@@ -12,13 +12,13 @@ import (
 
 // Limits is how far an archive may go. Sizes are bytes as unpacked, whatever the archive's headers claim.
 type Limits struct {
-	TotalBytes int64 `yaml:"total_bytes"` // of all files together
-	FileBytes  int64 `yaml:"file_bytes"`  // of one file
-	Entries    int   `yaml:"entries"`     // files, folders and links, those implied by a path included
-	PathBytes  int   `yaml:"path_bytes"`  // length of one path
-	NameBytes  int64 `yaml:"name_bytes"`  // length of all paths together; bounds the builder's memory
-	Ratio      int64 `yaml:"ratio"`       // unpacked ÷ packed, looked at past RatioFloor
-	RatioFloor int64 `yaml:"ratio_floor"` // bytes that may be unpacked at any ratio
+	TotalBytes int64 `yaml:"total_bytes" help:"bytes that an artifact may have when it is unpacked"`
+	FileBytes  int64 `yaml:"file_bytes" help:"bytes that one of its files may have"`
+	Entries    int   `yaml:"entries" help:"files, folders and links that it may have, those implied by a path included"`
+	PathBytes  int   `yaml:"path_bytes" help:"bytes that one of its paths may have"`
+	NameBytes  int64 `yaml:"name_bytes" help:"bytes that all of its paths may have together; bounds the builder's memory"`
+	Ratio      int64 `yaml:"ratio" help:"times that it may grow by unpacking, looked at past ratio_floor"`
+	RatioFloor int64 `yaml:"ratio_floor" help:"bytes that it may grow to at any ratio"`
 }
 
 // DefaultLimits fits the biggest web applications known to the authors with room to spare, and no bomb.

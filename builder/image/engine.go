@@ -21,11 +21,11 @@ const DefaultDockerHost = "unix:///var/run/docker.sock"
 
 // Limits is what a RUN line of a Dockerfile may use. The build's own deadline holds too.
 type Limits struct {
-	MemoryMiB  int64    `yaml:"memory_mib"`
-	CPUMilli   int64    `yaml:"cpu_milli"`  // thousandths of a core
-	Processes  int64    `yaml:"processes"`  // at a time, in one step
-	Network    bool     `yaml:"network"`    // false: no network at all
-	Registries []string `yaml:"registries"` // that FROM may name; docker.io stands for names without a registry
+	MemoryMiB  int64    `yaml:"memory_mib" help:"MiB of memory that a step of a Dockerfile may use"`
+	CPUMilli   int64    `yaml:"cpu_milli" help:"thousandths of a core that a step of a Dockerfile may use"`
+	Processes  int64    `yaml:"processes" help:"processes that a step of a Dockerfile may have at a time"`
+	Network    bool     `yaml:"network" help:"let the steps of a Dockerfile use the network"`
+	Registries []string `yaml:"registries" help:"registries that FROM may name, by host or host:port; docker.io stands for names without one"`
 }
 
 // DefaultLimits lets a build compile assets, not the world.

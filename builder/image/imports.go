@@ -18,7 +18,7 @@ import (
 
 // Imports says from which registries images are taken by reference.
 type Imports struct {
-	Registries []string `yaml:"registries"` // by host or host:port; docker.io stands for names without one; "*": any public one
+	Registries []string `yaml:"registries" help:"registries whose images may be deployed by reference, by host or host:port; docker.io stands for names without one, * for any public one"`
 }
 
 // DefaultImports are the registries that publish images for everybody.

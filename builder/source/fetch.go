@@ -23,10 +23,10 @@ import (
 
 // Config limits what is fetched.
 type Config struct {
-	Allow   []string      `yaml:"allow"`   // networks and addresses that may be fetched from although they are not public
-	MaxMiB  int64         `yaml:"max_mib"` // of one artifact
-	Timeout time.Duration `yaml:"timeout"` // of one download
-	Stall   time.Duration `yaml:"stall"`   // without a byte
+	Allow   []string      `yaml:"allow" help:"networks and addresses that artifacts may be fetched from although they are not public"`
+	MaxMiB  int64         `yaml:"max_mib" help:"MiB that an artifact fetched from a URL may have"`
+	Timeout time.Duration `yaml:"timeout" help:"time after which such a download is given up"`
+	Stall   time.Duration `yaml:"stall" help:"time without a byte after which it is given up"`
 }
 
 // DefaultConfig is for artifacts of some hundred megabytes.

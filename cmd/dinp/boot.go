@@ -35,18 +35,18 @@ type config struct {
 
 // shared is what several parts must agree on; a part's own section overrides it.
 type shared struct {
-	Database   string             `yaml:"database"`    // mysql:USER:PASSWORD@tcp(HOST:3306)/dinp, or sqlite:PATH
-	Redis      router.RedisConfig `yaml:"redis"`       // of the routes
-	SecretFile string             `yaml:"secret_file"` // with what the cluster's authority is sealed; server, builder and dash need it
-	Servers    []string           `yaml:"servers"`     // gRPC addresses of the servers
-	Registry   string             `yaml:"registry"`    // host:port of the image registry
-	Domain     string             `yaml:"domain"`      // apps answer on <app>.<domain>
+	Database   string             `yaml:"database" help:"where everything but routes and images is kept: mysql:USER:PASSWORD@tcp(HOST:3306)/dinp, or sqlite:PATH; needed by server, builder and dash"`
+	Redis      router.RedisConfig `yaml:"redis"` // of the routes
+	SecretFile string             `yaml:"secret_file" help:"file of the cluster's secret, the same on every host of a server, builder or dash, and of a router that answers HTTPS"`
+	Servers    []string           `yaml:"servers" help:"gRPC addresses of the servers, host:port, for every part that does not name its own"`
+	Registry   string             `yaml:"registry" help:"host:port of the image registry, for every part that does not name its own"`
+	Domain     string             `yaml:"domain" help:"apps answer on <app>.<domain>; for server and dash, unless they name their own"`
 	Log        logConfig          `yaml:"log"`
 }
 
 type logConfig struct {
-	Level  string `yaml:"level"`  // debug, info, warn, error
-	Format string `yaml:"format"` // text or json
+	Level  string `yaml:"level" help:"how much is logged: debug, info, warn or error"`
+	Format string `yaml:"format" help:"how it is logged: text or json"`
 }
 
 func defaults() config {

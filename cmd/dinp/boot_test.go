@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/dinp/dinp/common/model"
 )
 
@@ -58,6 +60,40 @@ func TestSettings_NamesAreUniqueWithinAPart(t *testing.T) {
 				t.Errorf("%s: two settings are --%s", s.name, name)
 			} else {
 				seen[name] = true
+			}
+		}
+	}
+}
+
+// Every flag of a part is named in its help with words of its own; what the
+// platform's own file cannot say in a line is too long for a person who looks for
+// one setting among fifty.
+func TestHelp_HasWordsForEverySetting(t *testing.T) {
+	for _, cmd := range partCommands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			words, _, _ := strings.Cut(f.Usage, " (")
+			switch {
+			case words == "":
+				t.Errorf("dinp %s --%s has no words: its field lacks the tag help", cmd.Name(), f.Name)
+			case len(words) > 160 || strings.HasSuffix(words, "."):
+				t.Errorf("dinp %s --%s: %q is not one short sentence", cmd.Name(), f.Name, words)
+			}
+		})
+	}
+}
+
+func TestHelp_TellsUnitAndDefault(t *testing.T) {
+	for _, cmd := range partCommands() {
+		if cmd.Name() != "server" && cmd.Name() != "agent" {
+			continue
+		}
+		got := cmd.Flags().FlagUsages()
+		for _, want := range map[string][]string{
+			"server": {"--lost-after duration ", "(server.lost_after; default 1m)", "(server.cert_life; default 2160h)", "(server.lease_ttl; default 10s)", "(server.acme.email)"},
+			"agent":  {"--labels a,b,... ", "MiB of memory that instances may reserve in all; 0: the host's, less a tenth (agent.memory_mib; default 0)", "--disk-keep-images int "},
+		}[cmd.Name()] {
+			if !strings.Contains(got, want) {
+				t.Errorf("dinp %s --help lacks %q:\n%s", cmd.Name(), want, got)
 			}
 		}
 	}

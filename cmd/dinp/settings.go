@@ -18,6 +18,7 @@ import (
 // command, as a flag (--listen).
 type setting struct {
 	key   string // dotted, as in the file
+	words string // what it is, with its unit; the tag "help" of its field
 	value reflect.Value
 }
 
@@ -36,7 +37,7 @@ func settings(prefix string, v reflect.Value) []setting {
 		case f.Kind() == reflect.Pointer && f.Type().Elem().Kind() == reflect.Struct, f.Kind() == reflect.Map:
 			// given in the file only
 		default:
-			out = append(out, setting{key: prefix + name, value: f})
+			out = append(out, setting{key: prefix + name, words: v.Type().Field(i).Tag.Get("help"), value: f})
 		}
 	}
 	return out
@@ -60,13 +61,56 @@ func (s setting) set(text string) error {
 	return yaml.Unmarshal([]byte(text), p)
 }
 
+// text is the value as one would write it; "" when there is none.
 func (s setting) text() string {
 	switch v := s.value.Interface().(type) {
 	case []string:
 		return strings.Join(v, ",")
-	default:
-		return fmt.Sprint(v)
+	case time.Duration:
+		text := v.String() // 1m0s
+		if v >= time.Minute {
+			text = strings.TrimSuffix(text, "0s")
+		}
+		if v >= time.Hour {
+			text = strings.TrimSuffix(text, "0m")
+		}
+		return text
 	}
+	if s.value.Kind() == reflect.Slice && s.value.Len() == 0 {
+		return ""
+	}
+	return fmt.Sprint(s.value)
+}
+
+// kind is what the value's text must be.
+func (s setting) kind() string {
+	if s.value.Type() == reflect.TypeFor[time.Duration]() {
+		return "duration"
+	}
+	switch s.value.Kind() {
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
+		return "true|false"
+	case reflect.Int, reflect.Int64:
+		return "int"
+	case reflect.Float64:
+		return "number"
+	case reflect.Slice:
+		if s.value.Type().Elem().Kind() == reflect.String {
+			return "a,b,..."
+		}
+	}
+	return "yaml"
+}
+
+// help is what --help says of the setting.
+func (s setting) help() string {
+	preset := s.text()
+	if preset != "" {
+		preset = "; default " + preset
+	}
+	return fmt.Sprintf("%s (%s%s)", s.words, s.key, preset)
 }
 
 func (s setting) env() string {
@@ -92,33 +136,40 @@ func (s setting) flagName(part string) string {
 	return strings.NewReplacer(".", "-", "_", "-").Replace(strings.TrimPrefix(s.key, part+"."))
 }
 
+// flagText is the text of a flag, of whatever kind its setting is.
+type flagText struct{ text, kind string }
+
+func (f *flagText) String() string { return f.text }
+
+func (f *flagText) Set(text string) error { f.text = text; return nil }
+
+func (f *flagText) Type() string { return f.kind }
+
 // addFlags declares a flag for each setting. Values are kept as text and applied
 // after file and environment.
-func addFlags(fs *pflag.FlagSet, part string, all []setting) map[string]*string {
-	given := map[string]*string{}
+func addFlags(fs *pflag.FlagSet, part string, all []setting) map[string]*flagText {
+	given := map[string]*flagText{}
 	for _, s := range all {
 		name := s.flagName(part)
 		if fs.Lookup(name) != nil {
 			continue
 		}
-		text := new(string)
-		fs.StringVar(text, name, "", fmt.Sprintf("%s (default %q)", s.key, s.text()))
-		fs.Lookup(name).DefValue = ""
-		given[name] = text
+		given[name] = &flagText{kind: s.kind()}
+		fs.Var(given[name], name, s.help())
 	}
 	return given
 }
 
 // applyFlags lays the flags that were given over the settings.
-func applyFlags(fs *pflag.FlagSet, part string, all []setting, given map[string]*string) error {
+func applyFlags(fs *pflag.FlagSet, part string, all []setting, given map[string]*flagText) error {
 	for _, s := range all {
 		name := s.flagName(part)
 		text, ok := given[name]
 		if !ok || !fs.Changed(name) {
 			continue
 		}
-		if err := s.set(*text); err != nil {
-			return model.E(model.CodeBadConfig, "--%s: %q cannot be read: %v", name, *text, err)
+		if err := s.set(text.text); err != nil {
+			return model.E(model.CodeBadConfig, "--%s: %q cannot be read: %v", name, text.text, err)
 		}
 	}
 	return nil

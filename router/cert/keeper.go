@@ -21,8 +21,8 @@ type Config struct {
 
 // File names a certificate and its key on disk, both PEM.
 type File struct {
-	Chain string `yaml:"chain"`
-	Key   string `yaml:"key"`
+	Chain string `yaml:"chain" help:"PEM file of the certificate, and those between it and its root, for names that nobody has a certificate for"`
+	Key   string `yaml:"key" help:"PEM file of its key"`
 }
 
 // checkEvery is how often files are looked at and ticket keys turned.

@@ -13,18 +13,18 @@ import (
 
 // RedisConfig says where Redis is: at an address, or found through Sentinel.
 type RedisConfig struct {
-	Addr         string         `yaml:"addr"`          // host:port; unused with Sentinel
-	Username     string         `yaml:"username"`      // of Redis' ACL; empty for none
-	PasswordFile string         `yaml:"password_file"` // read at start; empty for none
-	DB           int            `yaml:"db"`
+	Addr         string         `yaml:"addr" help:"host:port of the Redis with the routes; unused with Sentinel"`
+	Username     string         `yaml:"username" help:"name in Redis' ACL; empty: none"`
+	PasswordFile string         `yaml:"password_file" help:"file of Redis' password, read at start; empty: none"`
+	DB           int            `yaml:"db" help:"number of the database in Redis"`
 	Sentinel     SentinelConfig `yaml:"sentinel"`
 }
 
 // SentinelConfig names a master that Sentinel watches.
 type SentinelConfig struct {
-	Master       string   `yaml:"master"`
-	Addrs        []string `yaml:"addrs"`
-	PasswordFile string   `yaml:"password_file"`
+	Master       string   `yaml:"master" help:"name of the Redis master that Sentinel watches; empty: no Sentinel"`
+	Addrs        []string `yaml:"addrs" help:"host:port of the Sentinels"`
+	PasswordFile string   `yaml:"password_file" help:"file of the Sentinels' password; empty: none"`
 }
 
 // Deadlines of one exchange with Redis. A network that swallows packets is

@@ -29,10 +29,10 @@ import (
 
 // Config of an Issuer.
 type Config struct {
-	Directory string `yaml:"directory"` // URL of the authority's directory; empty: none, and no certificates from it
-	Email     string `yaml:"email"`     // the authority writes there; empty: nowhere
-	CAFile    string `yaml:"ca_file"`   // PEM of the root that the directory's own HTTPS is checked with; empty: the system's
-	DNSHook   string `yaml:"dns_hook"`  // program that sets and removes DNS records: HOOK present|cleanup NAME VALUE; empty: HTTP-01 only
+	Directory string `yaml:"directory" help:"URL of the directory of the authority that issues certificates (ACME); empty: none are asked for"`
+	Email     string `yaml:"email" help:"address that the authority may write to; empty: none"`
+	CAFile    string `yaml:"ca_file" help:"PEM file of the root by which the directory's own HTTPS is checked; empty: the system's roots"`
+	DNSHook   string `yaml:"dns_hook" help:"program that sets and removes DNS records, called as HOOK present|cleanup NAME VALUE; empty: HTTP-01 only, and no wildcards"`
 }
 
 // Enabled reports whether there is an authority.
