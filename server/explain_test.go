@@ -75,7 +75,7 @@ func TestServer_ExplainsAndForetells(t *testing.T) {
 			return err
 		}
 		for _, step := range e.GetSteps() {
-			if step.GetWhy() == "no-room" && step.GetCode() == string(model.CodeNoMatch) && len(step.GetMisses()) == 2 && strings.Contains(step.GetNext(), "dinp place APP any") {
+			if step.GetWhy() == "no-room" && step.GetCode() == string(model.CodeNoMatch) && len(step.GetMisses()) == 2 && strings.Contains(step.GetNext(), "dinp place shop any") {
 				return nil
 			}
 		}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,8 +100,8 @@ func (c *Case) slots() []Step {
 	}
 	for _, slot := range slices.Sorted(maps.Keys(c.Refused)) {
 		r := c.Refused[slot]
-		e := r.Error()
-		s := not(Placed, NoRoom, "%s", e.Message).code(e.Code).shows(e.Evidence...).since(c.Unplaceable).next("%s", e.Next)
+		e := r.Error(c.App.Name)
+		s := not(Placed, NoRoom, "%s", e.Message).code(e.Code).shows(e.Evidence...).since(cmp.Or(c.Roomless[slot], c.Now)).next("%s", e.Next)
 		s.Slot, s.Counts, s.Misses = slot, r.Counts, r.Misses
 		out = append(out, s)
 	}

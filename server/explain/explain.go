@@ -42,13 +42,14 @@ type Case struct {
 	Now      time.Time
 	Facts    []Fact // of Input.Instances, by index
 	Refused  map[int]*place.Refused
-	Room     map[int]string  // slots that the next round places, and the node it would take
-	Monitors int             // health monitors that are connected
-	Routers  int             // live ones
-	Silent   int             // nodes that are unknown or lost, of Nodes
-	Safe     *model.SafeMode // why the leader changes nothing; nil: it works
-	Trouble  time.Time       // since when the leader could finish no round; zero: the last one was
-	Progress string          // where a deployment stands among its steps, in words; "": it has none
+	Roomless map[int]time.Time // since when those slots are refused; none: only now
+	Room     map[int]string    // slots that the next round places, and the node it would take
+	Monitors int               // health monitors that are connected
+	Routers  int               // live ones
+	Silent   int               // nodes that are unknown or lost, of Nodes
+	Safe     *model.SafeMode   // why the leader changes nothing; nil: it works
+	Trouble  time.Time         // since when the leader could finish no round; zero: the last one was
+	Progress string            // where a deployment stands among its steps, in words; "": it has none
 	MinReady time.Duration
 	Patience time.Duration // an unhealthy instance is replaced after so long
 }

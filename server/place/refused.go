@@ -147,8 +147,8 @@ func (r *Refused) Silent() (n int) {
 	return n
 }
 
-// Error puts the refusal in the one form of an error.
-func (r *Refused) Error() *model.Error {
+// Error puts the refusal of an app's instance in the one form of an error.
+func (r *Refused) Error(app string) *model.Error {
 	if r.Nodes == 0 {
 		return model.E(model.CodeNoNode, "there is no node yet").WithNext("dinp token create-join, and on the new host: dinp join SERVER --token TOKEN")
 	}
@@ -160,7 +160,7 @@ func (r *Refused) Error() *model.Error {
 	for _, m := range r.Misses {
 		e = e.WithEvidence(m.String())
 	}
-	return e.WithNext("%s", r.next())
+	return e.WithNext("%s", r.next(app))
 }
 
 // code tells want of room from nodes that do not match, and from want of nodes
@@ -177,7 +177,7 @@ func (r *Refused) code() model.Code {
 
 // next is the command that helps most: what stands in the way of the most nodes
 // that would fit but for it, as far as a person can change it.
-func (r *Refused) next() string {
+func (r *Refused) next(app string) string {
 	alone := map[string]int{}
 	for _, c := range r.Counts {
 		alone[c.Why] = c.Only
@@ -194,9 +194,9 @@ func (r *Refused) next() string {
 	case alone["short of disk"] > 0:
 		return fmt.Sprintf("free disk space on a node that would fit: dinp node %s tells how much it lacks", r.missing("short of disk"))
 	case alone["in another zone"]+alone["in another pool"]+alone["without the label"] > 0:
-		return "loosen the app's constraints (dinp place APP any drops them), or add a node that meets them"
+		return fmt.Sprintf("loosen the app's constraints (dinp place %s any drops them), or add a node that meets them", app)
 	case alone["full of this app"] > 0:
-		return "allow more instances on one node (dinp place APP per-node==N), or add a node"
+		return fmt.Sprintf("allow more instances on one node (dinp place %s per-node==N), or add a node", app)
 	case alone["without Docker"] > 0:
 		return fmt.Sprintf("start Docker on a node that would fit: dinp node %s tells what its engine says", r.missing("without Docker"))
 	case r.Of("short of memory")+r.Of("short of CPU") > 0:

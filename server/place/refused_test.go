@@ -19,8 +19,8 @@ func TestRefused_AdvisesWhatWouldMakeANodeFit(t *testing.T) {
 		"short of disk":   {func(n *Node) { n.DiskPressure = true }, "dinp node web2 "},
 		"without Docker":  {func(n *Node) { n.Status = model.NodeDockerDown }, "dinp node web2 "},
 		"unknown":         {func(n *Node) { n.Status = model.NodeUnknown }, "1 silent nodes"},
-		"in another zone": {func(n *Node) { n.Zone = "b" }, "dinp place APP any"},
-		"in another pool": {func(n *Node) { n.Pool = "big" }, "dinp place APP any"},
+		"in another zone": {func(n *Node) { n.Zone = "b" }, "dinp place shop any"},
+		"in another pool": {func(n *Node) { n.Pool = "big" }, "dinp place shop any"},
 		"short of memory": {func(n *Node) { n.MemoryMiB = 100 }, "--memory"},
 	} {
 		x := New()
@@ -33,7 +33,7 @@ func TestRefused_AdvisesWhatWouldMakeANodeFit(t *testing.T) {
 		if refused == nil {
 			t.Fatalf("%s: a node was found", why)
 		}
-		if e := refused.Error(); !strings.Contains(e.Next, c.want) {
+		if e := refused.Error("shop"); !strings.Contains(e.Next, c.want) {
 			t.Errorf("%s: the advice is %q, want %q in it", why, e.Next, c.want)
 		}
 	}

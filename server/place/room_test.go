@@ -67,7 +67,7 @@ func TestRefused_SilentNodesThatWouldHaveRoomAreCounted(t *testing.T) {
 	}
 	_, why := x.Pick(&Request{MemoryMiB: 256}, &View{})
 	if got := why.Silent(); got != 2 {
-		t.Errorf("%d silent nodes would have room, want b and c: %v", got, why.Error())
+		t.Errorf("%d silent nodes would have room, want b and c: %v", got, why.Error("shop"))
 	}
 	_, why = x.Pick(&Request{MemoryMiB: 1024}, &View{})
 	if got := why.Silent(); got != 0 {

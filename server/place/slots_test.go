@@ -32,7 +32,7 @@ func TestSlots_SoManyFindRoom(t *testing.T) {
 			r := Request{Pool: pool, MemoryMiB: rapid.Int64Range(0, most).Draw(t, "asks"), CPUMilli: rapid.Int64Range(0, cpu).Draw(t, "asks-cpu"), Seed: uint64(k)}
 			at, why := x.Pick(&r, &View{})
 			if at < 0 {
-				t.Fatalf("number %d of %d slots found no room: %v", k+1, slots, why.Error())
+				t.Fatalf("number %d of %d slots found no room: %v", k+1, slots, why.Error("shop"))
 			}
 			x.Take(at, &r, &View{})
 		}

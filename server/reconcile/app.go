@@ -23,7 +23,8 @@ type app struct {
 	failedOn    map[string]int // of those, by node ID
 	unplaceable time.Time
 	refusal     *model.Error
-	awaited     bool // silent nodes would have the room
+	awaited     bool              // silent nodes would have the room
+	roomless    map[int]time.Time // since when a slot that is to have an instance finds no room, by slot
 	pending     []plan.Pending
 	tail        *tail
 	trial       trial

@@ -57,7 +57,7 @@ func (c *Core) caseOf(a *app) explain.Case {
 	now, in := c.deps.Now(), c.input(a, nil)
 	live := c.liveRouters(now)
 	out := explain.Case{
-		Input: in, Outlook: plan.Look(c.cfg.Plan, in, now), Now: now, Refused: map[int]*place.Refused{}, Room: map[int]string{},
+		Input: in, Outlook: plan.Look(c.cfg.Plan, in, now), Now: now, Refused: map[int]*place.Refused{}, Roomless: a.roomless, Room: map[int]string{},
 		Monitors: len(c.monitors), Routers: len(live), Silent: c.cluster.Silent(), Trouble: c.trouble, Safe: c.safe,
 		Progress: plan.Progress(c.cfg.Plan, in, now), MinReady: c.cfg.Plan.MinReady, Patience: c.cfg.Plan.UnhealthyFor,
 	}

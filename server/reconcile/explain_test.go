@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/server/dispatch"
 	"github.com/dinp/dinp/server/explain"
@@ -490,6 +492,64 @@ func TestExplain_RefusalCountsEveryConstraintAndNamesTheNearest(t *testing.T) {
 		return
 	}
 	t.Error("nothing explains why big has no instance")
+}
+
+// Slot 3 lacks room since the app was scaled up, however long slot 2 has.
+func TestExplain_EachSlotSaysSinceWhenItHasNoRoom(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 512)
+	r.deploy("shop", 2)
+	r.settle()
+	want := map[int]time.Time{}
+	for slot := 2; slot < 4; slot++ {
+		r.pass(time.Hour)
+		want[slot] = r.now
+		r.edit("shop", func(a *model.App) { a.Instances = slot + 1 })
+		r.round()
+	}
+	r.pass(time.Minute)
+	r.round()
+	if diff := cmp.Diff(want, roomless(r)); diff != "" {
+		t.Errorf("since when the slots have no room (-want +got):\n%s", diff)
+	}
+
+	r.node("n2", 256) // one more finds room: the other has had none all the time
+	r.settle()
+	if diff := cmp.Diff(map[int]time.Time{3: want[3]}, roomless(r)); diff != "" {
+		t.Errorf("after slot 2 found room (-want +got):\n%s", diff)
+	}
+	r.edit("shop", func(a *model.App) { a.Instances = 3 })
+	r.settle()
+	r.pass(time.Hour)
+	r.edit("shop", func(a *model.App) { a.Instances = 4 })
+	r.round()
+	if diff := cmp.Diff(map[int]time.Time{3: r.now}, roomless(r)); diff != "" {
+		t.Errorf("a slot that is wanted anew (-want +got):\n%s", diff)
+	}
+}
+
+// roomless is since when each of the shop's slots that lack room is said to.
+func roomless(r *rig) map[int]time.Time {
+	out := map[int]time.Time{}
+	for _, s := range r.explained("shop").Steps {
+		if s.Why == explain.NoRoom {
+			out[s.Slot] = s.At
+		}
+	}
+	return out
+}
+
+func TestExplain_RefusedConstraintsAreDroppedByACommandThatCanBeTyped(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 512)
+	r.edit("shop", func(a *model.App) { a.Constraints = "zone==nowhere" })
+	r.deploy("shop", 1)
+	r.round()
+	if got := r.explained("shop"); !strings.Contains(got.Next, "dinp place shop any") {
+		t.Errorf("next is %q", got.Next)
+	}
 }
 
 func TestExplain_ServingInstanceHasATimeAtEveryLinkThatHasOne(t *testing.T) {

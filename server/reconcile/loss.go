@@ -100,7 +100,7 @@ func (l *loss) replace(a *app, req *place.Request) {
 	at, refused := l.noRoom.pick(l.x, req, l.view)
 	if at < 0 {
 		if l.out.misfits++; l.out.misfits == 1 {
-			l.out.example = a.Name + ": " + refused.Error().Message
+			l.out.example = a.Name + ": " + refused.Error(a.Name).Message
 		}
 		return
 	}

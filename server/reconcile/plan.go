@@ -207,6 +207,7 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 	a.pending = d.plan.Pending
 	var refusal *place.Refused
 	said := map[*place.Refused]*model.Error{} // most starts of an app are refused alike
+	var roomless map[int]time.Time
 	search := c.search(d)
 	for _, s := range d.plan.Start {
 		rel, ok := c.releases[s.ReleaseID]
@@ -218,10 +219,14 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 		if at < 0 {
 			e := said[refused]
 			if e == nil {
-				e = refused.Error()
+				e = refused.Error(a.Name)
 				said[refused] = e
 			}
 			a.pending = append(a.pending, plan.Pending{Slot: s.Slot, Code: e.Code, Message: e.Message})
+			if roomless == nil {
+				roomless = map[int]time.Time{}
+			}
+			roomless[s.Slot] = cmp.Or(a.roomless[s.Slot], now)
 			if s.ReleaseID == a.ReleaseID {
 				refusal = refused
 			}
@@ -236,6 +241,7 @@ func (c *Core) enterStarts(d *decided, batch *store.Control, now time.Time) {
 		d.starts = append(d.starts, r)
 		batch.Insert = append(batch.Insert, r.Instance)
 	}
+	a.roomless = roomless
 	c.refused(a, refusal, now)
 }
 
@@ -245,7 +251,7 @@ func (c *Core) refused(a *app, r *place.Refused, now time.Time) {
 		a.refusal, a.awaited, a.unplaceable = nil, false, time.Time{}
 		return
 	}
-	a.refusal, a.awaited = r.Error(), r.Silent() > 0
+	a.refusal, a.awaited = r.Error(a.Name), r.Silent() > 0
 	if a.unplaceable.IsZero() {
 		a.unplaceable = now
 	}

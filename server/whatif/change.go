@@ -72,7 +72,7 @@ func (w *World) why(a *App, i *plan.Instance, pending map[int]plan.Pending) *mod
 	}
 	for _, key := range w.keys() { // one that would go first finds no room
 		if key.app == a.Input.App.ID {
-			return w.refused[key].Error()
+			return w.refused[key].Error(w.name(key.app))
 		}
 	}
 	return model.E(model.CodeConflict, "it would not be moved as the app is now").WithNext("dinp explain %s %d", name, i.Slot)
@@ -178,7 +178,7 @@ func (w *World) answer(out *Answer) {
 	w.run()
 	out.Moves, out.Waited, out.After = w.moves, w.waited, w.Index.Room()
 	for _, key := range w.keys() {
-		out.Misfits = append(out.Misfits, Misfit{App: w.name(key.app), Slot: key.n, Why: w.refused[key].Error()})
+		out.Misfits = append(out.Misfits, Misfit{App: w.name(key.app), Slot: key.n, Why: w.refused[key].Error(w.name(key.app))})
 	}
 }
 
