@@ -18,7 +18,8 @@ func (c *console) placeCommands() []*cobra.Command {
 		c.command(spec{use: "place APP [CONSTRAINT… | any]", short: "Say on which nodes an app may run",
 			long: "Say on which nodes an app may run. The constraints given replace those before; any drops them all.\n" +
 				"zone==ZONE, pool==POOL and label==LABEL name what a node must have, per-node==N how many instances one may hold.\n" +
-				"What runs stays where it is; instances that are placed from now on obey.",
+				"What runs stays where it is; instances that are placed from now on obey.\n" +
+				"Constraints that no node meets now are taken, with a warning: the nodes may come later.",
 			example: "  dinp place shop zone==a label==ssd\n  dinp place shop per-node==1\n  dinp place shop any", args: cobra.MinimumNArgs(1), complete: appThen("any"), run: placeApp}),
 		c.command(spec{use: "singleton APP on|off", short: "Never run two instances of an app at a time",
 			long: "Never run two instances of an app at a time, not even while it is replaced or its node is cut off:\n" +
@@ -52,8 +53,16 @@ func placeApp(ctx context.Context, s *session, args []string) error {
 	a, err := send[api.App](ctx, s.api, http.MethodPatch, at("apps", args[0]), api.EditApp{Constraints: &list})
 	if err == nil {
 		fmt.Fprintf(s.err, "instances of %s are placed on: %s\n", args[0], orAnyNode(a.Constraints))
+		s.warn(a.Warnings)
 	}
 	return err
+}
+
+// warn tells what is not as a change says, though it was taken.
+func (s *session) warn(warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintf(s.err, "warning: %s\n", clean(w))
+	}
 }
 
 func orAnyNode(constraints []string) string {

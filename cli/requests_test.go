@@ -40,6 +40,8 @@ func TestCommands_AskForWhatTheyShow(t *testing.T) {
 		"certs remove a.b":              {"DELETE /certificates/a.b", nil, "", []string{"deleted the certificate of a.b"}},
 		"maintenance shop on":           {"PATCH /apps/shop", api.App{}, `{"maintenance":true}`, []string{"maintenance of shop is on"}},
 		"place shop zone==a label==ssd": {"PATCH /apps/shop", api.App{Constraints: []string{"label==ssd", "zone==a"}}, `{"constraints":["zone==a","label==ssd"]}`, []string{"placed on: label==ssd zone==a"}},
+		"place shop zone==c":            {"PATCH /apps/shop", api.App{Constraints: []string{"zone==c"}, Warnings: []string{"no node has zone==c", "no node matches"}}, `{"constraints":["zone==c"]}`, []string{"placed on: zone==c\nwarning: no node has zone==c\nwarning: no node matches"}},
+		"scale shop 9 --no-wait":        {"POST /apps/shop/scale", api.App{Warnings: []string{"2 wait until more nodes match"}}, `{"instances":9}`, []string{"warning: 2 wait until more nodes match\nit goes on"}},
 		"place shop any":                {"PATCH /apps/shop", api.App{}, `{"constraints":[]}`, []string{"any node of the default pool"}},
 		"place shop":                    {"GET /apps/shop", api.App{Constraints: []string{"zone==b"}}, "", []string{"zone==b"}},
 		"singleton shop on":             {"PATCH /apps/shop", api.App{}, `{"singleton":true}`, []string{"singleton of shop is on"}},

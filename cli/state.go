@@ -47,10 +47,11 @@ func (c *console) scaleCommand() *cobra.Command {
 			if err := model.CheckInstances(n); err != nil {
 				return err
 			}
-			_, err = send[api.App](ctx, s.api, http.MethodPost, at("apps", args[0], "scale"), api.Scale{Instances: &n})
+			a, err := send[api.App](ctx, s.api, http.MethodPost, at("apps", args[0], "scale"), api.Scale{Instances: &n})
 			if err != nil {
 				return err
 			}
+			s.warn(a.Warnings)
 			return s.settled(ctx, args[0], w, scaled)
 		}})
 	w.add(cmd)

@@ -136,7 +136,11 @@ func (d *Dash) EditApp(ctx context.Context, actor model.Actor, name string, in a
 		}
 	}
 	d.leader.nudge(ctx, false, app.ID)
-	return d.describeApp(ctx, app)
+	out, err := d.describeApp(ctx, app)
+	if in.Constraints != nil || in.Instances != nil {
+		out.Warnings = d.placementWarnings(ctx, app)
+	}
+	return out, err
 }
 
 // hasEdit reports whether something of the app itself is to be changed.

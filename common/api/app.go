@@ -28,6 +28,7 @@ type App struct {
 	EnvNames    []string    `json:"env_names"`
 	Strategy    string      `json:"strategy"`             // by which the next release takes over, unless that one says otherwise; "" before the first
 	Deployment  *Deployment `json:"deployment,omitempty"` // of the wanted release
+	Warnings    []string    `json:"warnings,omitempty"`   // of a change that was taken and will not do what it says, in the answer to it alone
 	CreatedAt   time.Time   `json:"created_at"`
 	UpdatedAt   time.Time   `json:"updated_at"`
 }
