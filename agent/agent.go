@@ -109,7 +109,7 @@ func (a *Agent) open() (err error) {
 	a.images = images.New(a.cfg.images(), a.rt, a.journal, a.set.Images, a.log)
 	a.watch = newWatch(a.rt, a.set, a.log)
 	a.client = session.New(follow.Config{Servers: a.cfg.Servers, Identity: a.cfg.Identity}, session.Node{
-		Set: a.set, Journal: a.journal, Logs: a.logs, Outbox: out, Permit: a.permit, Disk: a.images.Short,
+		Set: a.set, Journal: a.journal, Logs: a.logs, Outbox: out, Permit: a.permit, Images: a.images, Disk: a.images.Short,
 		Hello: a.hello, Docker: a.watch.Docker, Refresh: a.watch.Refresh,
 	}, a.log)
 	return a.bind()

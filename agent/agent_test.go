@@ -4,19 +4,25 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
 	"github.com/dinp/dinp/agent"
+	"github.com/dinp/dinp/agent/docker"
+	"github.com/dinp/dinp/agent/docker/dockertest"
 	"github.com/dinp/dinp/agent/session/leadertest"
 	"github.com/dinp/dinp/common/model"
 	pb "github.com/dinp/dinp/proto/dinp/v1"
@@ -202,6 +208,57 @@ func TestAgent_DiskShortOfRoom_IsTold(t *testing.T) {
 	p.leader.Until("the leader hears that the disk is short", func() bool {
 		return strings.Contains(p.leader.Beat.GetDisk(), "MiB are free at")
 	})
+}
+
+// The disk is as full as can be: what the leader says decides what goes, not what
+// was used last.
+func TestAgent_DiskFull_TheImageOfARollbackStaysOnTheEngine(t *testing.T) {
+	p := newPlatform(t)
+	engine, err := docker.New(docker.Options{Host: testenv.Docker(t), NodeID: uuid.NewString(), Registry: p.registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close() })
+	images, used := []string{p.image}, map[string]time.Time{}
+	for range 3 {
+		images = append(images, dockertest.Push(t, p.registry, uuid.NewString()))
+	}
+	for n, image := range images {
+		t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", p.registry+"/"+image).Run() }) // some are gone already
+		if err := engine.EnsureImage(t.Context(), image); err != nil {
+			t.Fatal(err)
+		}
+		used[image] = time.Now().Add(time.Duration(n-100) * time.Hour)
+	}
+	cfg := p.config(t.TempDir())
+	cfg.Disk.CollectAbove, cfg.Disk.CollectTo = 1, 0
+	text, err := json.Marshal(used)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.Data, "images.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, cfg)
+	p.leader.Connected(1)
+	p.leader.Until("the leader is not asked", func() bool {
+		return slices.Equal(p.leader.Unused.GetImages(), images) && p.leader.Unused.GetKeep() == 2
+	})
+	p.leader.Order(&pb.ServerMessage{Body: &pb.ServerMessage_Needed{Needed: &pb.Needed{Keep: images[:1], Free: images[1:]}}})
+	has := func(image string) bool {
+		return exec.Command("docker", "image", "inspect", p.registry+"/"+image).Run() == nil
+	}
+	testenv.Eventually(t, patience, func() error {
+		for _, image := range images[1:] {
+			if has(image) {
+				return errors.New(image + " is still there")
+			}
+		}
+		return nil
+	})
+	if !has(images[0]) {
+		t.Error("what a rollback needs was removed")
+	}
 }
 
 func TestAgent_Admin_TellsItsState(t *testing.T) {

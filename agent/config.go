@@ -41,7 +41,7 @@ type Config struct {
 type Disk struct {
 	CollectAbove int   `yaml:"collect_above" help:"percent of the disk in use above which images that nobody needs are removed; 0: never"`
 	CollectTo    int   `yaml:"collect_to" help:"percent of the disk in use down to which they are removed"`
-	KeepImages   int   `yaml:"keep_images" help:"images of each app that stay in any case, those used last"`
+	KeepImages   int   `yaml:"keep_images" help:"releases of each app whose images stay in any case; without the leader's word, its images used last"`
 	MinFreeMiB   int64 `yaml:"min_free_mib" help:"MiB of free disk below which the node takes no new instances; 0: it always does"`
 }
 

@@ -4,6 +4,8 @@
 //
 // Only images that this node itself has used for an instance are ever removed, by
 // the name it used, and never by force: what people pulled, built or named stays.
+// Which of them a rollback may need, the leader knows; it is asked when room is
+// wanted.
 package images
 
 import (
@@ -23,7 +25,7 @@ type Config struct {
 	Data         string // the agent's own folder, which must not fill up either
 	CollectAbove int    // percent of the engine's file system; 0: nothing is removed
 	CollectTo    int    // percent
-	Keep         int    // images of each app that stay in any case
+	Keep         int    // so many releases of each app are kept at hand
 	MinFreeMiB   int64  // with less there is no room for more instances
 }
 
@@ -33,13 +35,17 @@ type Engine interface {
 	RemoveImage(ctx context.Context, image string) error
 }
 
-// Ledger is where it is written down which images were used, and when last.
+// Ledger is where it is written down which images were used, and when last, and
+// which of them the leader last called needed.
 type Ledger interface {
 	Images() map[string]time.Time
 	PutImages(map[string]time.Time) error
+	Needed() []string
+	PutNeeded([]string) error
 }
 
-// Keeper looks after the disk of one node. Note and Short may be called by anyone.
+// Keeper looks after the disk of one node. Run has one goroutine; all else may be
+// called by anyone.
 type Keeper struct {
 	cfg     Config
 	engine  Engine
@@ -48,27 +54,42 @@ type Keeper struct {
 	measure func(folder string) (Usage, error)
 	log     *slog.Logger
 
-	root   string // the engine's folder, as last told
-	failed bool   // the file system could not be measured the last time
+	root   string        // the engine's folder, as last told
+	failed bool          // the file system could not be measured the last time
+	asked  bool          // the leader was, at the last look: what is known now must do
+	answer chan struct{} // size 1: the leader has answered
 
-	mu    sync.Mutex // guards all below
-	used  map[string]time.Time
-	unput bool // used holds what the ledger does not
-	usage Usage
-	short string
+	mu       sync.Mutex // guards all below
+	used     map[string]time.Time
+	words    map[string]word
+	unput    bool     // used holds what the ledger does not
+	unkept   bool     // words does
+	question []string // what the leader is to be asked about; nil: nothing
+	usage    Usage
+	short    string
 }
 
 // New returns a Keeper; present tells the images of the instances that are not
 // gone.
 func New(cfg Config, engine Engine, ledger Ledger, present func() map[string]bool, log *slog.Logger) *Keeper {
-	return &Keeper{cfg: cfg, engine: engine, ledger: ledger, present: present, measure: Measure, log: log, used: ledger.Images()}
+	k := &Keeper{
+		cfg: cfg, engine: engine, ledger: ledger, present: present, measure: Measure, log: log,
+		answer: make(chan struct{}, 1), used: ledger.Images(), words: map[string]word{},
+	}
+	for _, image := range ledger.Needed() {
+		k.words[image] = word{needed: true}
+	}
+	return k
 }
 
-// Note says that an image is used for an instance, now.
+// Note says that an image is used for an instance, now: that it was free is over.
 func (k *Keeper) Note(image string, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.used[image], k.unput = now, true
+	if w := k.words[image]; !w.needed {
+		delete(k.words, image)
+	}
 }
 
 // Short says what there is too little of; "" when there is room.
@@ -98,6 +119,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+		case <-k.answer:
 		}
 	}
 }
@@ -118,7 +140,7 @@ func (k *Keeper) Look(ctx context.Context, now time.Time) {
 	}
 	if k.root != "" {
 		u, err := k.look(k.root)
-		if err == nil && up && k.cfg.CollectAbove > 0 && u.Percent > k.cfg.CollectAbove {
+		if err == nil && up && k.cfg.CollectAbove > 0 && u.Percent > k.cfg.CollectAbove && !k.asks(present, now) {
 			u = k.collect(ctx, u, present, now)
 		}
 		k.mu.Lock()
@@ -144,7 +166,7 @@ func (k *Keeper) look(folder string) (Usage, error) {
 // collect removes images until there is room enough, or none is left to remove.
 func (k *Keeper) collect(ctx context.Context, u Usage, present map[string]bool, now time.Time) Usage {
 	k.mu.Lock()
-	list := removable(k.used, present, k.cfg.Keep, now)
+	list := stock{k.used, present, k.words}.removable(k.cfg.Keep, now)
 	k.mu.Unlock()
 	before, removed := u, 0
 	for _, image := range list {
@@ -177,6 +199,7 @@ func (k *Keeper) remove(ctx context.Context, image string) bool {
 	defer k.mu.Unlock()
 	delete(k.used, image)
 	k.unput = true
+	k.say(image, word{})
 	return true
 }
 
@@ -209,6 +232,7 @@ func (k *Keeper) put() {
 	k.mu.Lock()
 	used, due := maps.Clone(k.used), k.unput
 	k.mu.Unlock()
+	k.putNeeded()
 	if !due {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/dinp/dinp/agent/images"
 	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/agent/journal"
 	"github.com/dinp/dinp/agent/logs"
@@ -36,6 +37,8 @@ type Node struct {
 	Hello func() *pb.Hello
 	// Permit is how long singletons may go on; nil where there can be none.
 	Permit *permit.Permit
+	// Images asks which images may go; nil: none do.
+	Images *images.Keeper
 	// Disk tells what is short of room on the node's disk; nil for nothing.
 	Disk func() string
 	// Docker tells the engine's condition as last seen.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -83,7 +84,7 @@ func (t *Talk) Hear(m *pb.ServerMessage) (obey bool, err error) {
 	return true, nil
 }
 
-// Obey carries out an order about instances; resync says that all is to be told
+// Obey carries out an order about instances or images; resync says that all is to be told
 // anew. Other orders are not for it.
 func (t *Talk) Obey(m *pb.ServerMessage, now time.Time) (resync bool) {
 	switch b := m.GetBody().(type) {
@@ -94,6 +95,10 @@ func (t *Talk) Obey(m *pb.ServerMessage, now time.Time) (resync bool) {
 		t.node.Set.Stop(o.GetInstanceId(), millis(o.GetDrainMs()), millis(o.GetGraceMs()), o.GetReason(), now)
 	case *pb.ServerMessage_Forget:
 		t.node.Set.Forget(b.Forget.GetInstanceIds(), now)
+	case *pb.ServerMessage_Needed:
+		if t.node.Images != nil {
+			t.node.Images.Answered(b.Needed.GetKeep(), b.Needed.GetFree(), now)
+		}
 	case *pb.ServerMessage_Resync:
 		return true
 	}
@@ -156,13 +161,21 @@ func (t *Talk) Report() []*pb.AgentMessage {
 	return out
 }
 
-// Beat is the heartbeat, after what it is a digest of.
+// Beat is the heartbeat, after what it is a digest of, and a question about images
+// if there is one.
 func (t *Talk) Beat() []*pb.AgentMessage {
 	out, d := t.Report(), t.node.Docker()
-	return append(out, &pb.AgentMessage{Body: &pb.AgentMessage_Heartbeat{Heartbeat: &pb.Heartbeat{
+	out = append(out, &pb.AgentMessage{Body: &pb.AgentMessage_Heartbeat{Heartbeat: &pb.Heartbeat{
 		Digest: wire.Digest(slices.Collect(maps.Values(t.told))), DockerOk: d.OK, DockerError: d.Error, Disk: t.disk(), Engine: d.Turns,
 		Answer: len(t.node.Set.Singletons()) > 0,
 	}}})
+	if t.node.Images == nil {
+		return out
+	}
+	if unused, keep := t.node.Images.Question(); len(unused) > 0 {
+		out = append(out, &pb.AgentMessage{Body: &pb.AgentMessage_Unused{Unused: &pb.Unused{Images: unused, Keep: int32(min(keep, math.MaxInt32))}}})
+	}
+	return out
 }
 
 func (t *Talk) disk() string {

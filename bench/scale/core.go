@@ -180,13 +180,14 @@ type standIn struct {
 	node string
 }
 
-func (s *standIn) ID() string      { return "session of " + s.node }
-func (s *standIn) NodeID() string  { return s.node }
-func (s *standIn) Start(*pb.Start) { s.w.starts++ }
-func (s *standIn) Stop(*pb.Stop)   { s.w.stops++ }
-func (s *standIn) Forget([]string) {}
-func (s *standIn) Resync()         {}
-func (s *standIn) Close(error)     {}
+func (s *standIn) ID() string           { return "session of " + s.node }
+func (s *standIn) NodeID() string       { return s.node }
+func (s *standIn) Start(*pb.Start)      { s.w.starts++ }
+func (s *standIn) Stop(*pb.Stop)        { s.w.stops++ }
+func (s *standIn) Forget([]string)      {}
+func (s *standIn) Resync()              {}
+func (s *standIn) Needed(_, _ []string) {}
+func (s *standIn) Close(error)          {}
 func (s *standIn) Logs(context.Context, *pb.LogRequest, func(*pb.LogChunk) error) error {
 	return dispatch.ErrClosed
 }

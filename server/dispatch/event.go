@@ -47,6 +47,14 @@ type Beat struct {
 	Engine      uint32 // as in Synced
 }
 
+// Unused asks which of the images on an agent's node, that no instance there has,
+// an app needs, when Keep releases of each are wanted at hand.
+type Unused struct {
+	Session Session
+	Images  []string
+	Keep    int
+}
+
 // MonitorOpened says that a health monitor came and wants its targets.
 type MonitorOpened struct{ Monitor Monitor }
 

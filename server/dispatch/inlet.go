@@ -38,6 +38,8 @@ func EventOf(s Session, m *pb.AgentMessage) Event {
 		return Reported{s, observed(b.Report.GetInstances())}
 	case *pb.AgentMessage_Heartbeat:
 		return Beat{s, b.Heartbeat.GetDigest(), b.Heartbeat.GetDockerOk(), b.Heartbeat.GetDockerError(), b.Heartbeat.GetDisk(), b.Heartbeat.GetEngine()}
+	case *pb.AgentMessage_Unused:
+		return Unused{s, b.Unused.GetImages(), int(b.Unused.GetKeep())}
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type Session interface {
 	Stop(*pb.Stop)
 	Forget(instanceIDs []string) // the agent may drop what it remembers of these gone instances
 	Resync()                     // asks for a full sync
+	Needed(keep, free []string)  // answers Unused: which of those images some app needs, and which none does
 	Close(why error)             // the agent will come back
 	// Logs asks for an instance's output and calls take with each chunk until the
 	// agent has ended it, ctx ends or the session does (ErrClosed).
@@ -70,6 +71,10 @@ func (s *session) Forget(ids []string) {
 
 func (s *session) Resync() {
 	s.send(&pb.ServerMessage{Body: &pb.ServerMessage_Resync{Resync: &pb.Resync{}}})
+}
+
+func (s *session) Needed(keep, free []string) {
+	s.send(&pb.ServerMessage{Body: &pb.ServerMessage_Needed{Needed: &pb.Needed{Keep: keep, Free: free}}})
 }
 
 func (s *session) Close(why error) { s.end(why) }

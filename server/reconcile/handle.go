@@ -29,6 +29,8 @@ func (c *Core) Handle(ctx context.Context, e dispatch.Event) {
 		c.reported(e, now)
 	case dispatch.Beat:
 		c.beat(e, now)
+	case dispatch.Unused:
+		c.unused(ctx, e, now)
 	case dispatch.MonitorOpened:
 		c.monitorOpened(e.Monitor)
 	case dispatch.MonitorClosed:

@@ -255,6 +255,9 @@ func (r *rig) World(context.Context) (store.World, error) {
 		Instances: slices.Collect(maps.Values(r.instances)), Deployments: slices.Collect(maps.Values(r.deployments)),
 		Nodes: slices.Collect(maps.Values(r.nodes)), Slots: slices.Collect(maps.Values(r.slots)),
 	}
+	slices.SortFunc(w.Deployments, func(a, b model.Deployment) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ReleaseID, b.ReleaseID))
+	})
 	return w, r.broken
 }
 
@@ -384,6 +387,7 @@ type fakeAgent struct {
 	todo    []any
 	has     map[string]model.Observed
 	dies    map[string]bool // releases whose instances end by themselves
+	needed  *pb.Needed      // the last answer about images
 }
 
 func (a *fakeAgent) ID() string        { return fmt.Sprint(a.hello.GetNodeId(), "#", a.session) }
@@ -392,6 +396,9 @@ func (a *fakeAgent) Start(m *pb.Start) { a.todo = append(a.todo, m) }
 func (a *fakeAgent) Stop(m *pb.Stop)   { a.todo = append(a.todo, m) }
 func (a *fakeAgent) Resync()           { a.todo = append(a.todo, &pb.Resync{}) }
 func (a *fakeAgent) Close(error)       {}
+func (a *fakeAgent) Needed(keep, free []string) {
+	a.needed = &pb.Needed{Keep: keep, Free: free}
+}
 func (a *fakeAgent) Forget(id []string) {
 	maps.DeleteFunc(a.has, func(k string, _ model.Observed) bool { return slices.Contains(id, k) })
 }

@@ -91,6 +91,11 @@ func (x *serverSession) Forget(ids []string) {
 	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Forget{Forget: &pb.Forget{InstanceIds: ids}}})
 }
 
+// Needed implements dispatch.Session.
+func (x *serverSession) Needed(keep, free []string) {
+	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Needed{Needed: &pb.Needed{Keep: keep, Free: free}}})
+}
+
 // Resync implements dispatch.Session.
 func (x *serverSession) Resync() {
 	x.m.s.w.say(x.m.s.name, "→ %s resync", x.node)

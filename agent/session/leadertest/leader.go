@@ -49,6 +49,7 @@ type Leader struct {
 	Matched    int                       // heartbeats whose digest was that of View
 	Beat       *pb.Heartbeat             // the last
 	Chunks     []*pb.LogChunk            // all
+	Unused     *pb.Unused                // the last question about images
 }
 
 // New starts a server; it stops with the test.
@@ -176,6 +177,8 @@ func (l *Leader) hear(m *pb.AgentMessage) {
 		}
 	case *pb.AgentMessage_LogChunk:
 		l.Chunks = append(l.Chunks, b.LogChunk)
+	case *pb.AgentMessage_Unused:
+		l.Unused = b.Unused
 	}
 }
 

@@ -34,6 +34,7 @@ type AgentMessage struct {
 	//	*AgentMessage_Report
 	//	*AgentMessage_Heartbeat
 	//	*AgentMessage_LogChunk
+	//	*AgentMessage_Unused
 	Body          isAgentMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -128,6 +129,15 @@ func (x *AgentMessage) GetLogChunk() *LogChunk {
 	return nil
 }
 
+func (x *AgentMessage) GetUnused() *Unused {
+	if x != nil {
+		if x, ok := x.Body.(*AgentMessage_Unused); ok {
+			return x.Unused
+		}
+	}
+	return nil
+}
+
 type isAgentMessage_Body interface {
 	isAgentMessage_Body()
 }
@@ -152,6 +162,10 @@ type AgentMessage_LogChunk struct {
 	LogChunk *LogChunk `protobuf:"bytes,6,opt,name=log_chunk,json=logChunk,proto3,oneof"`
 }
 
+type AgentMessage_Unused struct {
+	Unused *Unused `protobuf:"bytes,7,opt,name=unused,proto3,oneof"`
+}
+
 func (*AgentMessage_Hello) isAgentMessage_Body() {}
 
 func (*AgentMessage_Sync) isAgentMessage_Body() {}
@@ -161,6 +175,8 @@ func (*AgentMessage_Report) isAgentMessage_Body() {}
 func (*AgentMessage_Heartbeat) isAgentMessage_Body() {}
 
 func (*AgentMessage_LogChunk) isAgentMessage_Body() {}
+
+func (*AgentMessage_Unused) isAgentMessage_Body() {}
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -517,6 +533,61 @@ func (x *Heartbeat) GetEngine() uint32 {
 	return 0
 }
 
+// Unused asks which images may go when the disk fills up: those on the node that
+// no instance there has. It is answered by Needed, or not at all: then nothing is
+// known of them.
+type Unused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Images        []string               `protobuf:"bytes,1,rep,name=images,proto3" json:"images,omitempty"` // those first whose last use is longest ago
+	Keep          int32                  `protobuf:"varint,2,opt,name=keep,proto3" json:"keep,omitempty"`    // so many releases of each app are to be kept at hand
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unused) Reset() {
+	*x = Unused{}
+	mi := &file_dinp_v1_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unused) ProtoMessage() {}
+
+func (x *Unused) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unused.ProtoReflect.Descriptor instead.
+func (*Unused) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Unused) GetImages() []string {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *Unused) GetKeep() int32 {
+	if x != nil {
+		return x.Keep
+	}
+	return 0
+}
+
 type InstanceStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -536,7 +607,7 @@ type InstanceStatus struct {
 
 func (x *InstanceStatus) Reset() {
 	*x = InstanceStatus{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[5]
+	mi := &file_dinp_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +619,7 @@ func (x *InstanceStatus) String() string {
 func (*InstanceStatus) ProtoMessage() {}
 
 func (x *InstanceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[5]
+	mi := &file_dinp_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +632,7 @@ func (x *InstanceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceStatus.ProtoReflect.Descriptor instead.
 func (*InstanceStatus) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InstanceStatus) GetId() string {
@@ -658,6 +729,7 @@ type ServerMessage struct {
 	//	*ServerMessage_LogRequest
 	//	*ServerMessage_LogCancel
 	//	*ServerMessage_HeardNow
+	//	*ServerMessage_Needed
 	Body          isServerMessage_Body `protobuf_oneof:"body"`
 	Heard         uint64               `protobuf:"varint,14,opt,name=heard,proto3" json:"heard,omitempty"`                          // the seq of the agent's last message that was taken in before this was sent
 	WrittenMs     int64                `protobuf:"varint,15,opt,name=written_ms,json=writtenMs,proto3" json:"written_ms,omitempty"` // so long into the epoch's term was the last write that the database had acknowledged
@@ -667,7 +739,7 @@ type ServerMessage struct {
 
 func (x *ServerMessage) Reset() {
 	*x = ServerMessage{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[6]
+	mi := &file_dinp_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +751,7 @@ func (x *ServerMessage) String() string {
 func (*ServerMessage) ProtoMessage() {}
 
 func (x *ServerMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[6]
+	mi := &file_dinp_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +764,7 @@ func (x *ServerMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerMessage.ProtoReflect.Descriptor instead.
 func (*ServerMessage) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ServerMessage) GetEpoch() int64 {
@@ -811,6 +883,15 @@ func (x *ServerMessage) GetHeardNow() *Heard {
 	return nil
 }
 
+func (x *ServerMessage) GetNeeded() *Needed {
+	if x != nil {
+		if x, ok := x.Body.(*ServerMessage_Needed); ok {
+			return x.Needed
+		}
+	}
+	return nil
+}
+
 func (x *ServerMessage) GetHeard() uint64 {
 	if x != nil {
 		return x.Heard
@@ -865,6 +946,10 @@ type ServerMessage_HeardNow struct {
 	HeardNow *Heard `protobuf:"bytes,13,opt,name=heard_now,json=heardNow,proto3,oneof"`
 }
 
+type ServerMessage_Needed struct {
+	Needed *Needed `protobuf:"bytes,16,opt,name=needed,proto3,oneof"`
+}
+
 func (*ServerMessage_Welcome) isServerMessage_Body() {}
 
 func (*ServerMessage_NotLeader) isServerMessage_Body() {}
@@ -883,6 +968,8 @@ func (*ServerMessage_LogCancel) isServerMessage_Body() {}
 
 func (*ServerMessage_HeardNow) isServerMessage_Body() {}
 
+func (*ServerMessage_Needed) isServerMessage_Body() {}
+
 // Heard says nothing but what every message of the server says: which was the
 // last of the agent's to arrive.
 type Heard struct {
@@ -893,7 +980,7 @@ type Heard struct {
 
 func (x *Heard) Reset() {
 	*x = Heard{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[7]
+	mi := &file_dinp_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +992,7 @@ func (x *Heard) String() string {
 func (*Heard) ProtoMessage() {}
 
 func (x *Heard) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[7]
+	mi := &file_dinp_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +1005,60 @@ func (x *Heard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heard.ProtoReflect.Descriptor instead.
 func (*Heard) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{8}
+}
+
+// Needed answers Unused. Of an image in neither list nothing is known.
+type Needed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keep          []string               `protobuf:"bytes,1,rep,name=keep,proto3" json:"keep,omitempty"` // what an app's wanted release, its last ones, or a rollout has
+	Free          []string               `protobuf:"bytes,2,rep,name=free,proto3" json:"free,omitempty"` // what no app needs on any node
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Needed) Reset() {
+	*x = Needed{}
+	mi := &file_dinp_v1_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Needed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Needed) ProtoMessage() {}
+
+func (x *Needed) ProtoReflect() protoreflect.Message {
+	mi := &file_dinp_v1_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Needed.ProtoReflect.Descriptor instead.
+func (*Needed) Descriptor() ([]byte, []int) {
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Needed) GetKeep() []string {
+	if x != nil {
+		return x.Keep
+	}
+	return nil
+}
+
+func (x *Needed) GetFree() []string {
+	if x != nil {
+		return x.Free
+	}
+	return nil
 }
 
 type Welcome struct {
@@ -931,7 +1071,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[8]
+	mi := &file_dinp_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1083,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[8]
+	mi := &file_dinp_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1096,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Welcome) GetHeartbeatMs() int64 {
@@ -983,7 +1123,7 @@ type NotLeader struct {
 
 func (x *NotLeader) Reset() {
 	*x = NotLeader{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[9]
+	mi := &file_dinp_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1135,7 @@ func (x *NotLeader) String() string {
 func (*NotLeader) ProtoMessage() {}
 
 func (x *NotLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[9]
+	mi := &file_dinp_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1148,7 @@ func (x *NotLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
 func (*NotLeader) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *NotLeader) GetAddress() string {
@@ -1042,7 +1182,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[10]
+	mi := &file_dinp_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1054,7 +1194,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[10]
+	mi := &file_dinp_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1067,7 +1207,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Start) GetInstanceId() string {
@@ -1182,7 +1322,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[11]
+	mi := &file_dinp_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1334,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[11]
+	mi := &file_dinp_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1347,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Stop) GetInstanceId() string {
@@ -1248,7 +1388,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[12]
+	mi := &file_dinp_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1400,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[12]
+	mi := &file_dinp_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1413,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Forget) GetInstanceIds() []string {
@@ -1292,7 +1432,7 @@ type Resync struct {
 
 func (x *Resync) Reset() {
 	*x = Resync{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[13]
+	mi := &file_dinp_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1444,7 @@ func (x *Resync) String() string {
 func (*Resync) ProtoMessage() {}
 
 func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[13]
+	mi := &file_dinp_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1457,7 @@ func (x *Resync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resync.ProtoReflect.Descriptor instead.
 func (*Resync) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 // LogRequest asks for an instance's output; answered by LogChunks with its id.
@@ -1334,7 +1474,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[14]
+	mi := &file_dinp_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1486,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[14]
+	mi := &file_dinp_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1499,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogRequest) GetId() string {
@@ -1406,7 +1546,7 @@ type LogCancel struct {
 
 func (x *LogCancel) Reset() {
 	*x = LogCancel{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[15]
+	mi := &file_dinp_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1558,7 @@ func (x *LogCancel) String() string {
 func (*LogCancel) ProtoMessage() {}
 
 func (x *LogCancel) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[15]
+	mi := &file_dinp_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1571,7 @@ func (x *LogCancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogCancel.ProtoReflect.Descriptor instead.
 func (*LogCancel) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LogCancel) GetId() string {
@@ -1453,7 +1593,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[16]
+	mi := &file_dinp_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1605,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[16]
+	mi := &file_dinp_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1618,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogChunk) GetId() string {
@@ -1520,7 +1660,7 @@ type AppLogLine struct {
 
 func (x *AppLogLine) Reset() {
 	*x = AppLogLine{}
-	mi := &file_dinp_v1_agent_proto_msgTypes[17]
+	mi := &file_dinp_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1532,7 +1672,7 @@ func (x *AppLogLine) String() string {
 func (*AppLogLine) ProtoMessage() {}
 
 func (x *AppLogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_dinp_v1_agent_proto_msgTypes[17]
+	mi := &file_dinp_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,7 +1685,7 @@ func (x *AppLogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppLogLine.ProtoReflect.Descriptor instead.
 func (*AppLogLine) Descriptor() ([]byte, []int) {
-	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_dinp_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AppLogLine) GetAtMs() int64 {
@@ -1573,14 +1713,15 @@ var File_dinp_v1_agent_proto protoreflect.FileDescriptor
 
 const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x13dinp/v1/agent.proto\x12\adinp.v1\"\x86\x02\n" +
+	"\x13dinp/v1/agent.proto\x12\adinp.v1\"\xb1\x02\n" +
 	"\fAgentMessage\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12&\n" +
 	"\x05hello\x18\x02 \x01(\v2\x0e.dinp.v1.HelloH\x00R\x05hello\x12#\n" +
 	"\x04sync\x18\x03 \x01(\v2\r.dinp.v1.SyncH\x00R\x04sync\x12)\n" +
 	"\x06report\x18\x04 \x01(\v2\x0f.dinp.v1.ReportH\x00R\x06report\x122\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x12.dinp.v1.HeartbeatH\x00R\theartbeat\x120\n" +
-	"\tlog_chunk\x18\x06 \x01(\v2\x11.dinp.v1.LogChunkH\x00R\blogChunkB\x06\n" +
+	"\tlog_chunk\x18\x06 \x01(\v2\x11.dinp.v1.LogChunkH\x00R\blogChunk\x12)\n" +
+	"\x06unused\x18\a \x01(\v2\x0f.dinp.v1.UnusedH\x00R\x06unusedB\x06\n" +
 	"\x04body\"\xfd\x02\n" +
 	"\x05Hello\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x17\n" +
@@ -1614,7 +1755,10 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\fdocker_error\x18\x03 \x01(\tR\vdockerError\x12\x16\n" +
 	"\x06answer\x18\x04 \x01(\bR\x06answer\x12\x12\n" +
 	"\x04disk\x18\x05 \x01(\tR\x04disk\x12\x16\n" +
-	"\x06engine\x18\x06 \x01(\rR\x06engine\"\x98\x02\n" +
+	"\x06engine\x18\x06 \x01(\rR\x06engine\"4\n" +
+	"\x06Unused\x12\x16\n" +
+	"\x06images\x18\x01 \x03(\tR\x06images\x12\x12\n" +
+	"\x04keep\x18\x02 \x01(\x05R\x04keep\"\x98\x02\n" +
 	"\x0eInstanceStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\x05R\x05phase\x12\x12\n" +
@@ -1628,7 +1772,7 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"started_ms\x18\n" +
 	" \x01(\x03R\tstartedMs\x12\x1c\n" +
-	"\tsingleton\x18\v \x01(\bR\tsingleton\"\xcd\x04\n" +
+	"\tsingleton\x18\v \x01(\bR\tsingleton\"\xf8\x04\n" +
 	"\rServerMessage\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x1b\n" +
 	"\tleader_id\x18\x02 \x01(\tR\bleaderId\x12\x18\n" +
@@ -1646,12 +1790,16 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"logRequest\x123\n" +
 	"\n" +
 	"log_cancel\x18\f \x01(\v2\x12.dinp.v1.LogCancelH\x00R\tlogCancel\x12-\n" +
-	"\theard_now\x18\r \x01(\v2\x0e.dinp.v1.HeardH\x00R\bheardNow\x12\x14\n" +
+	"\theard_now\x18\r \x01(\v2\x0e.dinp.v1.HeardH\x00R\bheardNow\x12)\n" +
+	"\x06needed\x18\x10 \x01(\v2\x0f.dinp.v1.NeededH\x00R\x06needed\x12\x14\n" +
 	"\x05heard\x18\x0e \x01(\x04R\x05heard\x12\x1d\n" +
 	"\n" +
 	"written_ms\x18\x0f \x01(\x03R\twrittenMsB\x06\n" +
 	"\x04body\"\a\n" +
-	"\x05Heard\"E\n" +
+	"\x05Heard\"0\n" +
+	"\x06Needed\x12\x12\n" +
+	"\x04keep\x18\x01 \x03(\tR\x04keep\x12\x12\n" +
+	"\x04free\x18\x02 \x03(\tR\x04free\"E\n" +
 	"\aWelcome\x12!\n" +
 	"\fheartbeat_ms\x18\x01 \x01(\x03R\vheartbeatMs\x12\x17\n" +
 	"\alost_ms\x18\x02 \x01(\x03R\x06lostMs\"%\n" +
@@ -1723,54 +1871,58 @@ func file_dinp_v1_agent_proto_rawDescGZIP() []byte {
 	return file_dinp_v1_agent_proto_rawDescData
 }
 
-var file_dinp_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_dinp_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_dinp_v1_agent_proto_goTypes = []any{
 	(*AgentMessage)(nil),   // 0: dinp.v1.AgentMessage
 	(*Hello)(nil),          // 1: dinp.v1.Hello
 	(*Sync)(nil),           // 2: dinp.v1.Sync
 	(*Report)(nil),         // 3: dinp.v1.Report
 	(*Heartbeat)(nil),      // 4: dinp.v1.Heartbeat
-	(*InstanceStatus)(nil), // 5: dinp.v1.InstanceStatus
-	(*ServerMessage)(nil),  // 6: dinp.v1.ServerMessage
-	(*Heard)(nil),          // 7: dinp.v1.Heard
-	(*Welcome)(nil),        // 8: dinp.v1.Welcome
-	(*NotLeader)(nil),      // 9: dinp.v1.NotLeader
-	(*Start)(nil),          // 10: dinp.v1.Start
-	(*Stop)(nil),           // 11: dinp.v1.Stop
-	(*Forget)(nil),         // 12: dinp.v1.Forget
-	(*Resync)(nil),         // 13: dinp.v1.Resync
-	(*LogRequest)(nil),     // 14: dinp.v1.LogRequest
-	(*LogCancel)(nil),      // 15: dinp.v1.LogCancel
-	(*LogChunk)(nil),       // 16: dinp.v1.LogChunk
-	(*AppLogLine)(nil),     // 17: dinp.v1.AppLogLine
-	nil,                    // 18: dinp.v1.Start.EnvEntry
+	(*Unused)(nil),         // 5: dinp.v1.Unused
+	(*InstanceStatus)(nil), // 6: dinp.v1.InstanceStatus
+	(*ServerMessage)(nil),  // 7: dinp.v1.ServerMessage
+	(*Heard)(nil),          // 8: dinp.v1.Heard
+	(*Needed)(nil),         // 9: dinp.v1.Needed
+	(*Welcome)(nil),        // 10: dinp.v1.Welcome
+	(*NotLeader)(nil),      // 11: dinp.v1.NotLeader
+	(*Start)(nil),          // 12: dinp.v1.Start
+	(*Stop)(nil),           // 13: dinp.v1.Stop
+	(*Forget)(nil),         // 14: dinp.v1.Forget
+	(*Resync)(nil),         // 15: dinp.v1.Resync
+	(*LogRequest)(nil),     // 16: dinp.v1.LogRequest
+	(*LogCancel)(nil),      // 17: dinp.v1.LogCancel
+	(*LogChunk)(nil),       // 18: dinp.v1.LogChunk
+	(*AppLogLine)(nil),     // 19: dinp.v1.AppLogLine
+	nil,                    // 20: dinp.v1.Start.EnvEntry
 }
 var file_dinp_v1_agent_proto_depIdxs = []int32{
 	1,  // 0: dinp.v1.AgentMessage.hello:type_name -> dinp.v1.Hello
 	2,  // 1: dinp.v1.AgentMessage.sync:type_name -> dinp.v1.Sync
 	3,  // 2: dinp.v1.AgentMessage.report:type_name -> dinp.v1.Report
 	4,  // 3: dinp.v1.AgentMessage.heartbeat:type_name -> dinp.v1.Heartbeat
-	16, // 4: dinp.v1.AgentMessage.log_chunk:type_name -> dinp.v1.LogChunk
-	5,  // 5: dinp.v1.Sync.instances:type_name -> dinp.v1.InstanceStatus
-	5,  // 6: dinp.v1.Report.instances:type_name -> dinp.v1.InstanceStatus
-	8,  // 7: dinp.v1.ServerMessage.welcome:type_name -> dinp.v1.Welcome
-	9,  // 8: dinp.v1.ServerMessage.not_leader:type_name -> dinp.v1.NotLeader
-	10, // 9: dinp.v1.ServerMessage.start:type_name -> dinp.v1.Start
-	11, // 10: dinp.v1.ServerMessage.stop:type_name -> dinp.v1.Stop
-	12, // 11: dinp.v1.ServerMessage.forget:type_name -> dinp.v1.Forget
-	13, // 12: dinp.v1.ServerMessage.resync:type_name -> dinp.v1.Resync
-	14, // 13: dinp.v1.ServerMessage.log_request:type_name -> dinp.v1.LogRequest
-	15, // 14: dinp.v1.ServerMessage.log_cancel:type_name -> dinp.v1.LogCancel
-	7,  // 15: dinp.v1.ServerMessage.heard_now:type_name -> dinp.v1.Heard
-	18, // 16: dinp.v1.Start.env:type_name -> dinp.v1.Start.EnvEntry
-	17, // 17: dinp.v1.LogChunk.lines:type_name -> dinp.v1.AppLogLine
-	0,  // 18: dinp.v1.Agents.Session:input_type -> dinp.v1.AgentMessage
-	6,  // 19: dinp.v1.Agents.Session:output_type -> dinp.v1.ServerMessage
-	19, // [19:20] is the sub-list for method output_type
-	18, // [18:19] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	18, // 4: dinp.v1.AgentMessage.log_chunk:type_name -> dinp.v1.LogChunk
+	5,  // 5: dinp.v1.AgentMessage.unused:type_name -> dinp.v1.Unused
+	6,  // 6: dinp.v1.Sync.instances:type_name -> dinp.v1.InstanceStatus
+	6,  // 7: dinp.v1.Report.instances:type_name -> dinp.v1.InstanceStatus
+	10, // 8: dinp.v1.ServerMessage.welcome:type_name -> dinp.v1.Welcome
+	11, // 9: dinp.v1.ServerMessage.not_leader:type_name -> dinp.v1.NotLeader
+	12, // 10: dinp.v1.ServerMessage.start:type_name -> dinp.v1.Start
+	13, // 11: dinp.v1.ServerMessage.stop:type_name -> dinp.v1.Stop
+	14, // 12: dinp.v1.ServerMessage.forget:type_name -> dinp.v1.Forget
+	15, // 13: dinp.v1.ServerMessage.resync:type_name -> dinp.v1.Resync
+	16, // 14: dinp.v1.ServerMessage.log_request:type_name -> dinp.v1.LogRequest
+	17, // 15: dinp.v1.ServerMessage.log_cancel:type_name -> dinp.v1.LogCancel
+	8,  // 16: dinp.v1.ServerMessage.heard_now:type_name -> dinp.v1.Heard
+	9,  // 17: dinp.v1.ServerMessage.needed:type_name -> dinp.v1.Needed
+	20, // 18: dinp.v1.Start.env:type_name -> dinp.v1.Start.EnvEntry
+	19, // 19: dinp.v1.LogChunk.lines:type_name -> dinp.v1.AppLogLine
+	0,  // 20: dinp.v1.Agents.Session:input_type -> dinp.v1.AgentMessage
+	7,  // 21: dinp.v1.Agents.Session:output_type -> dinp.v1.ServerMessage
+	21, // [21:22] is the sub-list for method output_type
+	20, // [20:21] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_dinp_v1_agent_proto_init() }
@@ -1784,8 +1936,9 @@ func file_dinp_v1_agent_proto_init() {
 		(*AgentMessage_Report)(nil),
 		(*AgentMessage_Heartbeat)(nil),
 		(*AgentMessage_LogChunk)(nil),
+		(*AgentMessage_Unused)(nil),
 	}
-	file_dinp_v1_agent_proto_msgTypes[6].OneofWrappers = []any{
+	file_dinp_v1_agent_proto_msgTypes[7].OneofWrappers = []any{
 		(*ServerMessage_Welcome)(nil),
 		(*ServerMessage_NotLeader)(nil),
 		(*ServerMessage_Start)(nil),
@@ -1795,6 +1948,7 @@ func file_dinp_v1_agent_proto_init() {
 		(*ServerMessage_LogRequest)(nil),
 		(*ServerMessage_LogCancel)(nil),
 		(*ServerMessage_HeardNow)(nil),
+		(*ServerMessage_Needed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1802,7 +1956,7 @@ func file_dinp_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dinp_v1_agent_proto_rawDesc), len(file_dinp_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
