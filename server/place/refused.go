@@ -193,7 +193,7 @@ func (r *Refused) next(app string) string {
 		return fmt.Sprintf("take a node back that would fit: dinp node %s uncordon, or add one: dinp token create-join", r.missing("draining"))
 	case alone["short of disk"] > 0:
 		return fmt.Sprintf("free disk space on a node that would fit: dinp node %s tells how much it lacks", r.missing("short of disk"))
-	case alone["in another zone"]+alone["in another pool"]+alone["without the label"] > 0:
+	case r.Request.asks() && alone["in another zone"]+alone["in another pool"]+alone["without the label"] > 0:
 		return fmt.Sprintf("loosen the app's constraints (dinp place %s any drops them), or add a node that meets them", app)
 	case alone["full of this app"] > 0:
 		return fmt.Sprintf("allow more instances on one node (dinp place %s per-node==N), or add a node", app)
@@ -201,9 +201,15 @@ func (r *Refused) next(app string) string {
 		return fmt.Sprintf("start Docker on a node that would fit: dinp node %s tells what its engine says", r.missing("without Docker"))
 	case r.Of("short of memory")+r.Of("short of CPU") > 0:
 		return "ask for less memory (--memory), scale another app down, or add a node; dinp nodes shows what is reserved"
+	case alone["in another pool"] > 0:
+		return fmt.Sprintf("add a node to the default pool, or let the app run in another one (dinp place %s pool==POOL); dinp pools lists them", app)
 	}
 	return "see why: dinp nodes"
 }
+
+// asks reports whether an app asks for nodes of its own choice. One that names no
+// pool does not: it runs in the default one, and has no constraint to be dropped.
+func (r *Request) asks() bool { return r.Pool != "" || r.Zone != "" || len(r.Labels) > 0 }
 
 // missing names the nearest node that fails this constraint alone.
 func (r *Refused) missing(why string) string {

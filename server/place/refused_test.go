@@ -38,3 +38,28 @@ func TestRefused_AdvisesWhatWouldMakeANodeFit(t *testing.T) {
 		}
 	}
 }
+
+// An app that names no pool runs in the default one: there is no constraint to be
+// dropped when nodes of other pools are all that would have room.
+func TestRefused_AppWithoutConstraintsIsNotToldToDropThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		memory int64 // of the node in the default pool; 0: there is none
+		want   string
+	}{
+		"the default pool is full":       {100, "ask for less memory"},
+		"no node is in the default pool": {0, "dinp place shop pool==POOL"},
+	} {
+		x := New()
+		if c.memory > 0 {
+			x.Set(Node{ID: "1", Name: "web1", Status: model.NodeReady, Availability: model.Active, MemoryMiB: c.memory})
+		}
+		x.Set(Node{ID: "2", Name: "web2", Pool: "big", Status: model.NodeReady, Availability: model.Active, MemoryMiB: 1024})
+		_, refused := x.Pick(&Request{MemoryMiB: 256}, &View{})
+		if refused == nil {
+			t.Fatalf("%s: a node was found", name)
+		}
+		if e := refused.Error("shop"); !strings.Contains(e.Next, c.want) || strings.Contains(e.Next, "any drops") {
+			t.Errorf("%s: the advice is %q, want %q in it", name, e.Next, c.want)
+		}
+	}
+}
