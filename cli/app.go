@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -156,22 +157,41 @@ func (s *session) printExplain(e api.Explain) error {
 	fmt.Fprintf(s.out, "%s: %s\n", e.App, clean(e.State))
 	rows := make([][]string, len(e.Steps))
 	for i, v := range e.Steps {
-		slot := strconv.Itoa(v.Slot)
-		if v.Step == "desired" && v.Instance == "" {
-			slot = "" // it is of the app as a whole
-		}
-		rows[i] = []string{slot, short(v.Instance), v.Step, okNo(v.OK), when(v.At), withCode(v.Text, v.Code)}
+		rows[i] = []string{slots(e.Steps[i : i+1]), short(v.Instance), v.Step, okNo(v.OK), when(v.At), withCode(v.Text, v.Code)}
 	}
 	if err := table(s.out, []string{"SLOT", "INSTANCE", "STEP", "OK", "AT", "WHY"}, rows); err != nil {
 		return err
 	}
-	for i, v := range e.Steps {
-		s.printEvidence(v, rows[i][0])
+	for steps := e.Steps; len(steps) > 0; {
+		n := 1
+		for n < len(steps) && alike(steps[n-1], steps[n]) {
+			n++
+		}
+		s.printEvidence(steps[0], slots(steps[:n]))
+		steps = steps[n:]
 	}
 	if e.Next != "" {
 		fmt.Fprintf(s.out, "\nnext: %s\n", clean(e.Next))
 	}
 	return nil
+}
+
+// alike reports whether two slots lack the same for the same reason.
+func alike(a, b api.ExplainStep) bool {
+	b.Slot, b.At = a.Slot, a.At
+	return a.Instance == "" && reflect.DeepEqual(a, b)
+}
+
+// slots lists the slots of steps; "" of a step that is of the app as a whole.
+func slots(steps []api.ExplainStep) string {
+	if steps[0].Step == "desired" && steps[0].Instance == "" {
+		return ""
+	}
+	var out []string
+	for _, v := range steps {
+		out = append(out, strconv.Itoa(v.Slot))
+	}
+	return strings.Join(out, ", ")
 }
 
 func withCode(text, code string) string {
@@ -181,14 +201,17 @@ func withCode(text, code string) string {
 	return text + " (" + code + ")"
 }
 
-// printEvidence says what is known of a step that is not done.
-func (s *session) printEvidence(v api.ExplainStep, slot string) {
+// printEvidence says what is known of a step that is not done, in these slots.
+func (s *session) printEvidence(v api.ExplainStep, slots string) {
 	if v.OK || len(v.Evidence)+len(v.Constraints)+len(v.Misses) == 0 {
 		return
 	}
 	head := v.Step
-	if slot != "" {
-		head = "slot " + slot + ", " + v.Step
+	switch {
+	case strings.Contains(slots, ","):
+		head = "slots " + slots + ", " + v.Step
+	case slots != "":
+		head = "slot " + slots + ", " + v.Step
 	}
 	fmt.Fprintf(s.out, "\n%s: %s\n", head, clean(v.Text))
 	for _, c := range v.Constraints {

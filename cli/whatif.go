@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -114,8 +115,17 @@ func (s *session) printWhatIf(a api.WhatIf) error {
 }
 
 func (s *session) printMisfits(a api.WhatIf) {
-	for _, m := range a.Misfits {
-		fmt.Fprintf(s.out, "\nslot %d of %s would not fit: %s (%s)\n", m.Slot, clean(m.App), clean(m.Message), m.Code)
+	for left := a.Misfits; len(left) > 0; {
+		m, n := left[0], 1
+		for n < len(left) && sameMisfit(m, left[n]) {
+			n++
+		}
+		which := fmt.Sprintf("slot %d of %s", m.Slot, m.App)
+		if n > 1 {
+			which = fmt.Sprintf("%d slots of %s, %d to %d,", n, m.App, m.Slot, left[n-1].Slot)
+		}
+		left = left[n:]
+		fmt.Fprintf(s.out, "\n%s would not fit: %s (%s)\n", clean(which), clean(m.Message), m.Code)
 		for _, line := range m.Evidence {
 			fmt.Fprintf(s.out, "  %s\n", clean(line))
 		}
@@ -126,6 +136,12 @@ func (s *session) printMisfits(a api.WhatIf) {
 	if more := a.LeftOut - len(a.Misfits); more > 0 {
 		fmt.Fprintf(s.out, "and %d more that would not fit\n", more)
 	}
+}
+
+// sameMisfit reports whether another slot of the same app is refused in the same words.
+func sameMisfit(a, b api.Misfit) bool {
+	b.Slot = a.Slot
+	return reflect.DeepEqual(a, b)
 }
 
 func room(h api.Headroom) string {

@@ -54,6 +54,40 @@ func TestWhatIf_ShowsMovesMisfitsAndRoom(t *testing.T) {
 	}
 }
 
+// The platform refuses slots that are alike in the same words; a person reads them once.
+func TestWhatIf_TellsSlotsThatAreRefusedAlikeOnce(t *testing.T) {
+	t.Parallel()
+	reply := api.WhatIf{Text: "40 more", LeftOut: 4}
+	for slot := 15; slot < 18; slot++ {
+		reply.Misfits = append(reply.Misfits, api.Misfit{App: "shop", Slot: slot, Code: "D140", Message: "0 of 5 nodes fit", Evidence: []string{"web3 is short by 128 MiB"}, Next: "add a node"})
+	}
+	reply.Misfits = append(reply.Misfits, api.Misfit{App: "blog", Slot: 0, Code: "D140", Message: "0 of 5 nodes fit", Evidence: []string{"web2 is cordoned"}})
+	told(t, "whatif add shop 40", "GET /whatif", reply, `40 more
+
+3 slots of shop, 15 to 17, would not fit: 0 of 5 nodes fit (D140)
+  web3 is short by 128 MiB
+  next: add a node
+
+slot 0 of blog would not fit: 0 of 5 nodes fit (D140)
+  web2 is cordoned
+
+free now`)
+}
+
+func TestExplain_TellsStepsThatAreAlikeOnceAndTheAppsOwnWithoutASlot(t *testing.T) {
+	t.Parallel()
+	reply := api.Explain{App: "shop", State: "waits", Steps: []api.ExplainStep{{Step: "desired", Text: "v1 failed", Evidence: []string{"boom"}}}}
+	for slot := 2; slot < 5; slot++ {
+		reply.Steps = append(reply.Steps, api.ExplainStep{Step: "placed", Slot: slot, Text: "0 of 1 nodes fit", Evidence: []string{"web1 is cordoned"}, Next: "dinp node web1 uncordon"})
+	}
+	f := newFake(t)
+	f.mux.HandleFunc("GET /apps/shop/explain", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, reply) })
+	r := run(t, f, "explain", "shop")
+	if want := "\ndesired: v1 failed\n  boom\n\nslots 2, 3, 4, placed: 0 of 1 nodes fit\n  web1 is cordoned\n  next: dinp node web1 uncordon\n"; r.code != 0 || !strings.HasSuffix(r.out, want) {
+		t.Errorf("exit code %d, want it to end with %q:\n%s", r.code, want, r.out)
+	}
+}
+
 func TestNodes_ShowWhetherALossIsSurvived(t *testing.T) {
 	t.Parallel()
 	reply := api.Nodes{Survival: &api.Survival{Text: "survives the loss of any one node: no", Because: []string{"losing web1: 1 of 1"}}}
