@@ -51,10 +51,19 @@ func Execute(ctx context.Context, root *cobra.Command) int {
 		return ExitOK
 	}
 	if !started { // cobra itself refused it
-		err = usage(cmd, err)
+		err = usage(cmd, asWritten(cmd, err))
 	}
 	PrintError(root.ErrOrStderr(), err)
 	return ExitCode(err)
+}
+
+// asWritten says how a command is written to somebody who gave it too few words, or
+// too many.
+func asWritten(cmd *cobra.Command, err error) error {
+	if text := err.Error(); !strings.HasPrefix(text, "accepts ") && !strings.HasPrefix(text, "requires at least") {
+		return err
+	}
+	return fmt.Errorf("write it as: %s (%w)", cmd.UseLine(), err)
 }
 
 func usage(cmd *cobra.Command, err error) error {
