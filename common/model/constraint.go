@@ -123,9 +123,10 @@ func (c Constraints) Placement() Placement {
 
 // CheckSingleton returns a CodeBadSize error when a singleton would have more
 // than one instance: at most one of it may run at any time.
-func CheckSingleton(singleton bool, instances int) error {
+func CheckSingleton(app string, singleton bool, instances int) error {
 	if singleton && instances > 1 {
-		return E(CodeBadSize, "a singleton has at most one instance, not %d", instances).WithNext("scale the app to 1, or take the singleton flag back (dinp singleton APP off)")
+		return E(CodeBadSize, "a singleton has at most one instance, not %d", instances).
+			WithNext("dinp scale %s 1 first, or take the singleton flag back: dinp singleton %s off", app, app)
 	}
 	return nil
 }

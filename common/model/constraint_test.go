@@ -52,8 +52,11 @@ func TestConstraints_ComeBackAsTheyWent(t *testing.T) {
 
 func TestCheckSingleton_AllowsOne(t *testing.T) {
 	t.Parallel()
-	if CheckSingleton(true, 1) != nil || CheckSingleton(false, 9) != nil || CheckSingleton(true, 2) == nil {
+	if CheckSingleton("cron", true, 1) != nil || CheckSingleton("cron", false, 9) != nil || CheckSingleton("cron", true, 2) == nil {
 		t.Error("one instance is allowed, two are not")
+	}
+	if next := AsError(CheckSingleton("cron", true, 2)).Next; next != "dinp scale cron 1 first, or take the singleton flag back: dinp singleton cron off" {
+		t.Errorf("the advice is %q", next)
 	}
 }
 

@@ -119,7 +119,7 @@ func (s *Store) EditApp(ctx context.Context, appID string, generation int64, e A
 				return err
 			}
 		}
-		if err := model.CheckSingleton(app.Singleton, app.Instances); err != nil {
+		if err := model.CheckSingleton(app.Name, app.Singleton, app.Instances); err != nil {
 			return err
 		}
 		if app == before {

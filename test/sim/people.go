@@ -164,7 +164,7 @@ func (p *people) edit(n int, what string, f func(t *tables, a *model.App) bool) 
 func (p *people) scale(n, instances int) {
 	p.edit(n, fmt.Sprintf("scale to %d", instances), func(_ *tables, a *model.App) bool {
 		a.Instances = instances
-		return model.CheckSingleton(a.Singleton, instances) == nil
+		return model.CheckSingleton(a.Name, a.Singleton, instances) == nil
 	})
 }
 
