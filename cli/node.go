@@ -109,12 +109,15 @@ func node(ctx context.Context, s *session, args []string, w drainWait) error {
 	if !ok {
 		return usage(s.cmd, fmt.Errorf("say cordon, uncordon, drain or forget, not %q", args[1]))
 	}
-	name := n.Name
+	was := n
 	n, err = send[api.Node](ctx, s.api, http.MethodPatch, at("nodes", n.ID), api.EditNode{Availability: string(want)})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "node %s is %s\n", name, want)
+	fmt.Fprintf(s.err, "node %s is %s\n", was.Name, become(was, want))
+	if want == model.Draining && (was.Status == string(model.NodeUnknown) || was.Status == string(model.NodeLost)) {
+		s.warn([]string{fmt.Sprintf("node %s is %s: nothing on it can be stopped before it returns; if it never does: dinp node %s forget", was.Name, was.Status, was.Name)})
+	}
 	if w.wait {
 		if n, err = s.drained(ctx, n, w.timeout); err != nil {
 			return err
@@ -126,11 +129,34 @@ func node(ctx context.Context, s *session, args []string, w drainWait) error {
 	return nil
 }
 
+// become says what a wish means for what is on a node.
+func become(n api.Node, want model.Availability) string {
+	switch {
+	case want == model.Cordoned && n.Instances == 0:
+		return "cordoned: nothing new is placed there"
+	case want == model.Cordoned:
+		return fmt.Sprintf("cordoned: nothing new is placed there, and its %s", verb(n.Instances, "stays", "stay"))
+	case want == model.Draining && n.Instances == 0:
+		return "draining: nothing is on it"
+	case want == model.Draining:
+		return fmt.Sprintf("draining: its %s away, each when its replacement serves; dinp node %s tells how far it is", verb(n.Instances, "moves", "move"), n.Name)
+	}
+	return string(want) + ": it takes instances"
+}
+
+// verb is such as "1 instance stays", "2 instances stay".
+func verb(n int, one, more string) string {
+	if n == 1 {
+		return "1 instance " + one
+	}
+	return model.Count(n, "instance") + " " + more
+}
+
 func (s *session) forgetNode(ctx context.Context, n api.Node) error {
 	if err := s.api.call(ctx, http.MethodDelete, at("nodes", n.ID), nil, nil); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "node %s is forgotten; its %d instances are replaced\n", n.Name, n.Instances)
+	fmt.Fprintf(s.err, "node %s is forgotten; its %s replaced\n", n.Name, verb(n.Instances, "is", "are"))
 	return nil
 }
 

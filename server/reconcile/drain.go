@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dinp/dinp/common/model"
 )
@@ -73,4 +74,40 @@ func why(held map[string]string) string {
 		fmt.Fprintf(&b, "; %s wait, too", model.Count(more, "app"))
 	}
 	return b.String()
+}
+
+// silence tells since when nothing is heard of a node, and what becomes of what is
+// on it; "" when something is. It names times and not spans, so that who waits for
+// another word gets one only when there is news.
+func (c *Core) silence(n *node) string {
+	if n.Status != model.NodeUnknown && n.Status != model.NodeLost {
+		return ""
+	}
+	note := "nothing was heard of it since this leader took over"
+	if !n.Heard.IsZero() {
+		note = "nothing was heard of it since " + clock(n.Heard)
+	}
+	due := c.looks.at[n.ID]
+	switch {
+	case n.Status == model.NodeLost && len(n.rows) > 0:
+		note += fmt.Sprintf("; %s may still run there; if the host never returns: dinp node %s forget", model.Count(len(n.rows), "instance"), n.Name)
+	case n.Status == model.NodeLost:
+		note += fmt.Sprintf("; if the host never returns: dinp node %s forget", n.Name)
+	case len(n.rows) == 0:
+	case c.cluster.Frozen():
+		note += "; so many nodes are silent at once that nothing is replaced until some return"
+	case !due.IsZero():
+		note += fmt.Sprintf("; its %s replaced at %s unless it returns", are(len(n.rows), "instance"), clock(due))
+	}
+	return note
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05 MST") }
+
+// are is "1 instance is", "2 instances are".
+func are(n int, thing string) string {
+	if n == 1 {
+		return model.Count(n, thing) + " is"
+	}
+	return model.Count(n, thing) + " are"
 }

@@ -74,6 +74,30 @@ func TestNodes_ADrainThatWaitsNamesTheAppsAndWhatFor(t *testing.T) {
 	}
 }
 
+// What is said of a node that is silent is what becomes of its instances, and not
+// how far a drain is that it cannot be told of.
+func TestNodes_SilentOneSaysWhatBecomesOfItsInstances(t *testing.T) {
+	t.Parallel()
+	r := serving(t)
+	r.silence("n1")
+	note := func(after time.Duration) string {
+		r.pass(after)
+		r.round()
+		return r.nodeState("n1").GetMessage()
+	}
+	got := note(20 * time.Second)
+	if heard := clock(r.core.nodes["n1"].Heard); !strings.HasPrefix(got, "nothing was heard of it since "+heard+"; its 1 instance is replaced at ") {
+		t.Errorf("unknown: %q", got)
+	}
+	r.want("n1", model.Draining)
+	if got := note(70 * time.Second); !strings.HasSuffix(got, "; if the host never returns: dinp node n1 forget") || !strings.Contains(got, "; 1 instance may still run there;") {
+		t.Errorf("lost: %q", got)
+	}
+	if got := r.nodeState("n2").GetMessage(); got != "" {
+		t.Errorf("the other node: %q", got)
+	}
+}
+
 // A node whose agent's certificate has expired is silent, and its host runs: that is
 // said where people look, at the node and at what was on it.
 func TestNodes_AnAgentThatIsTurnedAwaySaysWhy(t *testing.T) {

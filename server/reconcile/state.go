@@ -88,7 +88,7 @@ func (c *Core) NodesReply() *pb.NodesReply {
 		s := &pb.NodeState{
 			Id: id, Name: n.Name, Address: n.Address, Zone: n.Zone, Pool: n.Pool, Labels: n.Labels, Connected: n.session != nil, Status: string(n.Status), Availability: string(avail),
 			MemoryMib: n.MemoryMiB, CpuMilli: n.CPUMilli, Instances: int32(len(n.rows)), HeardMs: wire.Millis(n.Heard),
-			Message: cmp.Or(c.turnedAway(n), n.DockerError, n.DiskShort, drain), Drained: drained, Version: n.Version, DockerVersion: n.Docker,
+			Message: cmp.Or(c.turnedAway(n), c.silence(n), n.DockerError, n.DiskShort, drain), Drained: drained, Version: n.Version, DockerVersion: n.Docker,
 			MemoryReservedMib: n.MemoryMiB - free, CpuReservedMilli: n.CPUMilli - freeCPU,
 		}
 		out.Nodes = append(out.Nodes, s)
