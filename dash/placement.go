@@ -75,7 +75,11 @@ func (p placement) warnings() []string {
 		out = p.crowded(wants.MaxPerNode, len(match))
 	}
 	if n := p.outside(match); n > 0 && len(match) > 0 {
-		out = append(out, fmt.Sprintf("%d of its %d instances are on nodes that do not match: they stay until they are replaced (dinp restart %s moves them)", n, len(p.on), p.app.Name))
+		s := fmt.Sprintf("on nodes that do not match: %d of its %s; what is there stays until it is replaced", n, model.Count(len(p.on), "instance"))
+		if len(out) == 0 { // else a restart finds no room
+			s += fmt.Sprintf(": dinp restart %s moves it", p.app.Name)
+		}
+		out = append(out, s)
 	}
 	return out
 }

@@ -47,7 +47,7 @@ func TestPlacement_WarnsOfWhatConstraintsLeave(t *testing.T) {
 			p.nodes[3].Availability, p.nodes[4].Availability = model.Forgotten, model.Forgotten
 		}, []string{"no node has zone==b", "no node matches"}},
 		"instances that stay": {"zone==c", func(p *placement) { p.on = []string{"n1", "n4"} }, []string{"no node has zone==c", "its 2 instances stay where they are, and one that is lost is not replaced"}},
-		"instances elsewhere": {"zone==b", func(p *placement) { p.on = []string{"n1", "n4"} }, []string{"1 of its 2 instances are on nodes that do not match: they stay until they are replaced (dinp restart shop moves them)"}},
+		"instances elsewhere": {"zone==b", func(p *placement) { p.on = []string{"n1", "n4"} }, []string{"on nodes that do not match: 1 of its 2 instances; what is there stays until it is replaced: dinp restart shop moves it"}},
 		"nodes that take none": {"zone==b", func(p *placement) {
 			p.nodes[3].Availability = model.Cordoned
 			p.status = map[string]string{"n5": "unknown"}
