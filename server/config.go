@@ -61,9 +61,7 @@ func (c Config) Validate() error {
 	return errors.Join(all...)
 }
 
-func (c Config) limits() actual.Limits {
-	return actual.Limits{UnknownAfter: 3 * c.Heartbeat, LostAfter: c.LostAfter}
-}
+func (c Config) limits() actual.Limits { return actual.MissedBeats(c.Heartbeat, c.LostAfter) }
 
 func (c Config) plan() plan.Config {
 	p := plan.Default()

@@ -47,6 +47,14 @@ type Limits struct {
 	LostAfter    time.Duration // since it became unknown
 }
 
+// MissedBeats returns the limits where nodes beat every period: one is unknown when
+// three beats in a row are missing. They follow each other nine to ten tenths of a
+// period apart (agent/session), so the third was due 2.85 periods after the last
+// that came, on average.
+func MissedBeats(period, lostAfter time.Duration) Limits {
+	return Limits{UnknownAfter: period * 285 / 100, LostAfter: lostAfter}
+}
+
 // New returns an empty cluster for a term that begins now.
 func New(l Limits, now time.Time) *Cluster {
 	return &Cluster{

@@ -277,3 +277,16 @@ func TestNode_AssumedInstanceRunsUntilItsNodeSpeaks(t *testing.T) {
 		t.Errorf("its node does not have it, and yet it is %+v", o)
 	}
 }
+
+func TestMissedBeats_ADeadNodeIsNoticedWithinThreePeriodsAndOneThatBeatsNever(t *testing.T) {
+	const period = 5 * time.Second
+	l := MissedBeats(period, time.Minute)
+	if l.UnknownAfter >= 3*period || l.UnknownAfter <= 2*period || l.LostAfter != time.Minute {
+		t.Errorf("%+v", l)
+	}
+	// The last beat before a node's death came at most a period before it: of the time
+	// that it may take to notice, a quarter of a second at least is left for the round.
+	if left := 3*period - l.UnknownAfter; left < 250*time.Millisecond {
+		t.Errorf("%s are left", left)
+	}
+}

@@ -19,7 +19,7 @@ func (c *checker) quiet(m *term) (whole quiet, zones map[string]quiet) {
 		}
 		z := zones[n.zone]
 		z.all, whole.all = z.all+1, whole.all+1
-		if m.silence(n.name) >= 3*heartbeat {
+		if m.silence(n.name) >= limits.UnknownAfter {
 			z.silent, whole.silent = z.silent+1, whole.silent+1
 		}
 		zones[n.zone] = z
@@ -54,7 +54,7 @@ func (m *term) silence(node string) time.Duration {
 // lost: a loss needs the whole time of silence, and fewer silent nodes than
 // would rather mean that the leader is cut off.
 func (c *checker) lost(m *term, i model.Instance) {
-	if d := m.silence(i.NodeID); d < 3*heartbeat+lostAfter {
+	if d := m.silence(i.NodeID); d < limits.UnknownAfter+limits.LostAfter {
 		c.fail("no loss before its time", "%s on %s is given up after %s of silence", i.ID, i.NodeID, d)
 	}
 	if why := c.frozen(m); why != "" {

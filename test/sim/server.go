@@ -7,6 +7,7 @@ import (
 	"time"
 
 	pb "github.com/dinp/dinp/proto/dinp/v1"
+	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/lease"
 	"github.com/dinp/dinp/sql/store"
 )
@@ -24,6 +25,9 @@ const (
 	minReady    = 10 * time.Second
 	domain      = "apps.test"
 )
+
+// limits are those of a node's silence.
+var limits = actual.MissedBeats(heartbeat, lostAfter)
 
 // simServer is the shell around the server's core: its threads wait in virtual
 // time for the database and Redis.

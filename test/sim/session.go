@@ -31,7 +31,7 @@ func (s *simServer) hello(c *conn, first *pb.AgentMessage) {
 	m.ids++
 	x := &serverSession{m: m, c: c, id: fmt.Sprintf("%s/%d/%d", s.name, m.held.Epoch, m.ids), node: hello.GetNodeId(), pulse: dispatch.NewPulse(s.p.now())}
 	m.conns = append(m.conns, x)
-	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: heartbeat.Milliseconds(), LostMs: (3*heartbeat + lostAfter).Milliseconds()}}})
+	x.send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{HeartbeatMs: heartbeat.Milliseconds(), LostMs: (limits.UnknownAfter + limits.LostAfter).Milliseconds()}}})
 	m.post(dispatch.SessionOpened{Session: x, Hello: hello, Pulse: x.pulse})
 	inlet := dispatch.NewInlet(first.GetSeq())
 	c.ends[server].take = func(v any) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/dinp/dinp/common/route"
-	"github.com/dinp/dinp/server/actual"
 	"github.com/dinp/dinp/server/dispatch"
 	"github.com/dinp/dinp/server/lease"
 	"github.com/dinp/dinp/server/plan"
@@ -51,7 +50,7 @@ func (s *simServer) lead(held store.Lease) *term {
 	p := plan.Default()
 	p.MinReady = minReady
 	m.core = reconcile.New(reconcile.Config{
-		Plan: p, Limits: actual.Limits{UnknownAfter: 3 * heartbeat, LostAfter: lostAfter}, Domain: domain, Sweep: 30 * time.Second,
+		Plan: p, Limits: limits, Domain: domain, Sweep: 30 * time.Second,
 		Debounce: debounce, OrphanAfter: orphanAfter, RouteGrace: 20 * time.Second, SafeAfter: safeAfter,
 	}, held, reconcile.Deps{
 		Store: dbClient{s.w.db, s.p}, Routes: termRoutes{m.pub, m}, Traffic: &visits{now: s.p.now}, Now: s.p.now, NewID: s.w.newID, Log: log, Tail: m.tail,
