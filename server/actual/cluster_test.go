@@ -150,8 +150,24 @@ func TestAssume_IsOverruledByTheFirstWord(t *testing.T) {
 	if v := c.Verdict("i"); !v.Healthy || v.Judged {
 		t.Errorf("assumed %+v", v)
 	}
-	if !judge(c, "m", true, t0) || !c.Verdict("i").Judged {
+	if !judge(c, "m", false, t0) || c.Verdict("i").Healthy || !c.Verdict("i").Judged {
 		t.Errorf("the first word is not news: %+v", c.Verdict("i"))
+	}
+}
+
+// When a term begins monitors say so of every instance, and each app would be
+// planned as many times.
+func TestAssume_IsConfirmedWithoutAChange(t *testing.T) {
+	c := New(limits, t0)
+	c.Assume("i", t0)
+	if judge(c, "m", true, t0.Add(time.Second)) {
+		t.Error("a verdict that confirms what was assumed is a change")
+	}
+	if v := c.Verdict("i"); !v.Healthy || !v.Judged || !v.HealthyAt().Equal(t0) {
+		t.Errorf("confirmed %+v", v)
+	}
+	if !judge(New(limits, t0), "m", false, t0) {
+		t.Error("a first verdict on what nothing was assumed of is no change")
 	}
 }
 

@@ -60,10 +60,11 @@ func (c *Cluster) Judge(monitor string, verdicts []model.Verdict, now time.Time,
 	}
 }
 
-// take takes a monitor's word in, once good holds it.
+// take takes a monitor's word in, once good holds it. That what was assumed to be
+// healthy is so is no change: when a term begins that is said of all there is.
 func (v *Verdict) take(word model.Verdict, sick *Sick, now time.Time) (changed bool) {
 	healthy := v.good != nil
-	changed = !v.Judged || v.Healthy != healthy
+	changed = v.Healthy != healthy || !v.Judged && !healthy
 	sick.leave(v)
 	if healthy != v.Healthy {
 		v.since = now
