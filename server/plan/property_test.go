@@ -110,6 +110,13 @@ func (c *cluster) dump() string {
 	return string(b)
 }
 
+// deploy makes a release the wanted one.
+func (c *cluster) deploy(number int, bad bool) {
+	id := fmt.Sprint("r", number)
+	c.in.Releases[id] = model.Release{ID: id, Number: number, Spec: model.Spec{}.WithDefaults()}
+	c.in.App.ReleaseID, c.bad[id] = id, bad
+}
+
 // tick is how much time passes between two looks.
 const tick = 5 * time.Second
 
@@ -161,10 +168,7 @@ func TestProperty_WithoutFaultsAppsConvergeAndNeverServeLessThanWanted(t *testin
 			switch rapid.IntRange(0, 2).Draw(t, "change") {
 			case 0, 1:
 				release++
-				id := fmt.Sprint("r", release)
-				c.in.Releases[id] = model.Release{ID: id, Number: release, Spec: model.Spec{}.WithDefaults()}
-				c.in.App.ReleaseID = id
-				c.bad[id] = rapid.Bool().Draw(t, "bad")
+				c.deploy(release, rapid.Bool().Draw(t, "bad"))
 			case 2:
 				c.in.App.Instances = rapid.IntRange(1, 6).Draw(t, "scale")
 			}
@@ -252,4 +256,45 @@ func TestRests_MeansThatThereIsNothingToDo(t *testing.T) {
 			t.Fatalf("at rest, and yet the plan is %+v", p)
 		}
 	})
+}
+
+// A leader that begins takes what routes led to for running, and plans nothing when
+// the node of such an instance confirms it: by that nothing may change.
+func TestCompute_WhetherTheNodeOfWhatServesHasSpokenChangesNothing(t *testing.T) {
+	compared := 0
+	rapid.Check(t, func(t *rapid.T) {
+		c := &cluster{t: t, in: world(rapid.IntRange(1, 6).Draw(t, "instances"), "r1"), now: t0, bad: map[string]bool{}}
+		release := 1
+		for range rapid.IntRange(1, 40).Draw(t, "ticks") {
+			switch rapid.IntRange(0, 9).Draw(t, "change") {
+			case 0:
+				release++
+				c.deploy(release, rapid.Bool().Draw(t, "bad"))
+			case 1:
+				c.in.App.Instances = rapid.IntRange(1, 6).Draw(t, "scale")
+			case 2:
+				if n := len(c.in.Instances); n > 0 {
+					c.in.Instances[rapid.IntRange(0, n-1).Draw(t, "which")].Node = rapid.SampledFrom([]model.NodeStatus{model.NodeReady, model.NodeUnknown, model.NodeLost}).Draw(t, "status")
+				}
+			}
+			for n := range c.in.Instances {
+				i := &c.in.Instances[n]
+				if was := i.Node; i.Role == model.Primary && i.Ready() && !i.Draining && was != model.NodeLost {
+					i.Node = model.NodeReady
+					ready := Compute(Default(), c.in, c.now)
+					i.Node = model.NodeUnknown
+					if diff := cmp.Diff(ready, Compute(Default(), c.in, c.now)); diff != "" {
+						t.Fatalf("%s is planned otherwise when its node has yet to speak:\n%s%s", i.ID, diff, c.dump())
+					}
+					i.Node = was
+					compared++
+				}
+			}
+			c.step()
+			c.live()
+		}
+	})
+	if compared == 0 {
+		t.Error("nothing that was drawn serves")
+	}
 }

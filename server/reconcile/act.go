@@ -121,8 +121,8 @@ func (c *Core) act(ctx context.Context, a *app, now time.Time) {
 		}
 	}
 	c.syncTargets(a)
-	if awaitsRoutes(a) {
-		c.awaiting[a.ID] = true
+	if rev, awaits := awaitsRoutes(a, c.deps.Routes.Served()); awaits {
+		c.awaiting[a.ID] = rev
 	} else {
 		delete(c.awaiting, a.ID)
 	}

@@ -31,6 +31,7 @@ type app struct {
 	keys        []string // route keys as last Set, sorted; the publisher has what they say
 	guests      []string // IDs of instances without a row that serve it, see leaveSafe
 	strays      []string // IDs of instances without a row that a singleton waits for
+	unheard     int      // rows on nodes that have not told in this term what they run
 }
 
 // tail is the output of an instance, asked for to explain why a release fails.
@@ -55,9 +56,10 @@ func (c *Core) app(id string) *app {
 func (c *Core) drop(a *app) {
 	c.unpublish(a)
 	c.watch(a, "", time.Time{})
-	for _, set := range []map[string]bool{c.dirty, c.waiting, c.awaiting, c.unrouted} {
+	for _, set := range []map[string]bool{c.dirty, c.waiting, c.unrouted} {
 		delete(set, a.ID)
 	}
+	delete(c.awaiting, a.ID)
 	c.wakes.set(a.ID, time.Time{})
 	delete(c.apps, a.ID)
 }
@@ -91,11 +93,31 @@ func (a *app) wanted() int {
 	return a.Instances
 }
 
+// complete reports whether an app has the rows that are wanted of it, no more and
+// no less, and none of its slots waits or has failed.
+func (a *app) complete() bool {
+	d, ok := a.deployments[a.ReleaseID]
+	return ok && d.Status == model.DeploymentSucceeded && a.DeletedAt.IsZero() && len(a.rows) == a.Instances && len(a.slots)+len(a.pending) == 0
+}
+
+// steady reports whether an app runs as wished, so that the planner has nothing to
+// do, whether or not it is routed so far and monitors have said so.
+func (a *app) steady() bool {
+	if !a.complete() {
+		return false
+	}
+	for slot, r := range a.rows {
+		if r.Slot != slot || !r.settled() || r.node.session == nil || r.node.Status != model.NodeReady {
+			return false
+		}
+	}
+	return true
+}
+
 // rests reports whether an app is as wished and nothing about it is under way,
 // without allocating: a sweep asks it of every app.
 func (c *Core) rests(a *app) bool {
-	d, ok := a.deployments[a.ReleaseID]
-	if !ok || d.Status != model.DeploymentSucceeded || !a.DeletedAt.IsZero() || len(a.rows) != a.Instances || len(a.keys) == 0 || len(a.slots)+len(a.pending) > 0 {
+	if !a.complete() || len(a.keys) == 0 {
 		return false
 	}
 	served := c.deps.Routes.Served()

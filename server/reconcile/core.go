@@ -55,18 +55,19 @@ type Core struct {
 
 	mum     map[string]*node // those that have not told in this term what they have, by ID
 	awaited *node            // the one of them that untold has found last
+	came    time.Time        // when one last told for the first time in this term
 
 	looks *alarms   // nodes whose status may change by time
 	asked time.Time // when those that were due soon were last asked for their pulse
 	wakes *alarms   // apps whose plan changes by time
 
-	forgotten map[string]bool // nodes that people have given up, gone ones too
-	bad       map[string]bool // nodes that are to be cordoned
-	newNodes  map[string]bool // said hello; their rows are to be written
-	dirty     map[string]bool // apps to plan
-	waiting   map[string]bool // apps with slots that wait, perhaps for room
-	awaiting  map[string]bool // apps whose next step waits for routers
-	unrouted  map[string]bool // apps whose routes are not known yet in this term
+	forgotten map[string]bool   // nodes that people have given up, gone ones too
+	bad       map[string]bool   // nodes that are to be cordoned
+	newNodes  map[string]bool   // said hello; their rows are to be written
+	dirty     map[string]bool   // apps to plan
+	waiting   map[string]bool   // apps with slots that wait, perhaps for room
+	awaiting  map[string]uint64 // apps whose next step waits for routers, and the revision that they are to serve
+	unrouted  map[string]bool   // apps whose routes are not known yet in this term
 
 	safe     *model.SafeMode     // nothing is changed while it is set
 	unsaved  bool                // and the database does not know of it yet
@@ -77,9 +78,11 @@ type Core struct {
 	guests   map[string]*app     // strays that serve an app until its own instances do, by ID
 
 	sittings   sitting        // so far
+	planned    int            // plans of apps, so far
 	view0      place.View     // reused
 	room       room           // reused
 	told       model.Observed // reused
+	ran        []string       // reused
 	noRoom     noRoom
 	survey     survey
 	packed     map[string]bool   // pools that are packed, by name
@@ -108,7 +111,7 @@ func New(cfg Config, lease store.Lease, deps Deps) *Core {
 		cfg: cfg, deps: deps, lease: lease, began: now, acts: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
 		nodes: map[string]*node{}, mum: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
 		releases: map[string]model.Release{}, orphans: map[string]orphan{}, owners: map[string]*app{}, looks: newAlarms(), wakes: newAlarms(),
-		guests: map[string]*app{}, forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]bool{}, unrouted: map[string]bool{},
+		guests: map[string]*app{}, forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]uint64{}, unrouted: map[string]bool{},
 		reload: true,
 	}
 }

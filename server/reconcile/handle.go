@@ -42,9 +42,7 @@ func (c *Core) Handle(ctx context.Context, e dispatch.Event) {
 	case dispatch.Nudged:
 		c.nudged(ctx, e)
 	case routesServed:
-		for id := range c.awaiting {
-			c.dirty[id] = true
-		}
+		c.routesServed()
 	case dispatch.Do:
 		e()
 	}
@@ -133,9 +131,12 @@ func (c *Core) engine(n *node, ok bool, problem string, now time.Time) {
 	if n.DockerTold && n.DockerOK == ok && n.DockerError == problem {
 		return
 	}
+	told := n.DockerTold // the first word is news only if it changes the node's status, see look
 	n.DockerOK, n.DockerError, n.DockerTold = ok, problem, true
 	c.reindex(n)
-	c.dirtyNode(n)
+	if told {
+		c.dirtyNode(n)
+	}
 	c.looks.set(n.ID, now)
 }
 
@@ -160,6 +161,7 @@ func (c *Core) synced(e dispatch.Synced, now time.Time) {
 	c.turned(n, e.DockerOK, e.Engine)
 	c.engine(n, e.DockerOK, e.DockerError, now)
 	c.disk(n, e.Disk)
+	ran, first := c.running(n), !n.EverSynced && e.DockerOK
 	if e.DockerOK {
 		n.Sync(e.Instances)
 	} else {
@@ -170,7 +172,7 @@ func (c *Core) synced(e dispatch.Synced, now time.Time) {
 	for _, r := range n.rows {
 		c.countStarting(r)
 	}
-	c.dirtyNode(n)
+	c.heardAll(n, ran, first)
 	c.looks.set(n.ID, now)
 	c.unasked(n, e.Instances, now)
 	delete(c.mum, n.ID)
@@ -270,11 +272,5 @@ func (c *Core) nudged(ctx context.Context, e dispatch.Nudged) {
 	}
 	if e.Nodes {
 		c.swept = time.Time{}
-	}
-}
-
-func (c *Core) dirtyInstance(id string) {
-	if r := c.rows[id]; r != nil {
-		c.dirty[r.AppID] = true
 	}
 }

@@ -68,6 +68,8 @@ func (c *Core) watchNodes(now time.Time) {
 	for id, n := range c.nodes {
 		if n.Status == model.NodeUnknown || n.Status == model.NodeLost {
 			c.looks.set(id, now)
+		}
+		if n.Status == model.NodeLost { // of one that is unknown nothing changes until it is lost
 			c.dirtyNode(n)
 		}
 	}
@@ -125,7 +127,11 @@ func (c *Core) look(n *node, now time.Time) {
 		n.session.Resync()
 	}
 	c.reindex(n)
-	c.dirtyNode(n)
+	if old == model.NodeUnknown && n.Status == model.NodeReady {
+		c.dirtyUnquiet(n)
+	} else {
+		c.dirtyNode(n)
+	}
 	c.dirtyWaiting()
 }
 

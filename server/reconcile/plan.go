@@ -53,6 +53,7 @@ func (c *Core) planLot(ctx context.Context, ids []string, now time.Time) (n int,
 		if a == nil || a.Name == "" {
 			continue
 		}
+		c.planned++
 		if d, ok := c.decide(a, now); ok {
 			c.enter(&d, &batch, now)
 			todo = append(todo, d)

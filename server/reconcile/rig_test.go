@@ -329,13 +329,16 @@ func (r *rig) Current(context.Context) (map[string]string, route.Head, error) {
 }
 
 func (r *rig) Set(changes []route.Change) uint64 {
-	before := maps.Clone(r.table)
+	changed := false
 	for _, c := range changes {
-		if delete(r.table, c.Key); c.Value != nil {
+		was, had := r.table[c.Key]
+		if changed = changed || had != (c.Value != nil) || had && was != *c.Value; c.Value == nil {
+			delete(r.table, c.Key)
+		} else {
 			r.table[c.Key] = *c.Value
 		}
 	}
-	if !maps.Equal(before, r.table) {
+	if changed {
 		r.rev++
 	}
 	return r.rev

@@ -116,7 +116,7 @@ func (c *Core) openRoutes(now time.Time) {
 		return
 	}
 	over := now.Sub(c.began) >= c.routeGrace
-	for _, id := range slices.Sorted(maps.Keys(c.unrouted)) {
+	for id := range c.unrouted {
 		if a := c.apps[id]; a == nil || a.Name == "" || !a.DeletedAt.IsZero() {
 			delete(c.unrouted, id)
 		} else if over && !c.graceOver {
@@ -192,14 +192,31 @@ func (c *Core) heardAny() bool {
 	return false
 }
 
-// awaitsRoutes reports whether an app's next step waits for routers.
-func awaitsRoutes(a *app) bool {
+// awaitsRoutes reports whether an app's next step waits for routers, and the least
+// revision that brings one when they serve it.
+func awaitsRoutes(a *app, served uint64) (rev uint64, awaits bool) {
 	for _, r := range a.rows {
-		if r.Stopping && r.sentTo == 0 || !r.Stopping && r.inRoutes && !r.seenRouted {
-			return true
+		toStop, toServe := r.Stopping && r.sentTo == 0, !r.Stopping && r.inRoutes && !r.seenRouted
+		if (toStop || toServe || r.everRouted && r.routeRev > served) && (!awaits || r.routeRev < rev) {
+			rev, awaits = r.routeRev, true
 		}
 	}
-	return false
+	return rev, awaits
+}
+
+// routesServed plans the apps that have waited for what routers serve by now, but
+// for those that rest with it: when a term begins those are nearly all there are.
+func (c *Core) routesServed() {
+	served := c.deps.Routes.Served()
+	for id, rev := range c.awaiting {
+		switch a := c.apps[id]; {
+		case rev > served:
+		case a != nil && c.rests(a):
+			delete(c.awaiting, id)
+		default:
+			c.dirty[id] = true
+		}
+	}
 }
 
 // routed is an instance to which routes lead.
@@ -231,18 +248,23 @@ func endpointsOf(table map[string]string) map[string]routed {
 func (c *Core) syncTargets(a *app) {
 	m := &pb.HealthTargets{}
 	for _, r := range a.rows {
-		t := c.target(r)
-		told := fingerprint(t)
-		switch {
-		case told == r.told:
-		case t == nil:
-			m.Remove = append(m.Remove, r.ID)
-		default:
-			m.Set = append(m.Set, t)
-		}
-		r.told = told
+		c.aim(m, r)
 	}
 	c.toMonitors(m)
+}
+
+// aim adds what monitors have yet to be told of a row.
+func (c *Core) aim(m *pb.HealthTargets, r *row) {
+	t := c.target(r)
+	told := fingerprint(t)
+	switch {
+	case told == r.told:
+	case t == nil:
+		m.Remove = append(m.Remove, r.ID)
+	default:
+		m.Set = append(m.Set, t)
+	}
+	r.told = told
 }
 
 func (c *Core) toMonitors(m *pb.HealthTargets) {
@@ -281,9 +303,11 @@ func fingerprint(t *pb.HealthTarget) uint64 {
 
 func (c *Core) allTargets() *pb.HealthTargets {
 	m := &pb.HealthTargets{Full: true}
-	for _, id := range slices.Sorted(maps.Keys(c.rows)) {
-		if t := c.target(c.rows[id]); t != nil {
-			m.Set = append(m.Set, t)
+	for _, id := range slices.Sorted(maps.Keys(c.apps)) { // and not by instance: there may be a million
+		for _, r := range c.apps[id].rows {
+			if t := c.target(r); t != nil {
+				m.Set = append(m.Set, t)
+			}
 		}
 	}
 	return m

@@ -40,6 +40,9 @@ func (c *Core) addRow(r *row) {
 	r.ID = r.seen.ID
 	c.rows[r.ID] = r
 	r.app.add(r)
+	if !r.node.EverSynced {
+		r.app.unheard++
+	}
 	r.at = len(r.node.rows)
 	r.node.rows = append(r.node.rows, r)
 	c.index.Reserve(r.node.number, int64(r.memory), int64(r.cpu))
@@ -102,6 +105,9 @@ func (c *Core) detach(r *row) {
 	c.free(r)
 	delete(c.rows, r.ID)
 	r.app.remove(r)
+	if !r.node.EverSynced {
+		r.app.unheard--
+	}
 	rows := r.node.rows
 	last := rows[len(rows)-1]
 	rows[r.at], last.at = last, r.at
