@@ -9,7 +9,7 @@ import (
 )
 
 // loss is the loss of one node, tried on a copy of the index, where all apps on it
-// rest: then what the planner would do is known without asking it. Each primary
+// are steady: then what the planner would do is known without asking it. Each primary
 // on the node becomes suspect and is placed anew, by app and slot, as
 // plan.Compute orders it; nothing else moves.
 type loss struct {
@@ -35,9 +35,9 @@ type outcome struct {
 	interrupted     []string // apps that serve on this node alone, by name
 }
 
-// loseRested tries the loss of a node on which all apps rest, and leaves the copy
-// as it was.
-func (c *Core) loseRested(n *node, apps []*app) outcome {
+// loseSteady tries the loss of a node on which all apps are steady, and leaves the
+// copy as it was.
+func (c *Core) loseSteady(n *node, apps []*app) outcome {
 	x := c.survey.index
 	at, ok := x.Number(n.ID)
 	if !ok {
@@ -79,7 +79,7 @@ func (l *loss) app(a *app) {
 	}
 }
 
-// lookFrom sets the view by which placement sees an app that rests: none of its
+// lookFrom sets the view by which placement sees an app that is steady: none of its
 // instances has failed.
 func (l *loss) lookFrom(a *app) {
 	l.view.Reset()
@@ -111,19 +111,19 @@ func (l *loss) replace(a *app, req *place.Request) {
 	l.taken = append(l.taken, took{at, req.MemoryMiB, req.CPUMilli})
 }
 
-// restAll reports whether all of these apps rest, and how many instances it had to
-// look at: an app that was found to rest is not asked again in a pass. One that did
-// not is, because in a term that is young all come to rest one after another.
-func (s *survey) restAll(c *Core, apps []*app) (all bool, looked int) {
+// allSteady reports whether all of these apps are steady, and how many instances it
+// had to look at: an app that was found to be is not asked again in a pass. One that
+// was not is, because in a term that is young all come to be one after another.
+func (s *survey) allSteady(apps []*app) (all bool, looked int) {
 	for _, a := range apps {
-		if s.rests[a] {
+		if s.steady[a] {
 			continue
 		}
 		looked += len(a.rows)
-		if !c.rests(a) {
+		if !a.steady() {
 			return false, looked
 		}
-		s.rests[a] = true
+		s.steady[a] = true
 	}
 	return true, looked
 }

@@ -16,7 +16,7 @@ type need struct {
 	memoryMiB, cpuMilli int64
 }
 
-// loss tells what the loss of a node would bring on which all apps rest, if there
+// loss tells what the loss of a node would bring on which all apps are steady, if there
 // is plenty of room; ok is false when it has to be tried, or an app's constraints
 // leave it not all nodes of its pool.
 func (m *roomy) loss(c *Core, x *place.Index, n *node) (out outcome, ok bool) {

@@ -21,7 +21,7 @@ import (
 type survey struct {
 	index  *place.Index  // the pass's copy; nil while no pass is under way
 	queue  []string      // IDs of nodes that are to be looked at
-	rests  map[*app]bool // those that did when they were looked at
+	steady map[*app]bool // those that were when they were looked at
 	roomy  roomy
 	noRoom noRoom // of index
 	found  finding
@@ -53,7 +53,8 @@ const (
 	surveyAgain = time.Minute            // between two passes over a large cluster
 	surveySoon  = time.Second            // and over a small one
 	surveyTold  = 5                      // nodes, and twice as many apps, that are named
-	restedCosts = 20                     // times less than what the planner has to be asked about
+	comingFor   = 5 * time.Second        // after one node has spoken for the first time others may
+	steadyCosts = 20                     // times less than what the planner has to be asked about
 )
 
 // survival answers whether the cluster survives the loss of any one node. Call it
@@ -78,10 +79,11 @@ func (c *Core) survival() *pb.Survival {
 }
 
 // expected is how many nodes have yet to speak in a term that is so young that
-// they may be on their way: a survey that took them for silent would find room
-// nowhere.
+// they may be on their way, or while others come: a survey that took them for
+// silent would find room nowhere.
 func (c *Core) expected(now time.Time) (n int) {
-	if now.Sub(c.began) >= c.cfg.Limits.UnknownAfter {
+	young, coming := now.Sub(c.began) < c.cfg.Limits.UnknownAfter, now.Sub(c.came) < comingFor
+	if !young && !coming {
 		return 0
 	}
 	for _, is := range c.nodes {
@@ -94,7 +96,7 @@ func (c *Core) expected(now time.Time) (n int) {
 
 func (s *survey) begin(c *Core) {
 	s.index, s.large, s.found, s.queue = c.index.Clone(), false, finding{alone: map[string]bool{}}, nil
-	s.rests, s.roomy, s.noRoom = map[*app]bool{}, roomy{slots: map[need]int{}}, noRoom{}
+	s.steady, s.roomy, s.noRoom = map[*app]bool{}, roomy{slots: map[need]int{}}, noRoom{}
 	for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
 		if n := c.nodes[id]; len(n.rows) > 0 && n.Status != model.NodeLost {
 			s.queue = append(s.queue, id)
@@ -120,25 +122,25 @@ func (c *Core) surveyOn(now time.Time) {
 		s.next = ended.Add(max(surveyEvery, surveyRest*ended.Sub(began)))
 		return
 	}
-	s.last, s.ended, s.index, s.rests, s.roomy, s.noRoom = s.found.answer(now, s.found.looked, true), now, nil, nil, roomy{}, noRoom{}
+	s.last, s.ended, s.index, s.steady, s.roomy, s.noRoom = s.found.answer(now, s.found.looked, true), now, nil, nil, roomy{}, noRoom{}
 }
 
 // lookAt tries the loss of one node, and returns what that cost.
 func (c *Core) lookAt(n *node) (cost int) {
 	s, apps := &c.survey, c.appsOn(n)
-	rest, looked := s.restAll(c, apps)
-	if rest {
+	steady, looked := s.allSteady(apps)
+	if steady {
 		if out, ok := s.roomy.loss(c, s.index, n); ok {
 			s.found.take(n, out)
-			return (looked + len(n.rows)) / restedCosts
+			return (looked + len(n.rows)) / steadyCosts
 		}
 	}
 	for _, a := range apps {
 		cost += len(a.rows)
 	}
-	if rest {
-		s.found.take(n, c.loseRested(n, apps))
-		return cost / restedCosts
+	if steady {
+		s.found.take(n, c.loseSteady(n, apps))
+		return cost / steadyCosts
 	}
 	s.found.take(n, c.lose(n, apps))
 	return cost

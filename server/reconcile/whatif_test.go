@@ -214,9 +214,9 @@ func TestSurvival_AgreesWithTheLossOfEachNode(t *testing.T) {
 	})
 }
 
-// What is known of apps that rest without asking the planner is what the planner
+// What is known of apps that are steady without asking the planner is what the planner
 // would say.
-func TestSurvival_WhatRestsIsReplacedAsThePlannerWould(t *testing.T) {
+func TestSurvival_WhatIsSteadyIsReplacedAsThePlannerWould(t *testing.T) {
 	t.Parallel()
 	rested, roomy := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -225,17 +225,39 @@ func TestSurvival_WhatRestsIsReplacedAsThePlannerWould(t *testing.T) {
 			r.edit("a0", func(a *model.App) { a.Paused = true })
 		}
 		r.settle()
+		if rapid.Bool().Draw(t, "young term") { // no monitor has spoken, and no routes are set
+			r.inForce = r.table
+			r.lead()
+			if err := r.core.Begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			r.round()
+			for _, id := range slices.Sorted(maps.Keys(r.agents)) {
+				r.agents[id].connect()
+			}
+			r.round()
+		}
+		switch node := rapid.SampledFrom([]string{"n0", "n1", "n2"}).Draw(t, "node"); rapid.IntRange(0, 3).Draw(t, "change") {
+		case 0:
+			r.want(node, model.Draining)
+			r.core.swept = r.now // it is known, and nothing is done yet
+			r.core.nodes[node].wanted = model.Draining
+		case 1:
+			r.agents[node].leave()
+			r.pass(r.core.cfg.Limits.UnknownAfter)
+			r.round()
+		}
 		c := r.core
 		c.survey.begin(c)
 		for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
 			n := c.nodes[id]
 			apps := c.appsOn(n)
-			if rest, _ := c.survey.restAll(c, apps); len(apps) == 0 || !rest {
+			if steady, _ := c.survey.allSteady(apps); len(apps) == 0 || !steady {
 				continue
 			}
 			rested++
 			room := c.survey.index.Room()
-			got, want := c.loseRested(n, apps), c.lose(n, apps)
+			got, want := c.loseSteady(n, apps), c.lose(n, apps)
 			slices.Sort(got.interrupted)
 			if d := cmp.Diff(want, got, cmp.AllowUnexported(outcome{})); d != "" {
 				t.Errorf("the loss of %s (-planned +known):\n%s", id, d)
@@ -275,6 +297,14 @@ func TestSurvival_IsNotKnownBeforeTheNodesHaveSpoken(t *testing.T) {
 	if got := r.core.survival(); got.GetComplete() || !strings.Contains(got.GetText(), "1 of 2 have yet to") {
 		t.Errorf("before n2 has spoken: %v", got)
 	}
+	r.pass(r.core.cfg.Limits.UnknownAfter - time.Second)
+	r.node("n3", 1024)
+	r.pass(time.Second)
+	if got := r.core.survival(); got.GetComplete() || !strings.Contains(got.GetText(), "1 of 3 have yet to") {
+		t.Errorf("n3 has only just come, and n2 may: %v", got)
+	}
+	r.agents["n3"].leave()
+	r.agents["n1"].leave()
 	r.pass(r.core.cfg.Limits.UnknownAfter)
 	r.agents["n1"].connect()
 	r.round()
