@@ -38,7 +38,7 @@ func (f *fleetRun) costOfAgents(ctx context.Context) (err error) {
 	if err := f.serve(ctx, 0, unswept); err != nil {
 		return err
 	}
-	if err := until(ctx, "the first server leads", func() (ok bool, _ string, err error) {
+	if err := f.until(ctx, "the first server leads", func() (ok bool, _ string, err error) {
 		err = f.servers[0].ask(&ok, "leads")
 		return ok, "", err
 	}); err != nil {
@@ -113,7 +113,7 @@ func (f *fleetRun) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := until(ctx, "the leader is told", func() (bool, string, error) {
+	if err := f.until(ctx, "the leader is told", func() (bool, string, error) {
 		_, err := ask(ctx, f, func(ctx context.Context, c pb.PlatformClient) (*pb.NudgeReply, error) {
 			return c.Nudge(ctx, &pb.NudgeRequest{Nodes: true})
 		})
@@ -122,7 +122,7 @@ func (f *fleetRun) fill(ctx context.Context) error {
 		return err
 	}
 	var c tally
-	if err := until(ctx, "all instances run", func() (bool, string, error) {
+	if err := f.until(ctx, "all instances run", func() (bool, string, error) {
 		var err error
 		c, err = f.herds.counts()
 		return c.Instances == int64(f.filled()), fmt.Sprintf("%d of %d", c.Instances, f.filled()), err
@@ -142,7 +142,7 @@ func (f *fleetRun) fill(ctx context.Context) error {
 
 // asWished waits until all instances are ready.
 func (f *fleetRun) asWished(ctx context.Context) error {
-	return until(ctx, "all apps are as wished", func() (bool, string, error) {
+	return f.until(ctx, "all apps are as wished", func() (bool, string, error) {
 		r, err := ask(ctx, f, func(ctx context.Context, c pb.PlatformClient) (*pb.AppsReply, error) {
 			return c.Apps(ctx, &pb.AppsRequest{})
 		})
@@ -151,7 +151,7 @@ func (f *fleetRun) asWished(ctx context.Context) error {
 		}
 		good := 0
 		for _, a := range r.GetApps() {
-			if a.GetReady() == perApp {
+			if a.GetReady() >= perApp { // more after a loss: for the herd's monitor what was lost is well
 				good++
 			}
 		}
@@ -195,13 +195,21 @@ func (f *fleetRun) found(ctx context.Context) (err error) {
 	if err := f.herds.stock(); err != nil {
 		return err
 	}
+	began := time.Now()
 	if err := f.serve(ctx, 0, 0); err != nil {
 		return err
 	}
 	if err := f.allIn(ctx, f.nodes); err != nil {
 		return err
 	}
-	return f.asWished(ctx)
+	f.t.report(time.Since(began).Seconds(), "s-to-sync")
+	if err := f.asWished(ctx); err != nil {
+		return err
+	}
+	f.t.report(time.Since(began).Seconds(), "s-to-be-as-wished")
+	used, err := f.servers[0].cpu()
+	f.t.report(used.Seconds(), "CPU-s-to-be-as-wished")
+	return err
 }
 
 // writeStock writes down the apps from a number on, with their instances.

@@ -39,10 +39,13 @@ type fleetRun struct {
 	herds       herds
 	hasty       bool
 	steps       int // so far
+	toReplace   int // instances on nodes that have died
+	startsThen  int64
 }
 
 // patience bounds each wait: what does not get on for so long has failed, and what
-// has gone on for three times as long.
+// has gone on for three times as long. A cluster has more for each of its instances,
+// see fleetRun.until.
 const patience = 2 * time.Minute
 
 // cluster measures what needs the whole, with so many instances a node: what an
@@ -50,7 +53,7 @@ const patience = 2 * time.Minute
 // nodes and of the leader.
 func cluster(hasty bool, each int) func(ctx context.Context, t *trial, n int) error {
 	return inSteps(fleetRun{hasty: hasty, each: each, connections: 2}, func(f *fleetRun) []step {
-		return []step{f.open, f.costOfAgents, f.want, f.fill, f.stock, f.hand, f.rest, f.lose, f.change}
+		return []step{f.open, f.costOfAgents, f.want, f.fill, f.stock, f.hand, f.rest, f.lose, f.replaced, f.change}
 	})
 }
 
@@ -157,7 +160,7 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // allIn waits until the leader has so many nodes connected and synced.
 func (f *fleetRun) allIn(ctx context.Context, nodes int) error {
-	return until(ctx, "the nodes are synced", func() (bool, string, error) {
+	return f.until(ctx, "the nodes are synced", func() (bool, string, error) {
 		r, err := f.look(ctx)
 		if err != nil {
 			return false, err.Error(), nil // it does not lead yet
@@ -179,12 +182,23 @@ func (f *fleetRun) look(ctx context.Context) (*pb.NodesReply, error) {
 }
 
 // answerWithin bounds each question: a leader that is just taking over may be asked
-// before it listens.
-const answerWithin = 5 * time.Second
+// before it listens. One with a million instances may be in a round for longer.
+func (f *fleetRun) answerWithin() time.Duration {
+	return 5*time.Second + time.Duration(f.all()/perPatience)*time.Second
+}
+
+// perPatience is how many instances lengthen the patience by half a minute, and the
+// wait for an answer by a second.
+const perPatience = 100_000
+
+// until waits with a patience that suits the size.
+func (f *fleetRun) until(ctx context.Context, what string, so func() (ok bool, far string, err error)) error {
+	return untilWithin(ctx, patience+time.Duration(f.all()/perPatience)*30*time.Second, what, so)
+}
 
 // ask calls the leader as a dash does.
 func ask[T any](ctx context.Context, f *fleetRun, call func(context.Context, pb.PlatformClient) (T, error)) (none T, err error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, f.answerWithin())
 	defer cancel()
 	if f.conns[f.leads] == nil {
 		conn, err := grpc.NewClient(f.addrs[f.leads], grpc.WithTransportCredentials(f.dash.Client()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
@@ -222,6 +236,10 @@ func telling(what string, all int, done *atomic.Int64) (stop func()) {
 // waited for is timed. So also says how far it has come, which is printed now and
 // then: a row takes minutes.
 func until(ctx context.Context, what string, so func() (ok bool, far string, err error)) error {
+	return untilWithin(ctx, patience, what, so)
+}
+
+func untilWithin(ctx context.Context, patience time.Duration, what string, so func() (ok bool, far string, err error)) error {
 	began, was := time.Now(), ""
 	for told, moved := began, began; ; {
 		asked := time.Now()

@@ -52,13 +52,27 @@ func (f *fleetRun) rest(ctx context.Context) error {
 
 // lose takes the power from some nodes; each is noticed so long after.
 func (f *fleetRun) lose(ctx context.Context) error {
+	r, err := f.look(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := f.herds.counts()
+	if err != nil {
+		return err
+	}
 	dead, err := f.herds.die(max(1, min(20, f.nodes/20)))
 	if err != nil {
 		return err
 	}
 	began := time.Now()
+	f.startsThen = c.Starts
+	for _, n := range r.GetNodes() {
+		if slices.Contains(dead, n.GetId()) {
+			f.toReplace += int(n.GetInstances())
+		}
+	}
 	var took []float64
-	err = until(ctx, "the dead nodes are noticed", func() (bool, string, error) {
+	err = f.until(ctx, "the dead nodes are noticed", func() (bool, string, error) {
 		r, err := f.look(ctx)
 		if err != nil {
 			return false, err.Error(), nil
@@ -78,16 +92,30 @@ func (f *fleetRun) lose(ctx context.Context) error {
 	return nil
 }
 
+// replaced waits until what ran on the dead nodes runs elsewhere: what is ordered
+// when the leader changes is then for no other reason.
+func (f *fleetRun) replaced(ctx context.Context) error {
+	if err := f.until(ctx, "what ran on the dead nodes is replaced", func() (bool, string, error) {
+		c, err := f.herds.counts()
+		n := int(c.Starts - f.startsThen)
+		return n >= f.toReplace, fmt.Sprintf("%d of %d", n, f.toReplace), err
+	}); err != nil {
+		return err
+	}
+	return f.asWished(ctx)
+}
+
 // change kills the leader.
 func (f *fleetRun) change(ctx context.Context) error {
 	return f.pass(ctx, "leader-change", func(s *child) error { s.kill(); return nil })
 }
 
 // pass ends the leader; the other server takes over, and all agents are with it
-// and synced so long after.
+// and synced so long after. What is ordered until all apps are as wished is
+// counted: nothing that runs may be started anew.
 func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error) error {
 	var r *pb.NodesReply
-	if err := until(ctx, "the leader tells of its nodes", func() (ok bool, far string, err error) {
+	if err := f.until(ctx, "the leader tells of its nodes", func() (ok bool, far string, err error) {
 		r, err = f.look(ctx)
 		return err == nil, fmt.Sprint(err), nil
 	}); err != nil {
@@ -112,10 +140,14 @@ func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error
 			return err
 		}
 	}
-	if err := until(ctx, "the agents' connections to the next leader stand by", func() (bool, string, error) {
+	if err := f.until(ctx, "the agents' connections to the next leader stand by", func() (bool, string, error) {
 		c, err := f.herds.counts()
 		return c.Connections >= int64(2*living), fmt.Sprintf("%d of %d", c.Connections-int64(living), living), err
 	}); err != nil {
+		return err
+	}
+	stoodBy, err := f.servers[next].cpu()
+	if err != nil {
 		return err
 	}
 	began := time.Now()
@@ -127,6 +159,15 @@ func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error
 		return err
 	}
 	f.t.report(time.Since(began).Seconds(), "s-"+word)
+	if err := f.asWished(ctx); err != nil {
+		return err
+	}
+	f.t.report(time.Since(began).Seconds(), "s-as-wished-after-"+word)
+	used, err := f.servers[next].cpu()
+	if err != nil {
+		return err
+	}
+	f.t.report((used - stoodBy).Seconds(), "CPU-s-of-"+word)
 	after, err := f.herds.counts()
 	if err != nil {
 		return err
