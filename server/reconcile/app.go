@@ -100,6 +100,25 @@ func (a *app) complete() bool {
 	return ok && d.Status == model.DeploymentSucceeded && a.DeletedAt.IsZero() && len(a.rows) == a.Instances && len(a.slots)+len(a.pending) == 0
 }
 
+// idle reports whether the planner has nothing to do for an app: it would return an
+// empty plan.
+func (a *app) idle() bool {
+	if !a.complete() {
+		return false
+	}
+	for _, d := range a.deployments {
+		if !d.Ended() {
+			return false
+		}
+	}
+	for slot, r := range a.rows {
+		if r.Slot != slot || !r.settled() || r.node.Status == model.NodeLost {
+			return false
+		}
+	}
+	return true
+}
+
 // steady reports whether an app runs as wished, so that the planner has nothing to
 // do, whether or not it is routed so far and monitors have said so.
 func (a *app) steady() bool {

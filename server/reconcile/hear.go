@@ -12,7 +12,7 @@ import (
 func (r *row) runs() bool {
 	o := r.seen
 	return r.Role == model.Primary && !r.Stopping && r.ReleaseID == r.app.ReleaseID &&
-		o.Known && o.Phase == model.PhaseRunning && o.Singleton == r.app.Singleton && r.node.wanted != model.Draining
+		o.Known && o.Phase == model.PhaseRunning && o.Singleton == r.app.Singleton && r.node.wanted != model.Draining && r.node.wanted != model.Forgotten
 }
 
 // settled reports whether a row gives no cause for a step, whatever becomes of its

@@ -87,3 +87,65 @@ func TestHeard_WhatIsIllOnANodeThatWasSilentIsReplacedWhenItSpeaks(t *testing.T)
 		t.Errorf("%d were placed, want a replacement", len(r.inserted))
 	}
 }
+
+// Once an app's routes are set, a verdict counts at once, though one of its nodes has
+// never spoken in this term.
+func TestHeard_WhatIsWellAgainIsRoutedThoughANodeIsSilent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 4096)
+	r.node("n2", 4096)
+	r.deploy("shop", 2)
+	r.settle()
+	r.inForce = r.table
+	delete(r.agents, "n2")
+	r.lead()
+	if err := r.core.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.round()
+	r.agents["n1"].connect()
+	r.pass(r.core.cfg.RouteGrace)
+	r.round()
+	r.round()
+	routed := func() int {
+		b, err := route.DecodeBackend(r.table[route.BackendPrefix+"shop.apps.test"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(b.Endpoints)
+	}
+	for _, row := range r.core.nodes["n1"].rows {
+		r.step()
+		r.round()
+		if routed() != 2 || r.core.apps["app-shop"].unheard != 1 {
+			t.Fatalf("%d are routed, and %d are to be heard of", routed(), r.core.apps["app-shop"].unheard)
+		}
+		r.sick[row.ID] = true
+		r.step()
+		r.round()
+		if routed() != 1 {
+			t.Fatalf("%d are routed, one of which is ill", routed())
+		}
+		r.step() // routers take that
+		r.round()
+		r.sick[row.ID] = false
+		r.step()
+		r.round()
+		if routed() != 2 {
+			t.Errorf("%d are routed, and all are well", routed())
+		}
+	}
+}
+
+// What nobody waits for any more is ended, though nothing else is to be done.
+func TestHeard_AnAppIsNotIdleWhileARolloutOfAnotherReleaseRuns(t *testing.T) {
+	t.Parallel()
+	r, _, row := alone(t)
+	r.core.apps["app-shop"].deployments["rel-other"] = model.Deployment{ReleaseID: "rel-other", AppID: "app-shop", Status: model.DeploymentRunning}
+	r.core.dirty[row.AppID] = true
+	r.round()
+	if d := r.deployments["rel-other"]; d.Status != model.DeploymentSuperseded {
+		t.Errorf("the other rollout is %q", d.Status)
+	}
+}

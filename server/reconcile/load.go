@@ -59,6 +59,9 @@ func (c *Core) takeWorld(w store.World) {
 	for _, a := range c.apps {
 		a.deployments, a.slots, a.lastGood = map[string]model.Deployment{}, map[int]plan.Slot{}, ""
 	}
+	if first {
+		c.rows = make(map[string]*row, len(w.Instances))
+	}
 	for _, i := range w.Instances {
 		r := &row{Instance: i, prior: first || i.CreatedAt.Before(c.began)}
 		if o, ok := old[i.ID]; ok {

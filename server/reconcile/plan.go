@@ -89,6 +89,10 @@ func (c *Core) writeNodes(batch *store.Control) {
 // decide asks the planner. ok is false when the plan must wait for an
 // instance's output, which its explanation is to show.
 func (c *Core) decide(a *app, now time.Time) (decided, bool) {
+	if a.idle() { // most are when a term begins
+		c.seeRouted(a)
+		return decided{app: a}, true
+	}
 	in := c.input(a, &c.room)
 	p := plan.Compute(c.cfg.Plan, in, now)
 	if c.wantsTail(a, in, p) {

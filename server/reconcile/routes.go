@@ -21,6 +21,9 @@ func (c *Core) publish(a *app, now time.Time) {
 		c.unpublish(a)
 		return
 	}
+	if slices.ContainsFunc(a.rows, func(r *row) bool { return !c.assured(r, now) }) {
+		return // as Build would say, of views that are put together for nothing
+	}
 	backend, ok := routes.Build(a.App, append(c.routeViews(a, now), c.guestViews(a)...), c.split(a))
 	if !ok {
 		return
@@ -94,17 +97,24 @@ func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 		i := routes.Instance{ID: r.ID, Release: rel.Number, Drain: rel.Spec.Drain, WasRouted: r.inRoutes || r.routeRev == 0 && c.wasInForce(r)}
 		i.Addr, i.Running = r.seen.Addr, r.seen.Phase == model.PhaseRunning && !r.Stopping
 		i.Ready = i.Running && r.verdict.Healthy
-		switch {
-		case !r.prior || r.Stopping || r.node.EverSynced && (!i.Running || r.verdict.Judged || r.verdict.Healthy):
-			i.Assured = true
-		case r.node.Status == model.NodeLost, c.inForce != nil && now.Sub(c.began) >= c.routeGrace:
-			// Not without the routes in force: an instance that was routed would be
-			// withdrawn only because its node is silent.
-			i.Assured = true
-		}
+		i.Assured = c.assured(r, now)
 		out = append(out, i)
 	}
 	return out
+}
+
+// assured reports whether what is known of a row is fresh, or as fresh as it will be.
+func (c *Core) assured(r *row, now time.Time) bool {
+	running := r.seen.Phase == model.PhaseRunning && !r.Stopping
+	switch {
+	case !r.prior || r.Stopping || r.node.EverSynced && (!running || r.verdict.Judged || r.verdict.Healthy):
+		return true
+	case r.node.Status == model.NodeLost, c.inForce != nil && now.Sub(c.began) >= c.routeGrace:
+		// Not without the routes in force: an instance that was routed would be
+		// withdrawn only because its node is silent.
+		return true
+	}
+	return false
 }
 
 // openRoutes tells the publisher that the table is complete, once every app's

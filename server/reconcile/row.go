@@ -153,6 +153,14 @@ func (r *row) rests(slot int, served uint64) bool {
 	return is
 }
 
+// seeRouted notes which of an app's instances all routers serve, as a view does.
+func (c *Core) seeRouted(a *app) {
+	served := c.deps.Routes.Served()
+	for _, r := range a.rows {
+		r.seenRouted = r.seenRouted || r.inRoutes && served >= r.routeRev
+	}
+}
+
 // view is one instance as the planner sees it; told has the room for what was
 // observed of it.
 func (c *Core) view(r *row, told *model.Observed) plan.Instance {

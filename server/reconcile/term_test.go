@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/server/plan"
 )
 
 // stocked is a rig whose cluster was there before: its apps run on each of its
@@ -72,6 +74,19 @@ func (r *rig) hearAll(draw *rand.Rand, few int) {
 	r.round()
 }
 
+// begun expects that the routes of all apps are set, and that each was planned so
+// often at most since there were so many plans.
+func (r *rig) begun(planned, times int) {
+	r.t.Helper()
+	apps := len(r.core.apps)
+	if got := r.core.planned - planned; got > times*apps {
+		r.t.Error(apps, "apps of 20 instances were planned", got, "times while their 40 nodes spoke, want at most", times, "each")
+	}
+	if !r.core.open || len(r.table) != apps {
+		r.t.Error("the routes of", len(r.table), "apps of", apps, "are set, and the table is complete:", r.core.open)
+	}
+}
+
 // With k instances an app was planned up to k times, by which a leader of a
 // million instances needed minutes to begin.
 func TestTerm_AnAppIsPlannedWhenTheLastOfItsNodesHasSpoken(t *testing.T) {
@@ -80,13 +95,7 @@ func TestTerm_AnAppIsPlannedWhenTheLastOfItsNodesHasSpoken(t *testing.T) {
 	r.begin()
 	atBegin := r.core.planned
 	r.hearAll(rand.New(rand.NewPCG(1, 2)), 1)
-	apps := len(r.core.apps)
-	if got := r.core.planned - atBegin; got > apps {
-		t.Errorf("%d apps of 20 instances were planned %d times while their 40 nodes spoke, want once each", apps, got)
-	}
-	if !r.core.open || len(r.table) != apps {
-		t.Errorf("the routes of %d apps of %d are set, and the table is complete: %v", len(r.table), apps, r.core.open)
-	}
+	r.begun(atBegin, 1)
 }
 
 // Where no routes were in force nothing vouches for what runs: each instance is told
@@ -102,16 +111,15 @@ func TestTerm_WithoutRoutesInForceAnAppIsPlannedWhenAllOfItWasJudged(t *testing.
 		a.away = false
 		a.connect()
 		r.round()
+		for _, row := range r.core.nodes[a.NodeID()].rows {
+			if row.told == 0 {
+				t.Fatalf("monitors are not told of %s when its node has told of it", row.ID)
+			}
+		}
 		r.judge()
 		r.round()
 	}
-	apps := len(r.core.apps)
-	if got := r.core.planned - atBegin; got > 2*apps {
-		t.Errorf("%d apps of 20 instances were planned %d times while their 40 nodes spoke, want twice each", apps, got)
-	}
-	if !r.core.open || len(r.table) != apps {
-		t.Errorf("the routes of %d apps of %d are set, and the table is complete: %v", len(r.table), apps, r.core.open)
-	}
+	r.begun(atBegin, 2)
 }
 
 // Monitors confirm what they are asked of, and routers take the routes: neither
@@ -136,6 +144,26 @@ func TestTerm_WhatIsConfirmedIsNotPlannedAgain(t *testing.T) {
 		if !r.core.rests(a) {
 			t.Errorf("%s does not rest", id)
 		}
+	}
+}
+
+// Monitors that say nothing make no app be planned with each write that routers take.
+func TestTerm_WhatRoutersServeIsLookedAtOnce(t *testing.T) {
+	t.Parallel()
+	r := stocked(t, 40, 20, 20)
+	r.mute = true
+	r.begin()
+	r.hearAll(rand.New(rand.NewPCG(3, 4)), 1)
+	heard := r.core.planned
+	for range 4 {
+		r.step()
+		r.round()
+	}
+	if got, apps := r.core.planned-heard, len(r.core.apps); got > apps {
+		t.Errorf("%d apps were planned %d times after routers served them, want once each", apps, got)
+	}
+	if len(r.core.awaiting) != 0 {
+		t.Errorf("%d apps wait for routers, which serve all", len(r.core.awaiting))
 	}
 }
 
@@ -208,9 +236,12 @@ func TestTerm_RoutesFollowWhatNodesTellAndWaitForNoneForEver(t *testing.T) {
 	}
 }
 
-// How many of an app's rows are still to be heard of is counted, whatever happens.
-func TestTerm_CountsWhatIsToBeHeardOf(t *testing.T) {
+// How many of an app's rows are still to be heard of is counted, whatever happens;
+// and an app for which the planner is not asked is one for which it has nothing to
+// do.
+func TestTerm_CountsWhatIsToBeHeardOfAndKnowsWhatIsIdle(t *testing.T) {
 	t.Parallel()
+	idle := 0
 	rapid.Check(t, func(t *rapid.T) {
 		r := cluster(t)
 		r.inForce = r.table
@@ -221,7 +252,7 @@ func TestTerm_CountsWhatIsToBeHeardOf(t *testing.T) {
 		ids := slices.Sorted(maps.Keys(r.agents))
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			a := r.agents[rapid.SampledFrom(ids).Draw(t, "agent")]
-			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			switch rapid.IntRange(0, 7).Draw(t, "what") {
 			case 0:
 				a.connect()
 			case 1:
@@ -236,9 +267,27 @@ func TestTerm_CountsWhatIsToBeHeardOf(t *testing.T) {
 				r.pass(time.Duration(rapid.IntRange(0, 90).Draw(t, "for")) * time.Second)
 			case 5:
 				r.edit("a0", func(a *model.App) { a.Instances = rapid.IntRange(0, 7).Draw(t, "scale") })
+			case 6:
+				r.want(a.NodeID(), rapid.SampledFrom([]model.Availability{model.Active, model.Draining, model.Forgotten}).Draw(t, "wanted"))
+			case 7:
+				r.sick["a0"] = rapid.Bool().Draw(t, "sick")
+				if r.deploy("a0", 2); rapid.Bool().Draw(t, "back") {
+					r.round()
+					r.edit("a0", func(a *model.App) { a.ReleaseID = "rel-a0-1" })
+				}
 			}
-			r.round()
+			if rapid.Bool().Draw(t, "sweeps") {
+				r.round()
+			} else if err := r.core.sweep(t.Context(), r.now); err != nil { // and nothing is planned yet
+				t.Fatal(err)
+			}
 			for _, a := range r.core.apps {
+				if a.idle() {
+					idle++
+					if diff := cmp.Diff(plan.Plan{}, plan.Compute(r.core.cfg.Plan, r.core.input(a, nil), r.now)); diff != "" {
+						t.Fatalf("%s is idle, and its plan is not empty:\n%s", a.Name, diff)
+					}
+				}
 				want := 0
 				for _, row := range a.rows {
 					if !row.node.EverSynced {
@@ -251,6 +300,9 @@ func TestTerm_CountsWhatIsToBeHeardOf(t *testing.T) {
 			}
 		}
 	})
+	if idle == 0 {
+		t.Error("nothing that was drawn is idle")
+	}
 }
 
 // BenchmarkTerm_Begins is what the nodes' words cost a leader that begins: all of
