@@ -33,7 +33,7 @@ packages() {
 tests() { scripts/race.sh -timeout 40m -p 3 ./cmd/dinp ./...; }
 
 # All seeds of the simulator, without the race detector: a run is one goroutine.
-simulator() { go test -tags nomsgpack -timeout 10m ./test/sim; }
+simulator() { go test -tags nomsgpack -timeout 20m ./test/sim; }
 
 step "packages" packages
 step "docker" scripts/docker.sh ensure "$scratch/docker"

@@ -6,6 +6,7 @@ import (
 
 	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/route"
 )
 
 // Failure is an invariant that did not hold.
@@ -43,6 +44,7 @@ type checker struct {
 	givenUp  map[string]time.Time            // node → when people said that it never returns
 	goneAt   map[string]time.Time            // routed instance that does not run → since when
 	asked    time.Time                       // when the leader was last asked for reasons
+	backends map[string]*route.Backend       // what texts in Redis say
 	queued   map[instance.Op]int             // calls of an engine that waited for others to end
 }
 
@@ -50,7 +52,7 @@ func newChecker(w *World) *checker {
 	return &checker{
 		w: w, wellAt: map[string]time.Time{}, hurtAt: map[string]time.Time{}, desired: map[string][]wish{}, away: map[string]time.Time{},
 		drains: map[string]time.Time{}, foreign: map[string]string{}, orphanAt: map[string]time.Time{},
-		starts: map[string][]time.Time{}, ends: map[string]map[string]time.Time{}, was: map[string]model.Availability{}, drained: map[string]time.Time{}, givenUp: map[string]time.Time{}, goneAt: map[string]time.Time{}, queued: map[instance.Op]int{},
+		starts: map[string][]time.Time{}, ends: map[string]map[string]time.Time{}, was: map[string]model.Availability{}, drained: map[string]time.Time{}, givenUp: map[string]time.Time{}, goneAt: map[string]time.Time{}, queued: map[instance.Op]int{}, backends: map[string]*route.Backend{},
 	}
 }
 

@@ -20,7 +20,7 @@ func (c *checker) written(before, after map[string]string, b route.Batch) {
 		if !strings.HasPrefix(ch.Key, route.BackendPrefix) {
 			continue
 		}
-		old, next := endpoints(before[ch.Key]), endpoints(after[ch.Key])
+		old, next := c.endpoints(before[ch.Key]), c.endpoints(after[ch.Key])
 		var ids []string
 		for _, e := range next {
 			ids = append(ids, label(e.Instance))
@@ -33,12 +33,24 @@ func (c *checker) written(before, after map[string]string, b route.Batch) {
 	}
 }
 
-func endpoints(text string) []route.Endpoint {
-	b, err := route.DecodeBackend(text)
-	if err != nil {
-		return nil
+// backend reads what Redis holds for an app; nil is what cannot be read. The same
+// texts are looked at every second, so what they say is remembered.
+func (c *checker) backend(text string) *route.Backend {
+	b, known := c.backends[text]
+	if !known {
+		if read, err := route.DecodeBackend(text); err == nil {
+			b = &read
+		}
+		c.backends[text] = b
 	}
-	return b.Endpoints
+	return b
+}
+
+func (c *checker) endpoints(text string) []route.Endpoint {
+	if b := c.backend(text); b != nil {
+		return b.Endpoints
+	}
+	return nil
 }
 
 // routed: an endpoint was ready when it was added.

@@ -16,7 +16,7 @@ const staleAfter = time.Minute
 // broken or somebody has to decide.
 func (c *checker) stale() {
 	w := c.w
-	there := c.endpoints()
+	there := c.inRedis()
 	for id := range c.goneAt {
 		if there[id] == "" {
 			delete(c.goneAt, id)
@@ -52,15 +52,15 @@ func (c *checker) calm() bool {
 	return whole.silent == 0
 }
 
-// endpoints are the instances that Redis holds, with the host they serve.
-func (c *checker) endpoints() map[string]string {
+// inRedis are the instances that Redis holds, with the host they serve.
+func (c *checker) inRedis() map[string]string {
 	out := map[string]string{}
 	for key, value := range c.w.redis.entries {
 		host, is := strings.CutPrefix(key, route.BackendPrefix)
 		if !is {
 			continue
 		}
-		for _, e := range endpoints(value) {
+		for _, e := range c.endpoints(value) {
 			out[e.Instance] = host
 		}
 	}

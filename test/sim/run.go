@@ -236,7 +236,7 @@ func (w *World) unwishedApp(a model.App, wanted map[string]model.Instance, route
 // unrouted says where Redis or a router differs from the routes that are wanted.
 func (w *World) unrouted(routes map[string]string) string {
 	for _, k := range sortedKeys(routes) {
-		if got := w.redis.entries[k]; got != routes[k] && !sameBackend(got, routes[k]) {
+		if got := w.redis.entries[k]; got != routes[k] && !same(w.check.backend(got), w.check.backend(routes[k])) {
 			return fmt.Sprintf("%s is %s in redis, and should be %s", k, got, routes[k])
 		}
 	}
@@ -251,7 +251,7 @@ func (w *World) unrouted(routes map[string]string) string {
 			if !is {
 				continue
 			}
-			if b := r.keep.Served().Host(host); b == nil || !sameBackend(route.EncodeBackend(b.Route()), routes[k]) {
+			if b := r.keep.Served().Host(host); b == nil || !same(new(b.Route()), w.check.backend(routes[k])) {
 				return fmt.Sprintf("%s does not serve %s as wished", r.name, host)
 			}
 		}
@@ -262,18 +262,12 @@ func (w *World) unrouted(routes map[string]string) string {
 	return ""
 }
 
-func sameBackend(a, b string) bool {
-	x, errA := route.DecodeBackend(a)
-	y, errB := route.DecodeBackend(b)
-	if errA != nil || errB != nil || x.Maintenance != y.Maintenance || len(x.Endpoints) != len(y.Endpoints) {
-		return a == b
-	}
-	for i := range x.Endpoints {
-		if x.Endpoints[i].Instance != y.Endpoints[i].Instance || x.Endpoints[i].Addr != y.Endpoints[i].Addr {
-			return false
-		}
-	}
-	return true
+// same reports whether two backends send requests to the same endpoints; nil is
+// like none.
+func same(x, y *route.Backend) bool {
+	return x != nil && y != nil && x.Maintenance == y.Maintenance && slices.EqualFunc(x.Endpoints, y.Endpoints, func(a, b route.Endpoint) bool {
+		return a.Instance == b.Instance && a.Addr == b.Addr
+	})
 }
 
 // Minimise drops one action after the other from a failing run as long as the

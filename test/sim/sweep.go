@@ -146,15 +146,17 @@ func (s Sweep) Next(nth int) Sweep {
 	return s
 }
 
-// Sweeps lists what there is to sweep: each scenario with each fault.
+// Sweeps lists what there is to sweep: each scenario with each fault. Where not
+// each effect is tried, each fault begins at another one: together they are at
+// many, though one is at few.
 func Sweeps() []Sweep {
 	var out []Sweep
 	for _, s := range scenarios {
-		for _, f := range sweepFaults {
-			if f.name == nothing || s.still {
+		for n, f := range sweepFaults {
+			if f.name == nothing {
 				continue
 			}
-			out = append(out, Sweep{Scenario: s.name, Fault: f.name, K: 1})
+			out = append(out, Sweep{Scenario: s.name, Fault: f.name, K: 1 + n*s.stride/len(sweepFaults)})
 		}
 	}
 	return out
