@@ -84,8 +84,11 @@ func counted(zones map[string]int) (lines []string) {
 
 func (c *Core) askApp(r *pb.WhatIfRequest) (*Question, error) {
 	a := c.apps[r.GetAppId()]
-	if a == nil || a.Name == "" || a.ReleaseID == "" {
+	if a == nil || a.Name == "" {
 		return nil, model.E(model.CodeNoRelease, "there is nothing deployed yet to go by").WithNext("dinp deploy APP FILE")
+	}
+	if a.ReleaseID == "" {
+		return nil, model.E(model.CodeNoRelease, "nothing of %s is deployed yet to go by", a.Name).WithNext("dinp deploy %s FILE", a.Name)
 	}
 	if _, known := c.releases[a.ReleaseID]; !known {
 		return nil, model.E(model.CodeUnavailable, "the leader has yet to read the release of %s", a.Name).WithNext("ask again in a moment")

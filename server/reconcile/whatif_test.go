@@ -188,6 +188,26 @@ func TestWhatIf_TellsWhatWouldNotFitAndTheHeadroom(t *testing.T) {
 	}
 }
 
+// A singleton's instance goes before the next one starts: between them nobody answers.
+func TestWhatIf_SingletonThatMovesDoesNotAnswerMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := singleton(t)
+	on := last(r, "shop")
+	for what, q := range map[string]*pb.WhatIfRequest{"a drain": {Drain: on}, "a deploy": {AppId: "app-shop"}} {
+		a := r.answer(q)
+		if len(a.GetMoves()) != 1 || a.GetMoves()[0].GetFrom() != on || !slices.Equal(a.GetInterrupted(), []string{"shop"}) {
+			t.Errorf("%s, with its instance on %s: %v", what, on, a)
+		}
+	}
+	other := map[string]string{"n1": "n2", "n2": "n1"}[on]
+	if a := r.answer(&pb.WhatIfRequest{Drain: other}); len(a.GetInterrupted()) != 0 {
+		t.Errorf("it is not on %s: %v", other, a)
+	}
+	if _, err := r.core.Ask(&pb.WhatIfRequest{AppId: "app-none", Add: 1}); !strings.Contains(fmt.Sprint(err), "nothing deployed yet") {
+		t.Errorf("an app that is not there: %v", err)
+	}
+}
+
 func TestSurvival_AgreesWithTheLossOfEachNode(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -39,6 +39,12 @@ func (w *World) Drain(nodeID string) Answer {
 			i.Draining = true
 		}
 	})
+	for _, a := range w.Apps {
+		if a.Input.App.Singleton && a.interrupted(map[string]bool{nodeID: true}) { // it goes before its replacement starts
+			out.Interrupted = append(out.Interrupted, a.Input.App.Name)
+		}
+	}
+	slices.Sort(out.Interrupted)
 	w.answer(&out)
 	for _, a := range w.Apps {
 		out.Misfits = append(out.Misfits, w.stays(a, nodeID)...)
@@ -145,7 +151,12 @@ func (w *World) Deploy(change model.DeployRequest, instances int) Answer {
 	if instances > 0 {
 		in.App.Instances = instances
 	}
-	return w.answerFor(next.Spec)
+	down := in.App.Singleton && slices.ContainsFunc(in.Instances, func(i plan.Instance) bool { return i.Ready() })
+	out := w.answerFor(next.Spec)
+	if down {
+		out.Interrupted = []string{in.App.Name}
+	}
+	return out
 }
 
 // Add answers for n more instances of the only app.

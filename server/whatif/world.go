@@ -28,7 +28,8 @@ type World struct {
 	made    int // instances, for their IDs
 	moves   []Move
 	refused map[slot]*place.Refused
-	waited  bool // something found room only after something else had gone
+	left    map[slot]string // node of the instance of a slot that was stopped last
+	waited  bool            // something found room only after something else had gone
 	journal []entry
 	view    place.View
 }
@@ -69,7 +70,7 @@ const limit = 10 * model.MaxInstances
 
 // run lets the planner and placement work until nothing moves any more.
 func (w *World) run() {
-	w.refused = map[slot]*place.Refused{}
+	w.refused, w.left = map[slot]*place.Refused{}, map[slot]string{}
 	slices.SortFunc(w.Apps, func(a, b *App) int { return cmp.Compare(a.Input.App.ID, b.Input.App.ID) })
 	for range limit {
 		moved := false
@@ -92,6 +93,10 @@ func (w *World) round(a *App) (moved bool) {
 		w.reap(a, r)
 	}
 	started := w.start(a, p)
+	for _, s := range p.Stop {
+		i := &a.Input.Instances[a.find(s.ID)]
+		w.left[slot{a.Input.App.ID, i.Slot}] = i.NodeID
+	}
 	a.apply(p)
 	return started || len(p.Reap)+len(p.Stop)+len(p.Suspect)+len(p.Promote)+len(p.Keep)+len(p.Deploy) > 0
 }
@@ -162,7 +167,7 @@ func (w *World) reserve(at int, memory, cpu int64, starting int) {
 
 // move adds an instance that is on its way.
 func (w *World) move(a *App, s plan.Start, rel model.Release, to string) {
-	from := ""
+	from := w.left[slot{a.Input.App.ID, s.Slot}] // of a singleton nothing is there any more
 	for _, i := range a.Input.Instances {
 		if i.Slot == s.Slot && !i.Stopping {
 			from = i.NodeID
