@@ -169,7 +169,11 @@ func (s Step) turned(n Node) Step {
 }
 
 func (k *chain) lost() Step {
-	return k.silenceOr(not(Placed, NodeLost, "%s was lost, and another instance has taken over; this one goes, or serves again, when %s has told what it has", k.f.Node.Name, k.f.Node.Name).since(k.f.Node.Heard))
+	name, other := k.f.Node.Name, "another instance has taken over"
+	if k.c.Refused[k.i.Slot] != nil {
+		other = "for another one there is no room yet"
+	}
+	return k.silenceOr(not(Placed, NodeLost, "%s was lost, and %s; this one goes, or serves again, when %s has told what it has", name, other, name).since(k.f.Node.Heard))
 }
 
 // silenceOr says more of a suspect's host as long as it is silent.

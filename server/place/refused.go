@@ -186,13 +186,15 @@ func (r *Refused) next(app string) string {
 	case r.Largest > 0 && r.Request.MemoryMiB > r.Largest:
 		return fmt.Sprintf("ask for less: no ready node has more than %d MiB in all", r.Largest)
 	case r.Silent() > 0:
-		return fmt.Sprintf("it goes on by itself when one of %d silent nodes is back: dinp nodes", r.Silent())
+		return fmt.Sprintf("it goes on by itself when %s is back: dinp nodes", oneOf(r.Silent(), "silent node"))
 	case alone["cordoned"] > 0:
 		return fmt.Sprintf("take a node back that would fit: dinp node %s uncordon", r.missing("cordoned"))
 	case alone["draining"] > 0:
 		return fmt.Sprintf("take a node back that would fit: dinp node %s uncordon, or add one: dinp token create-join", r.missing("draining"))
 	case alone["short of disk"] > 0:
 		return fmt.Sprintf("free disk space on a node that would fit: dinp node %s tells how much it lacks", r.missing("short of disk"))
+	case alone["lost"] > 0:
+		return fmt.Sprintf("bring %s back, or add a node: dinp nodes", oneOf(alone["lost"], "lost node"))
 	case r.Request.asks() && alone["in another zone"]+alone["in another pool"]+alone["without the label"] > 0:
 		return fmt.Sprintf("loosen the app's constraints (dinp place %s any drops them), or add a node that meets them", app)
 	case alone["full of this app"] > 0:
@@ -205,6 +207,14 @@ func (r *Refused) next(app string) string {
 		return fmt.Sprintf("add a node to the default pool, or let the app run in another one (dinp place %s pool==POOL); dinp pools lists them", app)
 	}
 	return "see why: dinp nodes"
+}
+
+// oneOf is "1 silent node", or "one of 3 silent nodes".
+func oneOf(n int, thing string) string {
+	if n == 1 {
+		return model.Count(n, thing)
+	}
+	return "one of " + model.Count(n, thing)
 }
 
 // asks reports whether an app asks for nodes of its own choice. One that names no

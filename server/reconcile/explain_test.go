@@ -466,6 +466,24 @@ func TestExplain_OldInstancesThatAreKeptAreNotOnTheirWayIntoTheTable(t *testing.
 	}
 }
 
+func TestExplain_LostInstanceWithoutAReplacementDoesNotClaimOne(t *testing.T) {
+	t.Parallel()
+	r := serving(t)
+	r.want("n2", model.Cordoned)
+	r.silence("n1")
+	r.pass(2 * time.Minute)
+	r.settle()
+	for _, s := range r.explained("shop").Steps {
+		if s.Why == explain.NodeLost && s.Instance != "" {
+			if !strings.Contains(s.Text, "for another one there is no room yet") {
+				t.Errorf("nothing has taken over: %q", s.Text)
+			}
+			return
+		}
+	}
+	t.Errorf("nothing is told of the lost instance:\n%s", told(r.explained("shop")))
+}
+
 func TestExplain_RefusalCountsEveryConstraintAndNamesTheNearest(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
