@@ -115,7 +115,7 @@ func node(ctx context.Context, s *session, args []string, w drainWait) error {
 		return err
 	}
 	fmt.Fprintf(s.err, "node %s is %s\n", was.Name, become(was, want))
-	if want == model.Draining && (was.Status == string(model.NodeUnknown) || was.Status == string(model.NodeLost)) {
+	if want == model.Draining && silent(was) {
 		s.warn([]string{fmt.Sprintf("node %s is %s: nothing on it can be stopped before it returns; if it never does: dinp node %s forget", was.Name, was.Status, was.Name)})
 	}
 	if w.wait {
@@ -141,7 +141,14 @@ func become(n api.Node, want model.Availability) string {
 	case want == model.Draining:
 		return fmt.Sprintf("draining: its %s away, each when its replacement serves; dinp node %s tells how far it is", verb(n.Instances, "moves", "move"), n.Name)
 	}
+	if silent(n) {
+		return string(want) + ": it takes instances once it is back"
+	}
 	return string(want) + ": it takes instances"
+}
+
+func silent(n api.Node) bool {
+	return n.Status == string(model.NodeUnknown) || n.Status == string(model.NodeLost)
 }
 
 // verb is such as "1 instance stays", "2 instances stay".

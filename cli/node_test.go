@@ -31,5 +31,6 @@ func TestNode_SaysWhatBecomesOfItsInstances(t *testing.T) {
 	f := newFake(t)
 	f.mux.HandleFunc("GET /nodes", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, lost) })
 	f.mux.HandleFunc("PATCH /nodes/id1", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, lost.Items[0]) })
+	want(t, run(t, f, "node", "web1", "uncordon"), 0, "", "node web1 is active: it takes instances once it is back\n")
 	want(t, run(t, f, "node", "web1", "drain"), 0, "", "warning: node web1 is lost: nothing on it can be stopped before it returns; if it never does: dinp node web1 forget")
 }
