@@ -83,7 +83,22 @@ func (p *Placement) once(field *string, c, value string) error {
 }
 
 func badConstraint(c, why string) *Error {
-	return E(CodeBadConstraint, "constraint %q %s", clip(c, 80), why).WithNext("write zone==ZONE, pool==POOL, label==LABEL or per-node==N; dinp nodes shows what nodes have")
+	return E(CodeBadConstraint, "constraint %q %s", clip(c, 80), why).WithNext("%s; dinp nodes shows what nodes have", meant(c))
+}
+
+// meant says how a constraint is written that was guessed from those of other platforms.
+func meant(c string) string {
+	name, value, ok := strings.Cut(strings.TrimSpace(c), "=")
+	value = strings.TrimPrefix(value, "=")
+	known := slices.Contains([]string{"zone", "pool", "label", "per-node"}, name)
+	switch label := name + "=" + value; {
+	case !ok || value == "" || !CheckLabel(value) || !CheckLabel(label) || known && strings.Contains(c, "=="):
+		return "write zone==ZONE, pool==POOL, label==LABEL or per-node==N"
+	case known:
+		return "write " + name + "==" + value
+	default:
+		return "for nodes with the label " + label + " write label==" + label
+	}
 }
 
 // CheckLabel reports whether a word may be a zone, a pool or a label of a node.

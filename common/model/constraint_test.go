@@ -23,6 +23,23 @@ func TestParseConstraints_RefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
+// What people write who know another platform's constraints is answered with what they meant.
+func TestParseConstraints_SaysHowAGuessIsWritten(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"zone=a":     "write zone==a; dinp nodes shows what nodes have",
+		"disk==ssd":  "for nodes with the label disk=ssd write label==disk=ssd; dinp nodes shows what nodes have",
+		"disk=ssd":   "for nodes with the label disk=ssd write label==disk=ssd; dinp nodes shows what nodes have",
+		"label=fast": "write label==fast; dinp nodes shows what nodes have",
+		"fast":       "write zone==ZONE, pool==POOL, label==LABEL or per-node==N; dinp nodes shows what nodes have",
+		"disk==a b":  "write zone==ZONE, pool==POOL, label==LABEL or per-node==N; dinp nodes shows what nodes have",
+	} {
+		if _, err := ParseConstraints([]string{given}); AsError(err).Next != want {
+			t.Errorf("%s: the advice is %q, want %q", given, AsError(err).Next, want)
+		}
+	}
+}
+
 func errCode(err error) string {
 	if e, ok := err.(*Error); ok {
 		return string(e.Code)
