@@ -123,10 +123,7 @@ func node(ctx context.Context, s *session, args []string, w drainWait) error {
 			return err
 		}
 	}
-	if s.json {
-		return printJSON(s.out, n)
-	}
-	return nil
+	return s.alsoJSON(n)
 }
 
 // become says what a wish means for what is on a node.

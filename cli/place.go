@@ -20,15 +20,15 @@ func (c *console) placeCommands() []*cobra.Command {
 				"zone==ZONE, pool==POOL and label==LABEL name what a node must have, per-node==N how many instances one may hold.\n" +
 				"What runs stays where it is; instances that are placed from now on obey.\n" +
 				"Constraints that no node meets now are taken, with a warning: the nodes may come later.",
-			example: "  dinp place shop zone==a label==ssd\n  dinp place shop per-node==1\n  dinp place shop any", args: cobra.MinimumNArgs(1), complete: appThen("any"), run: placeApp}),
+			example: "  dinp place shop zone==a label==ssd\n  dinp place shop per-node==1\n  dinp place shop any", args: cobra.MinimumNArgs(1), complete: appThen("any"), list: true, run: placeApp}),
 		c.command(spec{use: "singleton APP on|off", short: "Never run two instances of an app at a time",
 			long: "Never run two instances of an app at a time, not even while it is replaced or its node is cut off:\n" +
 				"a rollout or a drain stops the old instance before the new one starts, and one on a silent node\nis replaced only when the node returns, or is forgotten (dinp node NODE forget).",
-			example: "  dinp singleton cron on", args: cobra.ExactArgs(2), complete: appThen("on", "off"), run: singleton}),
+			example: "  dinp singleton cron on", args: cobra.ExactArgs(2), complete: appThen("on", "off"), list: true, run: singleton}),
 		c.command(spec{use: "pools", short: "List the pools of nodes", example: "  dinp pools", args: cobra.NoArgs, list: true, run: listPools}),
 		c.command(spec{use: "pool POOL spread|binpack", short: "Say how the nodes of a pool are filled",
 			long:    "Say how the nodes of a pool are filled:\nspread takes the emptiest node, so that a loss hurts least; binpack the fullest that has room, so that big apps find room longest.",
-			example: "  dinp pool default binpack", args: cobra.ExactArgs(2), run: setPool}),
+			example: "  dinp pool default binpack", args: cobra.ExactArgs(2), list: true, run: setPool}),
 	}
 }
 
@@ -38,6 +38,9 @@ func placeApp(ctx context.Context, s *session, args []string) error {
 	}
 	if len(args) == 1 {
 		a, err := get[api.App](ctx, s.api, at("apps", args[0]))
+		if err == nil && s.json {
+			return printJSON(s.out, a)
+		}
 		if err == nil {
 			fmt.Fprintln(s.out, orAnyNode(a.Constraints))
 		}
@@ -51,11 +54,20 @@ func placeApp(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	a, err := send[api.App](ctx, s.api, http.MethodPatch, at("apps", args[0]), api.EditApp{Constraints: &list})
-	if err == nil {
-		fmt.Fprintf(s.err, "instances of %s are placed on: %s\n", args[0], orAnyNode(a.Constraints))
-		s.warn(a.Warnings)
+	if err != nil {
+		return err
 	}
-	return err
+	fmt.Fprintf(s.err, "instances of %s are placed on: %s\n", args[0], orAnyNode(a.Constraints))
+	s.warn(a.Warnings)
+	return s.alsoJSON(a)
+}
+
+// alsoJSON prints what a change has led to when programs ask for it.
+func (s *session) alsoJSON(v any) error {
+	if s.json {
+		return printJSON(s.out, v)
+	}
+	return nil
 }
 
 // warn tells what is not as a change says, though it was taken.
@@ -80,11 +92,12 @@ func singleton(ctx context.Context, s *session, args []string) error {
 		return usage(s.cmd, fmt.Errorf("say on or off, not %q", args[1]))
 	}
 	on := args[1] == "on"
-	if _, err := send[api.App](ctx, s.api, http.MethodPatch, at("apps", args[0]), api.EditApp{Singleton: &on}); err != nil {
+	a, err := send[api.App](ctx, s.api, http.MethodPatch, at("apps", args[0]), api.EditApp{Singleton: &on})
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(s.err, "singleton of %s is %s\n", args[0], args[1])
-	return nil
+	return s.alsoJSON(a)
 }
 
 func listPools(ctx context.Context, s *session, _ []string) error {
@@ -99,8 +112,9 @@ func listPools(ctx context.Context, s *session, _ []string) error {
 
 func setPool(ctx context.Context, s *session, args []string) error {
 	p, err := send[api.Pool](ctx, s.api, http.MethodPut, at("pools", args[0]), api.Pool{Policy: args[1]})
-	if err == nil {
-		fmt.Fprintf(s.err, "pool %s is filled by %s; its nodes: %d\n", p.Name, p.Policy, p.Nodes)
+	if err != nil {
+		return err
 	}
-	return err
+	fmt.Fprintf(s.err, "pool %s is filled by %s; its nodes: %d\n", p.Name, p.Policy, p.Nodes)
+	return s.alsoJSON(p)
 }
