@@ -128,6 +128,7 @@ func (d *Docker) Create(ctx context.Context, s runtime.Spec) (runtime.Container,
 	made := runtime.Container{
 		InstanceID: s.InstanceID, AppID: s.AppID, ReleaseID: s.ReleaseID, SpecHash: s.Hash,
 		MemoryMiB: s.MemoryMiB, CPUMilli: s.CPUMilli,
+		CreatedAt: time.Now().Round(0).UTC(), // until Inspect tells what the engine says
 	}
 	err := within(ctx, changeTimeout, func(ctx context.Context) error {
 		r, err := d.api.ContainerCreate(ctx, d.o.containerConfig(s), d.o.hostConfig(s), nil, nil, model.ContainerName(s.InstanceID))

@@ -115,6 +115,7 @@ func (o Options) onlyOurs() filters.Args {
 // fromInspect reads an inspected container.
 func (o Options) fromInspect(in container.InspectResponse) runtime.Container {
 	c := runtime.Container{ID: in.ID}
+	c.CreatedAt, _ = time.Parse(time.RFC3339Nano, in.Created) // the zero time when it cannot be read
 	if in.Config != nil {
 		c.InstanceID, c.AppID = in.Config.Labels[model.LabelInstance], in.Config.Labels[model.LabelApp]
 		c.ReleaseID, c.SpecHash = in.Config.Labels[model.LabelRelease], in.Config.Labels[model.LabelSpec]

@@ -99,7 +99,7 @@ func adopted(c runtime.Container) journal.Record {
 			InstanceID: c.InstanceID, AppID: c.AppID, ReleaseID: c.ReleaseID, Hash: c.SpecHash,
 			MemoryMiB: c.MemoryMiB, CPUMilli: c.CPUMilli,
 		},
-		Status:  model.Observed{ID: c.InstanceID, Phase: model.PhaseCreated, Container: c.ID},
+		Status:  model.Observed{ID: c.InstanceID, Phase: model.PhaseCreated, Container: c.ID, CreatedAt: c.CreatedAt},
 		Adopted: true,
 	}
 	if c.State == runtime.Running {

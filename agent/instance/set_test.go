@@ -17,7 +17,7 @@ import (
 func TestSet_StartsAnInstance_PhasesMoveForward(t *testing.T) {
 	bubble(t, func(t *testing.T, n *node) {
 		n.start("i1")
-		if o := n.want("i1", model.PhaseRunning); o.Addr == "" || o.Container == "" || o.StartedAt.IsZero() || o.Code != "" {
+		if o := n.want("i1", model.PhaseRunning); o.Addr == "" || o.Container == "" || o.CreatedAt.IsZero() || o.StartedAt.IsZero() || o.Code != "" {
 			t.Errorf("running: %+v", o)
 		}
 		n.stop("i1", time.Minute, time.Second)

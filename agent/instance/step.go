@@ -144,7 +144,7 @@ func created(r journal.Record, a Answer) Move {
 		return wait(failed(r, model.CodeStartFailed, "create container: %v", a.Err), atOnce)
 	}
 	r = advance(r, model.PhaseCreated)
-	r.Status.Container = a.Container.ID
+	r.Status.Container, r.Status.CreatedAt = a.Container.ID, a.Container.CreatedAt
 	return wait(r, atOnce)
 }
 
@@ -218,7 +218,7 @@ func running(r journal.Record, c runtime.Container) journal.Record {
 	if r.Status.Phase <= model.PhaseRunning {
 		r = advance(r, model.PhaseRunning)
 	}
-	r.Status.Container, r.Status.Addr, r.Status.StartedAt = c.ID, c.Addr, c.StartedAt
+	r.Status.Container, r.Status.Addr, r.Status.CreatedAt, r.Status.StartedAt = c.ID, c.Addr, c.CreatedAt, c.StartedAt
 	return r
 }
 

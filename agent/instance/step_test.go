@@ -50,3 +50,24 @@ func drawAnswer(t *rapid.T) Answer {
 		Container: runtime.Container{ID: "c1", State: runtime.State(rapid.IntRange(0, 2).Draw(t, "state")), Addr: "10.0.0.1:1", OOM: rapid.Bool().Draw(t, "oom")},
 	}
 }
+
+// The chain that people are shown begins with when the image was there.
+func TestTake_TellsWhenTheContainerWasMade_AlsoOfOneThatWasFound(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000_000, 0)
+	made := now.Add(-time.Minute)
+	c := runtime.Container{ID: "c1", State: runtime.Created, CreatedAt: made}
+	fresh := journal.Record{Status: model.Observed{Phase: model.PhaseAccepted}}
+	if got := Take(fresh, Call{Op: OpCreate}, Answer{Container: c}, now).Record.Status; !got.CreatedAt.Equal(made) || got.Phase != model.PhaseCreated {
+		t.Errorf("created: %+v", got)
+	}
+	found := adopted(c)
+	if !found.Status.CreatedAt.Equal(made) {
+		t.Errorf("adopted: %+v", found.Status)
+	}
+	c.State, c.StartedAt = runtime.Running, now
+	older := journal.Record{Status: model.Observed{Phase: model.PhaseStarting}} // of an agent that did not note it yet
+	if got := Take(older, Call{Op: OpInspect}, Answer{Container: c}, now).Record.Status; !got.CreatedAt.Equal(made) || !got.StartedAt.Equal(now) {
+		t.Errorf("running: %+v", got)
+	}
+}

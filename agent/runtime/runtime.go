@@ -75,6 +75,7 @@ type Container struct {
 	Error     string // the engine's own words, when it could not be started
 	MemoryMiB int64
 	CPUMilli  int64
+	CreatedAt time.Time
 	StartedAt time.Time
 }
 

@@ -338,6 +338,26 @@ func (s *stage) converged(app string, n int) {
 	})
 }
 
+// explained waits until every link of an app's chain is done, at a time, and none
+// before the one that it stands on.
+func (s *stage) explained(app string) {
+	s.t.Helper()
+	testenv.Eventually(s.t, time.Minute, func() error {
+		var got api.Explain
+		if err := json.Unmarshal([]byte(s.dinp("explain", app, "--json")), &got); err != nil {
+			return err
+		}
+		var last api.ExplainStep
+		for _, step := range got.Steps[1:] {
+			if !step.OK || step.At.IsZero() || step.At.Before(last.At) {
+				return fmt.Errorf("%+v after %+v", step, last)
+			}
+			last = step
+		}
+		return nil
+	})
+}
+
 func TestUp_RefusalsExplainThemselves(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -355,6 +375,7 @@ func TestUp_RefusalsExplainThemselves(t *testing.T) {
 	}
 	s.dinp("deploy", "good", artifact(t, "hello.tar.gz"), "--memory", "64M", "--drain", "0s")
 	s.answers("good", "/", "Hello")
+	s.explained("good")
 
 	s.refused("D130", "deploy", "words", text)
 	s.refused("D130", "deploy", "broken", broken)

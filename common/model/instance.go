@@ -94,7 +94,8 @@ type Observed struct {
 	Message   string   // the same for people
 	Logs      []string // with PhaseGone: the app's last lines
 	Container string
-	Addr      string // ip:port at which it can be reached, from PhaseRunning on
+	Addr      string    // ip:port at which it can be reached, from PhaseRunning on
+	CreatedAt time.Time // its container was made, its image being there
 	StartedAt time.Time
 	Singleton bool // its agent stops it before the node can be taken for lost
 }
@@ -105,6 +106,9 @@ type Verdict struct {
 	Healthy    bool
 	Since      time.Time // when the verdict last changed
 	Evidence   string    // the last probe in words: "GET / → 200 in 3ms"
+	// Answers is how long ago, when this is said, it first answered a probe in any
+	// way; 0: it has not. No two hosts' clocks are compared by it.
+	Answers time.Duration
 }
 
 // ContainerName is the name of an instance's container.

@@ -52,6 +52,7 @@ type watch struct {
 	cancel   context.CancelFunc // ends its goroutine; nil before there is one
 	status   verdict.Status
 	evidence string
+	answered time.Time // the first probe that was answered in any way; zero: none was
 }
 
 // New returns a monitor without targets. changed is called with the id of each
@@ -170,13 +171,23 @@ func (m *Monitor) drop(id string) {
 func (m *Monitor) Verdicts(ids []string) []model.Verdict {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	var out []model.Verdict
 	for _, id := range ids {
 		if w := m.watches[id]; w != nil && w.status.Known {
-			out = append(out, model.Verdict{InstanceID: id, Healthy: w.status.Healthy, Since: w.status.Since, Evidence: w.evidence})
+			out = append(out, w.verdict(now))
 		}
 	}
 	return out
+}
+
+// verdict is what is known of a target, as it is told now.
+func (w *watch) verdict(now time.Time) model.Verdict {
+	v := model.Verdict{InstanceID: w.target.ID, Healthy: w.status.Healthy, Since: w.status.Since, Evidence: w.evidence}
+	if !w.answered.IsZero() {
+		v.Answers = max(now.Sub(w.answered), time.Millisecond)
+	}
+	return v
 }
 
 // All returns every verdict, by instance.
@@ -237,6 +248,9 @@ func (m *Monitor) note(w *watch, r probe.Result, now time.Time) {
 	next, changed := verdict.Next(w.status, r.OK, now)
 	news := changed || (next.Known && !next.Healthy && !r.OK && r.Evidence != w.evidence)
 	w.status = next
+	if r.Answered && w.answered.IsZero() {
+		w.answered = now
+	}
 	if r.OK == next.Healthy || changed {
 		w.evidence = r.Evidence
 	}

@@ -26,7 +26,8 @@ type world struct {
 	mu      sync.Mutex // guards all below
 	up      map[string]bool
 	took    time.Duration
-	probes  map[string]int // by address
+	probes  map[string]int  // by address
+	ill     map[string]bool // those that are not up, and answer
 	now     int
 	peak    int
 	changes []string // ids, as noted
@@ -34,7 +35,7 @@ type world struct {
 
 func in(t *testing.T, f func(*testing.T, *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, up: map[string]bool{}, probes: map[string]int{}}
+		w := &world{t: t, up: map[string]bool{}, ill: map[string]bool{}, probes: map[string]int{}}
 		w.Monitor = New(w.answer, func(id string) { w.changes = append(w.changes, id) })
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -50,14 +51,17 @@ func (w *world) answer(ctx context.Context, t probe.Target) probe.Result {
 	w.probes[t.Addr]++
 	w.now++
 	w.peak = max(w.peak, w.now)
-	up, took := w.up[t.Addr], w.took
+	up, ill, took := w.up[t.Addr], w.ill[t.Addr], w.took
 	w.mu.Unlock()
 	pause(ctx, took)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now--
-	if up {
-		return probe.Result{OK: true, Evidence: "GET / → 200"}
+	switch {
+	case up:
+		return probe.Result{OK: true, Answered: true, Evidence: "GET / → 200"}
+	case ill:
+		return probe.Result{Answered: true, Evidence: "GET / → 503"}
 	}
 	return probe.Result{Evidence: "GET /: connect: refused"}
 }
@@ -99,6 +103,33 @@ func TestMonitor_SlowStarter_IsReadyAsSoonAsItAnswers(t *testing.T) {
 		w.set("addr-a", true)
 		w.pass(startingEvery)
 		w.want("a", true)
+	})
+}
+
+func TestMonitor_FirstAnswer_IsTold_HoweverBadItIs_AndStaysTheFirst(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.Replace([]Target{target("a")})
+		w.pass(time.Minute)
+		if v := w.want("a", false); v.Answers != 0 {
+			t.Fatalf("it has not answered, and is told to %s ago", v.Answers)
+		}
+		w.mu.Lock()
+		w.ill["addr-a"], w.changes = true, nil
+		w.mu.Unlock()
+		w.pass(startingEvery)
+		begun := time.Now()
+		if v := w.want("a", false); v.Answers < time.Millisecond || v.Answers > startingEvery || len(w.changes) == 0 {
+			t.Errorf("it answered %s ago; told %v", v.Answers, w.changes)
+		}
+		w.pass(time.Minute)
+		w.set("addr-a", true)
+		w.pass(startingEvery)
+		w.set("addr-a", false)
+		w.pass(time.Minute)
+		w.Replace([]Target{target("a")}) // another leader
+		if v := w.want("a", false); v.Answers < time.Since(begun) || v.Answers > time.Since(begun)+startingEvery {
+			t.Errorf("%s after its first answer that is told to be %s ago", time.Since(begun), v.Answers)
+		}
 	})
 }
 

@@ -24,6 +24,7 @@ type Target struct {
 // Result is how one attempt went.
 type Result struct {
 	OK       bool
+	Answered bool   // in any way: somebody listens there
 	Evidence string // "GET /healthz → 200 in 3ms"; of failures without times, so that equal ones look equal
 }
 
@@ -65,15 +66,16 @@ func HTTP(ctx context.Context, t Target) Result {
 	begun := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
-		return Result{Evidence: fmt.Sprintf("GET %s: %s", path, reason(err))}
+		why, answered := reason(err)
+		return Result{Answered: answered, Evidence: fmt.Sprintf("GET %s: %s", path, why)}
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)) // the status is the answer; a polite reader takes the rest
 	answer := fmt.Sprintf("GET %s → %d", path, resp.StatusCode)
 	if !accepted(t.Path, resp.StatusCode) {
-		return Result{Evidence: answer}
+		return Result{Answered: true, Evidence: answer}
 	}
-	return Result{OK: true, Evidence: fmt.Sprintf("%s in %s", answer, time.Since(begun).Round(time.Millisecond))}
+	return Result{OK: true, Answered: true, Evidence: fmt.Sprintf("%s in %s", answer, time.Since(begun).Round(time.Millisecond))}
 }
 
 // accepted judges by the status alone, never by words in the body. Without a
@@ -85,30 +87,33 @@ func accepted(path string, status int) bool {
 	return status >= 200 && status < 400
 }
 
-// reason says what an error means for the instance.
-func reason(err error) string {
+// reason says what an error means for the instance, and whether it has answered
+// something. A connection alone is no answer: the engine accepts them for a port to
+// which nobody listens.
+func reason(err error) (text string, answered bool) {
 	var netErr net.Error
+	var op *net.OpError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connect: refused"
+		return "connect: refused", false
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "connect: no route to host"
+		return "connect: no route to host", false
 	case errors.Is(err, syscall.ECONNRESET):
-		return "connection reset"
+		return "connection reset", false
 	case errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("no answer within %s", Timeout)
+		return fmt.Sprintf("no answer within %s", Timeout), false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "connection closed without an answer"
+		return "connection closed without an answer", false
 	}
-	text := err.Error()
+	text = err.Error()
 	switch { // package net/http has no names for these
 	case strings.Contains(text, "malformed HTTP"), strings.Contains(text, "readLoopPeekFailLocked"):
-		return "not HTTP" // the second: it spoke before it was asked
+		return "not HTTP", true // the second: it spoke before it was asked
 	case strings.Contains(text, "server closed idle connection"):
-		return "connection closed without an answer"
+		return "connection closed without an answer", false
 	}
 	if i := strings.LastIndex(text, ": "); i >= 0 {
 		text = text[i+2:] // the innermost cause
 	}
-	return text
+	return text, !errors.As(err, &op)
 }

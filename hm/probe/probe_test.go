@@ -67,7 +67,7 @@ func TestHTTP_JudgesByStatusAlone(t *testing.T) {
 				_, _ = io.WriteString(w, "ok")
 			}
 		})
-		if got := HTTP(t.Context(), Target{Addr: addr, Path: c.path}); got.OK != c.want {
+		if got := HTTP(t.Context(), Target{Addr: addr, Path: c.path}); got.OK != c.want || !got.Answered {
 			t.Errorf("path %q, status %d: %+v", c.path, c.status, got)
 		}
 	}
@@ -104,14 +104,16 @@ func TestHTTP_Evidence_SaysWhatHappened(t *testing.T) {
 	}
 	refused := lis.Addr().String()
 	_ = lis.Close()
+	answers := "GET /: not HTTP" // the one that does
 	for want, target := range map[string]Target{
 		"GET /: connect: refused":                     {Addr: refused},
 		"GET /x: connection closed without an answer": {Addr: closed, Path: "/x"},
 		"GET /: not HTTP":                             {Addr: raw(t, "220 smtp ready\r\n", heard)},
+		"GET /: invalid port":                         {Addr: "127.0.0.1:99999"}, // the monitor's own trouble
 		"GET /%zz cannot be asked of 127.0.0.1:1":     {Addr: "127.0.0.1:1", Path: "/%zz"},
 	} {
 		got := HTTP(t.Context(), target)
-		if got.OK || got.Evidence != want {
+		if got.OK || got.Evidence != want || got.Answered != (want == answers) {
 			t.Errorf("got %+v, want %q", got, want)
 		}
 	}
@@ -132,7 +134,7 @@ func TestHTTP_AnswerWithoutEnd_IsCutAndCounts(t *testing.T) {
 
 func TestHTTP_EndlessHeaders_AreRefused(t *testing.T) {
 	addr := raw(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20), func(net.Conn) {})
-	if got := HTTP(t.Context(), Target{Addr: addr}); got.OK {
+	if got := HTTP(t.Context(), Target{Addr: addr}); got.OK || !got.Answered {
 		t.Errorf("%+v", got)
 	}
 }
@@ -141,7 +143,7 @@ func TestHTTP_NoAnswer_EndsWithItsContext(t *testing.T) {
 	addr := raw(t, "", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if got := HTTP(ctx, Target{Addr: addr}); got.OK || got.Evidence != "GET /: no answer within 2s" {
+	if got := HTTP(ctx, Target{Addr: addr}); got.OK || got.Answered || got.Evidence != "GET /: no answer within 2s" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -6,6 +6,7 @@ package wire
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func ToObserved(s *pb.InstanceStatus) model.Observed {
 	return model.Observed{
 		ID: s.GetId(), Phase: phase, Gone: model.Gone(s.GetGone()), ExitCode: int(s.GetExitCode()),
 		Code: model.Code(s.GetCode()), Message: s.GetMessage(), Logs: s.GetLogs(),
-		Container: s.GetContainer(), Addr: s.GetAddr(), StartedAt: Time(s.GetStartedMs()), Singleton: s.GetSingleton(),
+		Container: s.GetContainer(), Addr: s.GetAddr(), CreatedAt: Time(s.GetCreatedMs()), StartedAt: Time(s.GetStartedMs()), Singleton: s.GetSingleton(),
 	}
 }
 
@@ -53,20 +54,28 @@ func FromObserved(o model.Observed) *pb.InstanceStatus {
 	return &pb.InstanceStatus{
 		Id: o.ID, Phase: int32(o.Phase), Gone: string(o.Gone), ExitCode: int32(o.ExitCode),
 		Code: string(o.Code), Message: strings.ToValidUTF8(o.Message, "\uFFFD"), Logs: logs,
-		Container: o.Container, Addr: o.Addr, StartedMs: Millis(o.StartedAt), Singleton: o.Singleton,
+		Container: o.Container, Addr: o.Addr, CreatedMs: Millis(o.CreatedAt), StartedMs: Millis(o.StartedAt), Singleton: o.Singleton,
 	}
 }
 
 // ToVerdict reads the health monitor's word.
 func ToVerdict(v *pb.HealthVerdict) model.Verdict {
-	return model.Verdict{InstanceID: v.GetInstanceId(), Healthy: v.GetHealthy(), Since: Time(v.GetSinceMs()), Evidence: v.GetEvidence()}
+	answers := time.Duration(min(max(v.GetAnswersMs(), 0), maxAnswers)) * time.Millisecond
+	return model.Verdict{InstanceID: v.GetInstanceId(), Healthy: v.GetHealthy(), Since: Time(v.GetSinceMs()), Evidence: v.GetEvidence(), Answers: answers}
 }
 
-// FromVerdict is the inverse of ToVerdict.
+// maxAnswers is the longest time, in milliseconds, that fits a time.Duration.
+const maxAnswers = math.MaxInt64 / int64(time.Millisecond)
+
+// FromVerdict is the inverse of ToVerdict, but for what is shorter than a millisecond.
 func FromVerdict(v model.Verdict) *pb.HealthVerdict {
+	var answers int64
+	if v.Answers > 0 {
+		answers = max(1, v.Answers.Milliseconds())
+	}
 	return &pb.HealthVerdict{
 		InstanceId: v.InstanceID, Healthy: v.Healthy, SinceMs: Millis(v.Since),
-		Evidence: strings.ToValidUTF8(v.Evidence, "\uFFFD"),
+		Evidence: strings.ToValidUTF8(v.Evidence, "\uFFFD"), AnswersMs: answers,
 	}
 }
 

@@ -21,7 +21,7 @@ func drawObserved(t *rapid.T) model.Observed {
 	o := model.Observed{
 		ID: text.Draw(t, "id"), Phase: model.Phase(rapid.IntRange(int(model.PhaseAssigned), int(model.PhaseGone)).Draw(t, "phase")),
 		Gone: model.Gone(text.Draw(t, "gone")), ExitCode: int(rapid.Int32().Draw(t, "exit")), Code: model.Code(text.Draw(t, "code")), Message: text.Draw(t, "message"),
-		Container: text.Draw(t, "container"), Addr: text.Draw(t, "addr"), StartedAt: Time(rapid.Int64Range(0, 1<<45).Draw(t, "started")),
+		Container: text.Draw(t, "container"), Addr: text.Draw(t, "addr"), CreatedAt: Time(rapid.Int64Range(0, 1<<45).Draw(t, "created")), StartedAt: Time(rapid.Int64Range(0, 1<<45).Draw(t, "started")),
 	}
 	o.Logs = rapid.SliceOfN(text, 0, 3).Draw(t, "logs")
 	return o
@@ -105,7 +105,8 @@ func FuzzToObserved(f *testing.F) {
 func TestVerdict_RoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		v := model.Verdict{InstanceID: rapid.String().Draw(t, "id"), Healthy: rapid.Bool().Draw(t, "healthy"), Since: Time(rapid.Int64().Draw(t, "since")), Evidence: rapid.String().Draw(t, "evidence")}
+		v := model.Verdict{InstanceID: rapid.String().Draw(t, "id"), Healthy: rapid.Bool().Draw(t, "healthy"), Since: Time(rapid.Int64().Draw(t, "since")), Evidence: rapid.String().Draw(t, "evidence"),
+			Answers: time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "answers")) * time.Millisecond}
 		if got := ToVerdict(sent(t, FromVerdict(v), new(pb.HealthVerdict))); got != v {
 			t.Fatalf("%+v came back as %+v", v, got)
 		}

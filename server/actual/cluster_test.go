@@ -127,6 +127,42 @@ func judge(c *Cluster, monitor string, healthy bool, now time.Time) (changed boo
 	return changed
 }
 
+func TestAnsweredAt_IsTheFirstAnswerToAnyMonitor_AndNotAfterItWasHealthy(t *testing.T) {
+	t.Parallel()
+	c := New(limits, t0)
+	hear := func(monitor string, healthy bool, answers, at time.Duration) {
+		c.Judge(monitor, []model.Verdict{{InstanceID: "i", Healthy: healthy, Answers: answers}}, t0.Add(at), func(string) {})
+	}
+	want := func(at time.Duration) {
+		t.Helper()
+		if got := c.AnsweredAt(c.Verdict("i")); !got.Equal(t0.Add(at)) {
+			t.Errorf("answered %s into the term, want %s", got.Sub(t0), at)
+		}
+	}
+	hear("a", false, 0, time.Second)
+	if at := c.AnsweredAt(c.Verdict("i")); !at.IsZero() {
+		t.Errorf("it has not answered, and did at %s", at)
+	}
+	hear("a", false, 2*time.Second, 10*time.Second)
+	want(8 * time.Second)
+	hear("b", true, time.Second, 12*time.Second)
+	want(8 * time.Second)
+	hear("a", true, 14*time.Second, 13*time.Second)
+	want(-time.Second) // before the term
+	hear("b", true, 13*time.Second, 13*time.Second)
+	want(-time.Second)
+
+	c.Assume("j", t0.Add(time.Second)) // it was routed, and its monitor is new
+	c.Judge("a", []model.Verdict{{InstanceID: "j", Healthy: true, Answers: time.Second}}, t0.Add(20*time.Second), func(string) {})
+	if at := c.AnsweredAt(c.Verdict("j")); !at.Equal(t0.Add(time.Second)) {
+		t.Errorf("it was well before it answered: %s", at.Sub(t0))
+	}
+	c.Judge("a", []model.Verdict{{InstanceID: "k", Healthy: true, Answers: 3 * time.Second}}, t0.Add(3*time.Second), func(string) {})
+	if at := c.AnsweredAt(c.Verdict("k")); at.IsZero() || at.Sub(t0).Abs() > time.Millisecond {
+		t.Errorf("an answer when the term began: %s", at)
+	}
+}
+
 func TestJudge_OneMonitorThatIsCutOffCondemnsNobody(t *testing.T) { // DEFECTS 50
 	c := New(limits, t0)
 	judge(c, "near", true, t0)

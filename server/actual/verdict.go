@@ -1,6 +1,7 @@
 package actual
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -14,6 +15,7 @@ type Verdict struct {
 	Evidence string
 	since    time.Time // when Healthy last changed; zero: it never was healthy
 	good     *choir    // monitors that say it is healthy; nil: none
+	answered int64     // nanoseconds from the term's begin to when it first answered a monitor, less than 0 when that was before; 0: it has not
 }
 
 // HealthyAt is since when it is healthy; zero while it is not.
@@ -54,6 +56,7 @@ func (c *Cluster) Judge(monitor string, verdicts []model.Verdict, now time.Time,
 		} else {
 			v.good = c.choirs.without(v.good, monitor)
 		}
+		v.hear(word, now.Sub(c.began))
 		if v.take(word, &c.Sick, now) {
 			changed(word.InstanceID)
 		}
@@ -74,6 +77,30 @@ func (v *Verdict) take(word model.Verdict, sick *Sick, now time.Time) (changed b
 	}
 	sick.enter(v)
 	return changed
+}
+
+// hear takes in since when it answers, as a monitor says so long into the term. What
+// counts is the first answer to any of them.
+func (v *Verdict) hear(word model.Verdict, into time.Duration) {
+	if word.Answers <= 0 {
+		return
+	}
+	if at := int64(into - word.Answers); v.answered == 0 || at < v.answered {
+		v.answered = cmp.Or(at, -1)
+	}
+}
+
+// AnsweredAt is when an instance first answered a monitor in any way; zero when
+// that is not known.
+func (c *Cluster) AnsweredAt(v *Verdict) time.Time {
+	if v.answered == 0 {
+		return time.Time{}
+	}
+	at := c.began.Add(time.Duration(v.answered))
+	if v.Healthy && at.After(v.since) {
+		return v.since // it was routed when leaders changed, and this monitor is new
+	}
+	return at
 }
 
 // Assume gives an instance that routers serve the benefit of the doubt until a

@@ -61,6 +61,7 @@ type Fact struct {
 	Since    time.Time // since when it is known to be in its phase; zero: not known
 	InRoutes bool      // the table has it; perhaps no router serves that table yet
 	RouteAt  time.Time // when it came in, or went out; zero: before this leader's term
+	Answered time.Time // when it first answered a monitor in any way; zero: not known
 	Behind   []Router  // live routers that have not taken that table yet
 }
 

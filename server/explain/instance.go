@@ -60,9 +60,9 @@ func (k *chain) climb() {
 		text string
 		not  func() Step
 	}{
-		{Pulled, k.phase() >= model.PhaseCreated, time.Time{}, "its image is on the host", k.pulled},
+		{Pulled, k.phase() >= model.PhaseCreated, k.createdAt(), "its image is on the host", k.pulled},
 		{Started, k.phase() >= model.PhaseRunning, k.startedAt(), "its process runs", k.started},
-		{Listening, k.listens(), time.Time{}, "it answers at " + k.addr(), k.listening},
+		{Listening, k.listens(), k.f.Answered, "it answers at " + k.addr(), k.listening},
 		{Healthy, k.i.Healthy, k.i.HealthyAt, k.i.Probe, k.healthy},
 		{Routed, k.i.Routed && k.c.Routers > 0, k.f.RouteAt, "every live router sends it requests", k.routed},
 	}
@@ -74,6 +74,13 @@ func (k *chain) climb() {
 		k.done(l.link, l.at, "%s", l.text)
 	}
 	k.outlook()
+}
+
+func (k *chain) createdAt() time.Time {
+	if k.i.Observed == nil {
+		return time.Time{}
+	}
+	return k.i.Observed.CreatedAt
 }
 
 func (k *chain) startedAt() time.Time {

@@ -69,7 +69,7 @@ func (c *Core) caseOf(a *app) explain.Case {
 }
 
 func (c *Core) fact(r *row, live []explain.Router) explain.Fact {
-	f := explain.Fact{Node: c.hostOf(r.node), Since: when(r.seen.Since), InRoutes: r.inRoutes, RouteAt: when(r.routeAt)}
+	f := explain.Fact{Node: c.hostOf(r.node), Since: when(r.seen.Since), InRoutes: r.inRoutes, RouteAt: when(r.routeAt), Answered: c.cluster.AnsweredAt(r.verdict)}
 	f.Sent = r.node.session != nil && r.sentTo == r.node.sitting
 	if c.deps.Routes.Served() < r.routeRev {
 		f.Behind = behind(live)

@@ -570,17 +570,6 @@ func TestExplain_RefusedConstraintsAreDroppedByACommandThatCanBeTyped(t *testing
 	}
 }
 
-func TestExplain_ServingInstanceHasATimeAtEveryLinkThatHasOne(t *testing.T) {
-	t.Parallel()
-	r := serving(t)
-	for _, s := range r.explained("shop").Steps {
-		timed := s.Link != explain.Pulled && s.Link != explain.Listening
-		if !s.OK || timed && s.At.IsZero() || s.Text == "" {
-			t.Errorf("%+v", s)
-		}
-	}
-}
-
 func TestExplain_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	r := serving(t)

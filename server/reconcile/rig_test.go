@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -54,11 +55,12 @@ type rig struct {
 	watched string                // the app
 	watches int                   // that were begun
 
-	agents map[string]*fakeAgent
-	sick   map[string]bool // instances that answer probes badly
-	probe  string          // what is said of sick ones
-	mute   bool            // the monitor says nothing
-	watch  func()          // called whenever agents have done something
+	agents   map[string]*fakeAgent
+	sick     map[string]bool      // instances that answer probes badly
+	probe    string               // what is said of sick ones
+	mute     bool                 // the monitor says nothing
+	answered map[string]time.Time // when instances first answered it
+	watch    func()               // called whenever agents have done something
 }
 
 // tester is a test, or one case of a property.
@@ -73,7 +75,7 @@ type tester interface {
 func newRig(t tester) *rig {
 	r := &rig{
 		t: t, now: time.Unix(1_900_000_000, 0), releases: map[string]model.Release{}, instances: map[string]model.Instance{}, deployments: map[string]model.Deployment{},
-		slots: map[string]store.Slot{}, table: map[string]string{}, nodes: map[string]model.Node{}, agents: map[string]*fakeAgent{}, sick: map[string]bool{}, probe: "GET / → 500",
+		slots: map[string]store.Slot{}, table: map[string]string{}, nodes: map[string]model.Node{}, agents: map[string]*fakeAgent{}, sick: map[string]bool{}, answered: map[string]time.Time{}, probe: "GET / → 500",
 	}
 	r.wish.Availabilities = map[string]model.Availability{}
 	r.found.Version = route.Version{Epoch: 6, Seq: 9}
@@ -183,6 +185,11 @@ func (r *rig) judge() {
 			v := model.Verdict{InstanceID: id, Healthy: !r.sick[id] && !r.sick[row.app.Name], Evidence: "GET / → 200 in 3ms"}
 			if !v.Healthy {
 				v.Evidence = r.probe
+			}
+			if at, known := r.answered[id]; known {
+				v.Answers = r.now.Sub(at) + time.Millisecond
+			} else if v.Healthy || strings.Contains(v.Evidence, "→") {
+				v.Answers, r.answered[id] = time.Millisecond, r.now
 			}
 			out = append(out, v)
 		}
@@ -448,7 +455,7 @@ func (a *fakeAgent) work() (moved bool) {
 	for _, m := range todo {
 		switch m := m.(type) {
 		case *pb.Start:
-			o := model.Observed{ID: m.GetInstanceId(), Phase: model.PhaseRunning, Addr: fmt.Sprint("10.0.0.1:", 30000+len(a.has)), Container: "c", StartedAt: a.r.now, Singleton: m.GetSingleton()}
+			o := model.Observed{ID: m.GetInstanceId(), Phase: model.PhaseRunning, Addr: fmt.Sprint("10.0.0.1:", 30000+len(a.has)), Container: "c", CreatedAt: a.r.now.Add(-time.Millisecond), StartedAt: a.r.now, Singleton: m.GetSingleton()}
 			if a.dies[m.GetReleaseId()] {
 				o = model.Observed{ID: m.GetInstanceId(), Phase: model.PhaseGone, Gone: model.GoneExited, ExitCode: 3, Code: model.CodeCrashed, Message: "its process ended with exit code 3", Logs: []string{"boom"}}
 			}

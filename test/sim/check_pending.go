@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -20,6 +21,9 @@ func (c *checker) pending() {
 	}
 	for _, a := range w.people.living() {
 		account, known := s.term.core.Explain(a.ID)
+		if why := backwards(account); why != "" {
+			c.fail("the times of a chain go forward", "%s: %s", a.Name, why)
+		}
 		if !known || c.changed(a.ID) || !c.keptUp(a) {
 			continue
 		}
@@ -29,6 +33,28 @@ func (c *checker) pending() {
 			}
 		}
 	}
+}
+
+// clocks are by whose the times of links are: those of an engine and those of a
+// leader, whose clock may be set between an instance's row and the rest, are compared
+// with their like only.
+var clocks = map[explain.Link]string{explain.Pulled: "engine", explain.Started: "engine", explain.Listening: "leader", explain.Healthy: "leader"}
+
+// backwards says which link of an instance was done before the one that it stands on.
+func backwards(account explain.Account) string {
+	last := map[string]explain.Step{}
+	for _, s := range account.Steps {
+		clock := clocks[s.Link]
+		if clock == "" || !s.OK || s.At.IsZero() {
+			continue
+		}
+		key := s.Instance + clock
+		if before, ok := last[key]; ok && s.At.Before(before.At) {
+			return fmt.Sprintf("%s is %s since %s, and %s since %s", s.Instance, before.Link, before.At, s.Link, s.At)
+		}
+		last[key] = s
+	}
+	return ""
 }
 
 // keptUp reports whether a release of an app is to run: the first that it ever

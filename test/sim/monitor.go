@@ -26,9 +26,10 @@ type simMonitor struct {
 }
 
 type watched struct {
-	addr   string
-	status verdict.Status
-	over   bool
+	addr     string
+	status   verdict.Status
+	answered time.Time // first; zero: it has not
+	over     bool
 }
 
 const (
@@ -164,7 +165,11 @@ func (h *simMonitor) probe(id string, x *watched) {
 	if x.over {
 		return
 	}
-	next, changed := verdict.Next(x.status, h.w.answers(h.name, x.addr), h.w.now)
+	ok := h.w.answers(h.name, x.addr)
+	if ok && x.answered.IsZero() {
+		x.answered = h.w.now
+	}
+	next, changed := verdict.Next(x.status, ok, h.w.now)
 	x.status = next
 	if changed {
 		h.w.say(h.name, "%s healthy=%v", label(id), next.Healthy)
@@ -184,7 +189,11 @@ func (h *simMonitor) tell(ids []string) {
 	m := &pb.HealthMessage{MonitorId: h.name}
 	for _, id := range ids {
 		if x := h.watch[id]; x != nil && x.status.Known {
-			m.Verdicts = append(m.Verdicts, wire.FromVerdict(model.Verdict{InstanceID: id, Healthy: x.status.Healthy, Since: x.status.Since, Evidence: "probe"}))
+			v := model.Verdict{InstanceID: id, Healthy: x.status.Healthy, Since: x.status.Since, Evidence: "probe"}
+			if !x.answered.IsZero() {
+				v.Answers = max(h.w.now.Sub(x.answered), time.Millisecond)
+			}
+			m.Verdicts = append(m.Verdicts, wire.FromVerdict(v))
 		}
 	}
 	h.conn.send(client, m)

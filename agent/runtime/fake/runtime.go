@@ -84,7 +84,7 @@ func (r *Runtime) Create(ctx context.Context, s runtime.Spec) (runtime.Container
 	c := &container{
 		Container: runtime.Container{
 			ID: fmt.Sprintf("c%d", e.made), InstanceID: s.InstanceID, AppID: s.AppID, ReleaseID: s.ReleaseID,
-			SpecHash: s.Hash, MemoryMiB: s.MemoryMiB, CPUMilli: s.CPUMilli,
+			SpecHash: s.Hash, MemoryMiB: s.MemoryMiB, CPUMilli: s.CPUMilli, CreatedAt: e.now(),
 		},
 		node: r.node, spec: s, port: firstPort + e.made%40000, changed: make(chan struct{}),
 	}

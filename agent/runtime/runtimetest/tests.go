@@ -23,7 +23,7 @@ func lifecycle(t *testing.T, f Fixture) {
 		}
 	}
 	c = inspect(t, f, s.InstanceID)
-	if c.State != runtime.Running || c.Addr == "" || c.StartedAt.IsZero() {
+	if c.State != runtime.Running || c.Addr == "" || c.CreatedAt.IsZero() || c.StartedAt.Before(c.CreatedAt) {
 		t.Errorf("running: %+v", c)
 	}
 	if l, ok := listed(t, f.Runtime, s.InstanceID); !ok || l.State != runtime.Running || l.Addr != c.Addr || l.ID != c.ID {

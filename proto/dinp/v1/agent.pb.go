@@ -601,6 +601,7 @@ type InstanceStatus struct {
 	Addr          string                 `protobuf:"bytes,9,opt,name=addr,proto3" json:"addr,omitempty"`                              // ip:port, from running on
 	StartedMs     int64                  `protobuf:"varint,10,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"` // unix milliseconds
 	Singleton     bool                   `protobuf:"varint,11,opt,name=singleton,proto3" json:"singleton,omitempty"`                  // it is stopped before its node can be taken for lost
+	CreatedMs     int64                  `protobuf:"varint,12,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"` // unix milliseconds, by the engine's clock as started_ms is: its container was made, its image being there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -710,6 +711,13 @@ func (x *InstanceStatus) GetSingleton() bool {
 		return x.Singleton
 	}
 	return false
+}
+
+func (x *InstanceStatus) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
 }
 
 type ServerMessage struct {
@@ -1758,7 +1766,7 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\x06engine\x18\x06 \x01(\rR\x06engine\"4\n" +
 	"\x06Unused\x12\x16\n" +
 	"\x06images\x18\x01 \x03(\tR\x06images\x12\x12\n" +
-	"\x04keep\x18\x02 \x01(\x05R\x04keep\"\x98\x02\n" +
+	"\x04keep\x18\x02 \x01(\x05R\x04keep\"\xb7\x02\n" +
 	"\x0eInstanceStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\x05R\x05phase\x12\x12\n" +
@@ -1772,7 +1780,9 @@ const file_dinp_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"started_ms\x18\n" +
 	" \x01(\x03R\tstartedMs\x12\x1c\n" +
-	"\tsingleton\x18\v \x01(\bR\tsingleton\"\xf8\x04\n" +
+	"\tsingleton\x18\v \x01(\bR\tsingleton\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\f \x01(\x03R\tcreatedMs\"\xf8\x04\n" +
 	"\rServerMessage\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x1b\n" +
 	"\tleader_id\x18\x02 \x01(\tR\bleaderId\x12\x18\n" +

@@ -79,8 +79,9 @@ type HealthVerdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	InstanceId    string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	Healthy       bool                   `protobuf:"varint,2,opt,name=healthy,proto3" json:"healthy,omitempty"`
-	SinceMs       int64                  `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // unix milliseconds of the last change
-	Evidence      string                 `protobuf:"bytes,4,opt,name=evidence,proto3" json:"evidence,omitempty"`               // the last probe in words
+	SinceMs       int64                  `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`       // unix milliseconds of the last change
+	Evidence      string                 `protobuf:"bytes,4,opt,name=evidence,proto3" json:"evidence,omitempty"`                     // the last probe in words
+	AnswersMs     int64                  `protobuf:"varint,5,opt,name=answers_ms,json=answersMs,proto3" json:"answers_ms,omitempty"` // so long ago, when this was sent, it first answered a probe in any way; 0: it has not
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -141,6 +142,13 @@ func (x *HealthVerdict) GetEvidence() string {
 		return x.Evidence
 	}
 	return ""
+}
+
+func (x *HealthVerdict) GetAnswersMs() int64 {
+	if x != nil {
+		return x.AnswersMs
+	}
+	return 0
 }
 
 type HealthTargets struct {
@@ -303,13 +311,15 @@ const file_dinp_v1_health_proto_rawDesc = "" +
 	"\rHealthMessage\x12\x1d\n" +
 	"\n" +
 	"monitor_id\x18\x01 \x01(\tR\tmonitorId\x122\n" +
-	"\bverdicts\x18\x02 \x03(\v2\x16.dinp.v1.HealthVerdictR\bverdicts\"\x81\x01\n" +
+	"\bverdicts\x18\x02 \x03(\v2\x16.dinp.v1.HealthVerdictR\bverdicts\"\xa0\x01\n" +
 	"\rHealthVerdict\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x18\n" +
 	"\ahealthy\x18\x02 \x01(\bR\ahealthy\x12\x19\n" +
 	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\x12\x1a\n" +
-	"\bevidence\x18\x04 \x01(\tR\bevidence\"\x97\x01\n" +
+	"\bevidence\x18\x04 \x01(\tR\bevidence\x12\x1d\n" +
+	"\n" +
+	"answers_ms\x18\x05 \x01(\x03R\tanswersMs\"\x97\x01\n" +
 	"\rHealthTargets\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12'\n" +
 	"\x03set\x18\x02 \x03(\v2\x15.dinp.v1.HealthTargetR\x03set\x12\x16\n" +
