@@ -16,6 +16,9 @@ import (
 // another: Found is what it began on, and Base what that one had begun on, which
 // holds for the routes that neither has said.
 //
+// A table that is written in parts where Redis had none, or had lost some of it, is
+// based on Nothing until its last part: what it lacks meanwhile is in no version.
+//
 // In Redis it is a hash of epoch, seq, and while Base is not zero the fields
 // partial, which repeats the epoch, base, "epoch.seq", and found likewise if it is
 // not zero. Servers from before these existed leave them as they find them, so
@@ -27,12 +30,19 @@ type Head struct {
 	Found Version // zero: it began on a whole table, Base
 }
 
+// Nothing is the Base of a table of which only what was written since can be relied
+// on; it is older than any version.
+var Nothing = Version{Epoch: -1}
+
 // Forgets reports whether the table at h may lack what was written up to v: it is
 // the beginning of a term that went on from an older version. A reader that has v
 // keeps it until the leader has said all of the table. Tables of v's own epoch go
 // on from each other, and so who has the beginning on which this one began, as far
-// as it had got, has nothing that it lacks.
+// as it had got, has nothing that it lacks. One on Nothing is for those who have none.
 func (h Head) Forgets(v Version) bool {
+	if h.Base == Nothing {
+		return v != Version{}
+	}
 	if v.Epoch == h.Found.Epoch && !h.Found.Less(v) {
 		return false
 	}

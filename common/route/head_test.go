@@ -20,6 +20,7 @@ func TestParseHead_TellsTheBeginningOfATermFromAWholeTable(t *testing.T) {
 		"no number":          {map[string]string{"epoch": "7", "seq": "x"}, Head{}, true},
 		"base has no seq":    {map[string]string{"epoch": "7", "seq": "9", "partial": "7", "base": "6"}, Head{}, true},
 		"base is missing":    {map[string]string{"epoch": "7", "seq": "9", "partial": "7"}, Head{}, true},
+		"begun anew":         {map[string]string{"epoch": "7", "seq": "9", "partial": "7", "base": Nothing.String()}, Head{Version: at, Base: Nothing}, false},
 		"more than a number": {map[string]string{"epoch": "7", "seq": "9.1"}, Head{}, true},
 	} {
 		got, err := ParseHead(v.fields)
@@ -52,6 +53,18 @@ func TestHead_ABeginningOnABeginningHasWhatThatHad(t *testing.T) {
 	for v, want := range map[Version]bool{{}: false, {5, 2}: false, {5, 3}: true, {6, 1}: false, {6, 4}: false, {6, 5}: true, {7, 1}: false} {
 		if h.Forgets(v) != want {
 			t.Errorf("%v of %v: %v", v, h, !want)
+		}
+	}
+}
+
+// What a table begun anew lacks may be of any version, also of its own term.
+func TestHead_OfATableBegunAnewIsForThoseWhoHaveNone(t *testing.T) {
+	t.Parallel()
+	for _, h := range []Head{{Version: Version{7, 3}, Base: Nothing}, {Version: Version{8, 1}, Base: Nothing, Found: Version{7, 3}}} {
+		for v, want := range map[Version]bool{{}: false, {1, 1}: true, {6, 4}: true, {7, 2}: true, {7, 3}: true} {
+			if h.Forgets(v) != want {
+				t.Errorf("%v of %v: %v", v, h, !want)
+			}
 		}
 	}
 }

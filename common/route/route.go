@@ -80,12 +80,15 @@ type Change struct {
 
 // Batch is one atomic write of the leader: a Version and its changes. Meant says
 // that a mass withdrawal in it is on purpose; Partial, that its leader has yet to
-// say some of the table in its term: what it has not said is as it was found.
+// say some of the table in its term: what it has not said is as it was found; or, with
+// Anew, is not to be had from Redis: the table there is begun anew (Nothing). Whoever has
+// all batches up to one goes on with it, whatever the table in Redis lacks.
 type Batch struct {
 	Version
 	Changes []Change `json:"changes"`
 	Meant   bool     `json:"meant,omitempty"`
 	Partial bool     `json:"partial,omitempty"`
+	Anew    bool     `json:"anew,omitempty"` // only with Partial
 }
 
 // RouterLine is what a router writes back of itself under RoutersKey.

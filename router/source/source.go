@@ -196,6 +196,10 @@ func (s *Source) nextList() time.Time {
 func (s *Source) list(ctx context.Context, c *redis.Client) error {
 	s.stopSweep()
 	pause(ctx, time.Until(s.listed.Add(relistMin)))
+	s.listed = time.Now()
+	if waits, err := s.awaitsWhole(ctx, c); waits || err != nil {
+		return err
+	}
 	l, err := s.read(ctx, c)
 	s.listed = time.Now()
 	if errors.Is(err, errMoved) {
@@ -210,6 +214,23 @@ func (s *Source) list(ctx context.Context, c *redis.Client) error {
 	out := s.keep.List(l.head, l.entries, func() []route.Batch { return s.meant(ctx, c) })
 	s.settle(out, "list", l.head.Version)
 	return nil
+}
+
+// awaitsWhole reports whether Redis holds the beginning of a table that lacks some of
+// what is served: it need not be read then, which each of its parts would bring about.
+func (s *Source) awaitsWhole(ctx context.Context, c *redis.Client) (bool, error) {
+	cursor, err := streamEnd(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	head, err := readHead(ctx, c)
+	if err != nil || s.keep.past(head) != forgetful {
+		return false, err
+	}
+	s.cursor, s.listAt = cursor, s.nextList()
+	s.foundRedis()
+	s.settle(Outcome{verdict: forgetful}, "head", head.Version)
+	return true, nil
 }
 
 func (s *Source) meant(ctx context.Context, c *redis.Client) []route.Batch {

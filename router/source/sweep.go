@@ -27,6 +27,7 @@ type sweep struct {
 
 // swept is what a sweep brings.
 type swept struct {
+	head  route.Head
 	table *table.Table
 	bad   []table.Bad
 	err   error
@@ -48,7 +49,7 @@ func (s *Source) startSweep(ctx context.Context, c *redis.Client) {
 			return
 		}
 		t, bad := table.BuildFrom(l.head.Version, newPacer(ctx).paced(maps.All(l.entries)), prev)
-		w.done <- swept{table: t, bad: bad}
+		w.done <- swept{head: l.head, table: t, bad: bad}
 	})
 	s.sweep = w
 }
@@ -94,6 +95,9 @@ func (s *Source) endSweep(ctx context.Context, c *redis.Client) {
 	if w.result.err != nil {
 		s.log.Warn("routes not swept", "err", w.result.err)
 		return
+	}
+	if w.result.head.Forgets(w.began) {
+		return // what was listed lacks what is served, and will be whole soon
 	}
 	t := w.forward()
 	out := s.keep.listed(t, func() []route.Batch { return s.meant(ctx, c) })

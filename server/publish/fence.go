@@ -12,15 +12,17 @@ import (
 // ErrOldEpoch says that a newer leader has written routes: this one is over.
 var ErrOldEpoch = errors.New("a newer leader writes the routes")
 
-// send writes one batch under the next seq, if the version in force is after; nil:
-// whatever it is.
-func (p *Publisher) send(ctx context.Context, b route.Batch, rev uint64, after *route.Version) error {
+// send writes one part under the next seq, if the version in force is the one that it
+// builds on. Until the backlog is empty, what Redis holds is not the whole table yet,
+// but for changes of one that was whole.
+func (p *Publisher) send(ctx context.Context, w part) error {
 	v := route.Version{Epoch: p.epoch, Seq: p.seq + 1}
-	b.Version = v
+	b := route.Batch{Version: v, Changes: w.changes, Meant: w.meant, Partial: !p.whole && !(p.settled && w.last)}
+	b.Anew = b.Partial && p.anew && !w.last
 	if b.Changes == nil {
 		b.Changes = []route.Change{}
 	}
-	err := p.table.Write(ctx, b, after)
+	err := p.table.Write(ctx, b, p.after)
 	if errors.Is(err, ErrOldVersion) {
 		return p.tooOld(ctx)
 	}
@@ -30,8 +32,11 @@ func (p *Publisher) send(ctx context.Context, b route.Batch, rev uint64, after *
 	if err != nil {
 		return fmt.Errorf("write routes: %w", err)
 	}
-	p.written, p.whole = v, !b.Partial
-	p.inFlight = append(p.inFlight, write{revision: rev, version: v, at: p.now()})
+	if b.Anew {
+		p.begun = v
+	}
+	p.written, p.after, p.whole, p.owed, p.anew = v, &v, !b.Partial, false, false
+	p.inFlight = append(p.inFlight, write{revision: w.revision, version: v, at: p.now()})
 	return nil
 }
 
@@ -105,7 +110,7 @@ func (p *Publisher) settle(lines []route.RouterLine, now time.Time) {
 	if moved {
 		p.doneRev = max(p.doneRev, p.inFlight[done-1].revision)
 	}
-	if len(p.inFlight) == done && len(p.dirty) == 0 && p.synced && p.doneRev < p.revision {
+	if len(p.inFlight) == done && len(p.backlog.since) == 0 && p.synced && p.doneRev < p.revision {
 		p.doneRev, moved = p.revision, true // a Set that changed nothing in the end
 	}
 	p.mu.Unlock()
@@ -115,10 +120,11 @@ func (p *Publisher) settle(lines []route.RouterLine, now time.Time) {
 	}
 }
 
-// awaited reports whether a live router may have taken nothing of this term because
-// Redis holds a part of its table only (route.Head): that one does not hang.
+// awaited reports whether a live router may have taken nothing of this term, or since
+// the table was begun anew in it, because Redis holds a part of the table only
+// (route.Head): that one does not hang.
 func (p *Publisher) awaited(lines []route.RouterLine, now time.Time) bool {
-	return !p.whole && !servedByAll(lines, route.Version{Epoch: p.epoch}, now)
+	return !p.whole && !servedByAll(lines, p.begun, now)
 }
 
 func servedByAll(lines []route.RouterLine, v route.Version, now time.Time) bool {

@@ -248,7 +248,7 @@ func TestPublisher_OlderEpochIsRefused(t *testing.T) {
 			next.Complete()
 			next.Round(t.Context())
 			old.Set([]route.Change{set("/rs/a.test", "late")})
-			if err := old.write(t.Context()); !errors.Is(err, ErrOldEpoch) {
+			if _, err := old.write(t.Context()); !errors.Is(err, ErrOldEpoch) {
 				t.Errorf("write of epoch %d after %d: %v", epochs[0], epochs[1], err)
 			}
 			wants(t, rdb, map[string]string{"/rs/a.test": "new"})
@@ -335,15 +335,22 @@ func TestPublisher_WaitsForARouterWhoseClockIsWrong(t *testing.T) {
 	}
 }
 
-// lines is a table of which the routers' lines alone matter.
+// lines is a table of which the version and the routers' lines alone matter.
 type lines struct {
 	Table
+	at  route.Version
 	all []route.RouterLine
 }
 
 func (l *lines) Head(context.Context) (route.Head, error) {
-	return route.Head{Version: route.Version{Epoch: 0, Seq: 1}}, nil
+	if l.at == (route.Version{}) {
+		l.at.Seq = 1
+	}
+	return route.Head{Version: l.at}, nil
 }
-func (l *lines) Read(context.Context) (map[string]string, error)          { return nil, nil }
-func (l *lines) Write(context.Context, route.Batch, *route.Version) error { return nil }
-func (l *lines) Routers(context.Context) ([]route.RouterLine, error)      { return slices.Clone(l.all), nil }
+func (l *lines) Read(context.Context) (map[string]string, error) { return nil, nil }
+func (l *lines) Write(_ context.Context, b route.Batch, _ *route.Version) error {
+	l.at = b.Version
+	return nil
+}
+func (l *lines) Routers(context.Context) ([]route.RouterLine, error) { return slices.Clone(l.all), nil }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -38,6 +39,10 @@ type Redis = redis.UniversalClient
 // RedisTable is a Table in Redis.
 type RedisTable struct{ rdb Redis }
 
+// deadline is how long one exchange with Redis may take: of a table that is read or
+// written in many, each has its own.
+const deadline = 5 * time.Second
+
 // NewRedisTable makes the table in rdb.
 func NewRedisTable(rdb Redis) *RedisTable { return &RedisTable{rdb: rdb} }
 
@@ -49,7 +54,7 @@ func NewRedisTable(rdb Redis) *RedisTable { return &RedisTable{rdb: rdb} }
 // doubles and would round an epoch.
 //
 // KEYS: version, changes. ARGV: epoch, seq, expected version or "", batch JSON,
-// stream length, "partial" or "", then key, op (set|del), value for each change.
+// stream length, "partial", "anew" or "", then key, op (set|del), value for each change.
 var fenced = redis.NewScript(`
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 local seq = redis.call('HGET', KEYS[1], 'seq')
@@ -65,6 +70,9 @@ for i = 7, #ARGV, 3 do
 end
 if ARGV[6] == '' then
   redis.call('HDEL', KEYS[1], 'partial', 'base', 'found')
+elseif ARGV[6] == 'anew' then
+  redis.call('HSET', KEYS[1], 'partial', ARGV[1], 'base', '` + route.Nothing.String() + `')
+  redis.call('HDEL', KEYS[1], 'found')
 elseif epoch and epoch ~= ARGV[1] then
   local found = epoch .. '.' .. seq
   if redis.call('HGET', KEYS[1], 'partial') == epoch then
@@ -81,6 +89,8 @@ return 'ok'
 
 // Head implements Table.
 func (t *RedisTable) Head(ctx context.Context) (route.Head, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
 	fields, err := t.rdb.HGetAll(ctx, route.VersionKey).Result()
 	if err != nil {
 		return route.Head{}, err
@@ -98,6 +108,9 @@ func (t *RedisTable) Write(ctx context.Context, b route.Batch, after *route.Vers
 	if b.Partial {
 		partial = "partial"
 	}
+	if b.Anew {
+		partial = "anew"
+	}
 	args := []any{b.Epoch, b.Seq, expected, route.EncodeBatch(b), route.ChangesLength, partial}
 	for _, c := range b.Changes {
 		if c.Value == nil {
@@ -106,6 +119,8 @@ func (t *RedisTable) Write(ctx context.Context, b route.Batch, after *route.Vers
 			args = append(args, c.Key, "set", *c.Value)
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
 	answer, err := fenced.Run(ctx, t.rdb, []string{route.VersionKey, route.ChangesKey}, args...).Text()
 	switch {
 	case err != nil:
@@ -120,6 +135,8 @@ func (t *RedisTable) Write(ctx context.Context, b route.Batch, after *route.Vers
 
 // Routers implements Table.
 func (t *RedisTable) Routers(ctx context.Context) ([]route.RouterLine, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
 	all, err := t.rdb.HGetAll(ctx, route.RoutersKey).Result()
 	if err != nil {
 		return nil, err
@@ -133,31 +150,63 @@ func (t *RedisTable) Routers(ctx context.Context) ([]route.RouterLine, error) {
 	return lines, nil
 }
 
+// How many keys one exchange lists, and of how many it reads the values.
+const (
+	scanCount = 1000
+	mgetCount = 100
+)
+
 // Read implements Table.
 func (t *RedisTable) Read(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	for _, prefix := range []string{route.BackendPrefix, route.DomainPrefix} {
-		it := t.rdb.Scan(ctx, 0, prefix+"*", 1000).Iterator()
-		var keys []string
-		for it.Next(ctx) {
-			if strings.HasPrefix(it.Val(), prefix) {
-				keys = append(keys, it.Val())
-			}
-		}
-		if err := it.Err(); err != nil {
+		keys, err := t.keys(ctx, prefix)
+		if err != nil {
 			return nil, err
 		}
-		for chunk := range slices.Chunk(keys, 500) {
-			values, err := t.rdb.MGet(ctx, chunk...).Result()
-			if err != nil {
+		for chunk := range slices.Chunk(keys, mgetCount) {
+			if err := t.values(ctx, chunk, out); err != nil {
 				return nil, err
-			}
-			for i, v := range values {
-				if s, ok := v.(string); ok {
-					out[chunk[i]] = s
-				}
 			}
 		}
 	}
 	return out, nil
+}
+
+func (t *RedisTable) keys(ctx context.Context, prefix string) (out []string, err error) {
+	for cursor := uint64(0); ; {
+		var some []string
+		if some, cursor, err = t.scan(ctx, cursor, prefix); err != nil {
+			return nil, err
+		}
+		for _, k := range some {
+			if strings.HasPrefix(k, prefix) {
+				out = append(out, k)
+			}
+		}
+		if cursor == 0 {
+			return out, nil
+		}
+	}
+}
+
+func (t *RedisTable) scan(ctx context.Context, cursor uint64, prefix string) ([]string, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	return t.rdb.Scan(ctx, cursor, prefix+"*", scanCount).Result()
+}
+
+func (t *RedisTable) values(ctx context.Context, keys []string, into map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	values, err := t.rdb.MGet(ctx, keys...).Result()
+	if err != nil {
+		return err
+	}
+	for i, v := range values {
+		if s, ok := v.(string); ok { // nil: deleted since
+			into[keys[i]] = s
+		}
+	}
+	return nil
 }

@@ -160,13 +160,13 @@ func (c *Core) letGo() {
 
 // doubtRoutes gives silent nodes the time until they are lost to tell what they run
 // once it shows that the routes in force when the term began do not: Redis had none,
-// for it may have been flushed, or a router of an earlier term serves more, so that
+// for it may have been flushed, or a part of those that it had before, or a router of an earlier term serves more, so that
 // Redis has failed over to a replica that lacked the last writes.
 func (c *Core) doubtRoutes() {
 	if c.open || c.doubted || c.inForce == nil {
 		return
 	}
-	if c.found != (route.Head{}) {
+	if c.found != (route.Head{}) && c.found.Base != route.Nothing {
 		more := slices.IndexFunc(c.deps.Routes.Routers(), func(l route.RouterLine) bool { return l.Serves.Epoch < c.lease.Epoch && c.found.Lacks(l.Serves) })
 		if more < 0 {
 			return

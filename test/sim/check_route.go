@@ -89,6 +89,17 @@ func (c *checker) stopping(i model.Instance) bool {
 	return i.Stopping || c.w.db.everRows[i.ID].Stopping
 }
 
+// pointed: whatever is written in parts, no domain points to an app that the router
+// does not know.
+func (c *checker) pointed(r *simRouter, t *table.Table) {
+	domains := t.Domains()
+	for _, d := range sortedKeys(domains) {
+		if t.Host(domains[d]) == nil {
+			c.fail("a domain points to an app", "%s serves %s, which points to %s, and nothing of that", r.name, d, domains[d])
+		}
+	}
+}
+
 // served: a router never goes back, and never leaves an app that it sent to
 // without any instance while one of them answers.
 func (c *checker) served(r *simRouter, before, after *table.Table) {
@@ -96,6 +107,7 @@ func (c *checker) served(r *simRouter, before, after *table.Table) {
 	if after.Version().Less(before.Version()) {
 		c.fail("a router never goes back", "%s served %s and serves %s", r.name, before.Version(), after.Version())
 	}
+	c.pointed(r, after)
 	for _, a := range sorted(w.db.apps) {
 		old, now := before.Host(w.host(a)), after.Host(w.host(a))
 		if old == nil || now != nil && len(now.Endpoints()) > 0 || !a.DeletedAt.IsZero() {

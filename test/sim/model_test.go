@@ -205,6 +205,7 @@ func TestRedis_TheModelDoesWhatTheTableDoes(t *testing.T) {
 	}
 	for n := range 300 {
 		b := route.Batch{Version: version(), Changes: []route.Change{}, Partial: r.IntN(2) == 0}
+		b.Anew = b.Partial && r.IntN(4) == 0
 		for range r.IntN(3) {
 			key := fmt.Sprintf("%sa%d.test", route.BackendPrefix, r.IntN(3))
 			if v := fmt.Sprint(r.IntN(100)); r.IntN(3) > 0 {

@@ -161,6 +161,8 @@ func (r *redisModel) headAfter(b route.Batch) route.Head {
 	switch {
 	case !b.Partial:
 		return route.Head{Version: b.Version}
+	case b.Anew:
+		return route.Head{Version: b.Version, Base: route.Nothing}
 	case r.head == route.Head{} || r.head.Epoch == b.Epoch:
 		return route.Head{Version: b.Version, Base: r.head.Base, Found: r.head.Found}
 	case r.head.Base != route.Version{}:

@@ -40,6 +40,20 @@ var scenarios = []scenario{
 		id := w.people.launch("app", 4, false, isUneven) // the two that stay need longer
 		w.after(nil, 12*time.Second, func() { w.people.scale(w.people.number(id), 2) })
 	}},
+	{name: "scale down while routes are written part by part", do: func(w *World) { // each takes its time
+		var ids []string
+		for range 5 {
+			ids = append(ids, w.people.launch("app", 2, false, isGood))
+		}
+		w.after(nil, 25*time.Second, func() {
+			name := w.leader().name
+			w.net.slow[[2]string{name, "redis"}] = 500 * time.Millisecond
+			for _, id := range ids {
+				w.people.scale(w.people.number(id), 1)
+			}
+			w.after(nil, 30*time.Second, func() { delete(w.net.slow, [2]string{name, "redis"}) })
+		})
+	}, stride: 17},
 	{name: "singleton moves", do: func(w *World) {
 		id := w.people.launch("one", 1, true, isGood)
 		w.after(nil, 10*time.Second, func() { w.people.deploy(w.people.number(id), isGood) })

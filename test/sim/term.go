@@ -46,7 +46,9 @@ func (s *simServer) lead(held store.Lease) *term {
 	m := &term{s: s, held: held, heard: map[string]time.Time{}, open: map[string]string{}, lost: map[string]time.Time{}, began: s.w.now, since: s.p.now()}
 	m.ctx, m.end = context.WithCancelCause(s.w.ctx)
 	log := s.w.logger(s.name)
-	m.pub = publish.New(publish.DefaultConfig(), redisClient{s.w.redis, s.p}, held.Epoch, s.p.now, log, func() { m.post(reconcile.RoutesServed()) })
+	times := publish.DefaultConfig()
+	times.Part = s.w.part
+	m.pub = publish.New(times, redisClient{s.w.redis, s.p}, held.Epoch, s.p.now, log, func() { m.post(reconcile.RoutesServed()) })
 	p := plan.Default()
 	p.MinReady = minReady
 	m.core = reconcile.New(reconcile.Config{

@@ -34,6 +34,7 @@ type World struct {
 	net      *network
 	db       *database
 	redis    *redisModel
+	part     int // bytes that servers write of the routes at once; 0: as many as in production
 	nodes    []*node
 	servers  []*simServer
 	routers  []*simRouter
@@ -67,10 +68,14 @@ type shape struct {
 	memory                                   int64
 }
 
+// parts are how much of the routes servers write at once: as in production, a key, or
+// two or three.
+var parts = []int{0, 1, 400}
+
 func newWorld(ctx context.Context, seed uint64, s shape, out io.Writer, logs bool) *World {
 	w := &World{scheduler: newScheduler(seed), ctx: ctx, sick: map[string]time.Time{}, crashing: map[string]time.Time{}, disasters: map[string]bool{}}
 	w.trace = newTrace(w.scheduler, out)
-	w.logs = logs
+	w.logs, w.part = logs, parts[seed%uint64(len(parts))]
 	w.check = newChecker(w)
 	w.net, w.db, w.redis = newNetwork(w), newDatabase(w), newRedis(w)
 	w.db.committed, w.db.taken, w.redis.written = w.check.committed, w.check.taken, w.check.written
