@@ -151,7 +151,7 @@ func (f *fleetRun) asWished(ctx context.Context) error {
 		}
 		good := 0
 		for _, a := range r.GetApps() {
-			if a.GetReady() >= perApp { // more after a loss: for the herd's monitor what was lost is well
+			if a.GetReady() == perApp {
 				good++
 			}
 		}

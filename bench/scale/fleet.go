@@ -39,8 +39,6 @@ type fleetRun struct {
 	herds       herds
 	hasty       bool
 	steps       int // so far
-	toReplace   int // instances on nodes that have died
-	startsThen  int64
 }
 
 // patience bounds each wait: what does not get on for so long has failed, and what
@@ -50,10 +48,10 @@ const patience = 2 * time.Minute
 
 // cluster measures what needs the whole, with so many instances a node: what an
 // agent costs, a start with everything to be done, the steady state, the loss of
-// nodes and of the leader.
+// the leader and of nodes.
 func cluster(hasty bool, each int) func(ctx context.Context, t *trial, n int) error {
 	return inSteps(fleetRun{hasty: hasty, each: each, connections: 2}, func(f *fleetRun) []step {
-		return []step{f.open, f.costOfAgents, f.want, f.fill, f.stock, f.hand, f.rest, f.lose, f.replaced, f.change}
+		return []step{f.open, f.costOfAgents, f.want, f.fill, f.stock, f.hand, f.rest, f.change, f.lose}
 	})
 }
 

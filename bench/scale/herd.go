@@ -177,7 +177,7 @@ func (h *herd) tally() tally {
 func (h *herd) die(n int) []string {
 	var out []string
 	for k := range n {
-		m := h.members[(k*len(h.members)/n+k)%len(h.members)] // of all zones: so many of one would not be believed to be lost
+		m := h.members[k*len(h.members)/n]
 		m.dead.Store(true)
 		out = append(out, m.id)
 	}

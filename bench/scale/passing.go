@@ -52,25 +52,11 @@ func (f *fleetRun) rest(ctx context.Context) error {
 
 // lose takes the power from some nodes; each is noticed so long after.
 func (f *fleetRun) lose(ctx context.Context) error {
-	r, err := f.look(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := f.herds.counts()
-	if err != nil {
-		return err
-	}
 	dead, err := f.herds.die(max(1, min(20, f.nodes/20)))
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	f.startsThen = c.Starts
-	for _, n := range r.GetNodes() {
-		if slices.Contains(dead, n.GetId()) {
-			f.toReplace += int(n.GetInstances())
-		}
-	}
 	var took []float64
 	err = f.until(ctx, "the dead nodes are noticed", func() (bool, string, error) {
 		r, err := f.look(ctx)
@@ -92,20 +78,8 @@ func (f *fleetRun) lose(ctx context.Context) error {
 	return nil
 }
 
-// replaced waits until what ran on the dead nodes runs elsewhere: what is ordered
-// when the leader changes is then for no other reason.
-func (f *fleetRun) replaced(ctx context.Context) error {
-	if err := f.until(ctx, "what ran on the dead nodes is replaced", func() (bool, string, error) {
-		c, err := f.herds.counts()
-		n := int(c.Starts - f.startsThen)
-		return n >= f.toReplace, fmt.Sprintf("%d of %d", n, f.toReplace), err
-	}); err != nil {
-		return err
-	}
-	return f.asWished(ctx)
-}
-
-// change kills the leader.
+// change kills the leader, while all nodes live: what is then ordered is for no other
+// reason.
 func (f *fleetRun) change(ctx context.Context) error {
 	return f.pass(ctx, "leader-change", func(s *child) error { s.kill(); return nil })
 }

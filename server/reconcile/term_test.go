@@ -323,3 +323,13 @@ func BenchmarkTerm_Begins(b *testing.B) {
 	}
 	b.ReportMetric(float64(plans)/float64(len(r.core.apps)), "plans/app")
 }
+
+// BenchmarkTerm_TakesUp is what a leader does before it listens to the first node:
+// routes in force, rows and wish are read and taken in, and its first round.
+func BenchmarkTerm_TakesUp(b *testing.B) {
+	r := stocked(b, 1000, 100, 50)
+	for b.Loop() {
+		r.begin()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(r.instances)), "ns/instance")
+}
