@@ -21,14 +21,15 @@ type Loop struct {
 	inbox    chan dispatch.Event
 	debounce time.Duration
 	tails    sync.WaitGroup
+	ahead    *ahead
 	term     context.Context // Run's: readers of output end with it
 }
 
 // NewLoop makes the loop of one term. inbox must be the channel that the term's
 // events go to. deps.Tail and deps.Now are the loop's own.
 func NewLoop(cfg Config, lease store.Lease, deps Deps, inbox chan dispatch.Event) *Loop {
-	l := &Loop{inbox: inbox, debounce: cfg.Debounce}
-	deps.Tail, deps.Now = l.tail, time.Now
+	l := &Loop{inbox: inbox, debounce: cfg.Debounce, ahead: readAhead(deps.Store)}
+	deps.Store, deps.Tail, deps.Now = l.ahead, l.tail, time.Now
 	l.Core = New(cfg, lease, deps)
 	return l
 }
@@ -36,6 +37,9 @@ func NewLoop(cfg Config, lease store.Lease, deps Deps, inbox chan dispatch.Event
 // Run reconciles until ctx ends or the lease is lost.
 func (l *Loop) Run(ctx context.Context) error {
 	l.term = ctx
+	var reading sync.WaitGroup
+	reading.Go(func() { l.ahead.read(ctx) })
+	defer reading.Wait()
 	defer l.tails.Wait()
 	l.begin(ctx)
 	timer := time.NewTimer(0)

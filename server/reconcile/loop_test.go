@@ -1,9 +1,79 @@
 package reconcile
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/dinp/dinp/common/route"
+	"github.com/dinp/dinp/server/dispatch"
+	"github.com/dinp/dinp/sql/store"
 )
+
+// slowWorld is a rig both of whose reads at the beginning of a term take long.
+type slowWorld struct {
+	*rig
+	worlds int
+	fails  error // the first
+	done   func()
+}
+
+func (s *slowWorld) World(ctx context.Context) (store.World, error) {
+	if s.worlds++; s.worlds > 1 {
+		return s.rig.World(ctx)
+	}
+	<-time.After(3 * time.Second)
+	if s.fails != nil {
+		return store.World{}, s.fails
+	}
+	return s.rig.World(ctx)
+}
+
+func (s *slowWorld) Current(ctx context.Context) (map[string]string, route.Head, error) {
+	<-time.After(3 * time.Second)
+	return s.rig.Current(ctx)
+}
+
+func (s *slowWorld) Set(c []route.Change) uint64 { // what a leader does once it has read all
+	s.done()
+	return s.rig.Set(c)
+}
+
+// takeUp runs a loop over a cluster that was there before until it sets a route, and
+// returns after how long it did.
+func takeUp(t *testing.T, fails error) (took time.Duration, worlds int) {
+	t.Helper()
+	r := newRig(t)
+	r.deploy("shop", 0)
+	s := &slowWorld{rig: r, fails: fails}
+	ctx, cancel := context.WithCancel(t.Context())
+	began := time.Now()
+	s.done = func() { took = time.Since(began); cancel() }
+	l := NewLoop(r.core.cfg, r.core.lease, Deps{Store: s, Routes: s, Traffic: r, NewID: func() string { return "i" }, Log: slog.New(slog.DiscardHandler)}, make(chan dispatch.Event))
+	if err := l.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	return took, s.worlds
+}
+
+func TestLoop_ReadsItsRowsWhileItReadsTheRoutesInForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if took, worlds := takeUp(t, nil); took != 3*time.Second || worlds != 1 {
+			t.Errorf("it took %s with %d reads of all rows, want 3s with one", took, worlds)
+		}
+	})
+}
+
+func TestLoop_ReadsItsRowsAgainWhenThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if took, worlds := takeUp(t, errors.New("away")); took != 4*time.Second || worlds != 2 {
+			t.Errorf("it took %s with %d reads of all rows, want 4s with two", took, worlds)
+		}
+	})
+}
 
 func TestLoop_GathersTheLongerTheLongerItsRoundsTake(t *testing.T) {
 	for _, tt := range []struct{ took, want time.Duration }{
