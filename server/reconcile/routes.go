@@ -21,9 +21,6 @@ func (c *Core) publish(a *app, now time.Time) {
 		c.unpublish(a)
 		return
 	}
-	if slices.ContainsFunc(a.rows, func(r *row) bool { return !c.assured(r, now) }) {
-		return // as Build would say, of views that are put together for nothing
-	}
 	backend, ok := routes.Build(a.App, append(c.routeViews(a, now), c.guestViews(a)...), c.split(a))
 	if !ok {
 		return
