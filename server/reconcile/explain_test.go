@@ -466,6 +466,18 @@ func TestExplain_OldInstancesThatAreKeptAreNotOnTheirWayIntoTheTable(t *testing.
 	}
 }
 
+func TestApp_ServedByMoreThanAreWantedDoesNotSayMoreOfFewer(t *testing.T) {
+	t.Parallel()
+	r := serving(t)
+	for _, a := range r.wish.Apps { // taken in, and not planned yet
+		a.Instances = 1
+		r.core.wish(a, nil)
+	}
+	if s := r.core.AppReply("app-shop").GetState(); s != "v1 serves on 2, 1 wanted" {
+		t.Errorf("two serve and one is wanted: %q", s)
+	}
+}
+
 func TestExplain_LostInstanceWithoutAReplacementDoesNotClaimOne(t *testing.T) {
 	t.Parallel()
 	r := serving(t)

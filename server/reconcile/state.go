@@ -154,7 +154,7 @@ func (c *Core) rolling(a *app, d model.Deployment, now time.Time) string {
 	if s := plan.Progress(c.cfg.Plan, c.input(a, nil), now); s != "" {
 		return withPending(s, a)
 	}
-	s := fmt.Sprintf("rolling out %s: %d of %d instances serve it", c.version(d.ReleaseID), won, a.Instances)
+	s := fmt.Sprintf("rolling out %s: %d of %d instances serve it", c.version(d.ReleaseID), won, max(won, a.Instances))
 	if d.FromReleaseID != "" {
 		s += "; the rest is " + c.version(d.FromReleaseID)
 	}
@@ -175,6 +175,14 @@ func (c *Core) inForceNow(r *row) bool {
 	return r.inRoutes || c.safe != nil && c.wasInForce(r)
 }
 
+// outOf is "2 of 3"; of more than are wanted, on their way out, "3, 2 wanted".
+func outOf(n, wanted int) string {
+	if n > wanted {
+		return fmt.Sprintf("%d, %d wanted", n, wanted)
+	}
+	return fmt.Sprintf("%d of %d", n, wanted)
+}
+
 // serves says which release serves on how many instances.
 func (c *Core) serves(a *app) string {
 	count := map[string]int{}
@@ -191,7 +199,7 @@ func (c *Core) serves(a *app) string {
 	}
 	var parts []string
 	for id, n := range count {
-		parts = append(parts, fmt.Sprintf("%s serves on %d of %d", c.version(id), n, a.Instances))
+		parts = append(parts, fmt.Sprintf("%s serves on %s", c.version(id), outOf(n, a.Instances)))
 	}
 	slices.Sort(parts)
 	return withPending(strings.Join(parts, ", "), a)
