@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -155,14 +156,18 @@ func explain(ctx context.Context, s *session, args []string) error {
 
 func (s *session) printExplain(e api.Explain) error {
 	fmt.Fprintf(s.out, "%s: %s\n", e.App, clean(e.State))
-	rows := make([][]string, len(e.Steps))
-	for i, v := range e.Steps {
-		rows[i] = []string{slots(e.Steps[i : i+1]), short(v.Instance), v.Step, okNo(v.OK), when(v.At), withCode(v.Text, v.Code)}
+	steps, folded := fold(e.Steps)
+	rows := make([][]string, len(steps))
+	for i, v := range steps {
+		rows[i] = []string{slots(steps[i : i+1]), short(v.Instance), v.Step, okNo(v.OK), when(v.At), withCode(v.Text, v.Code)}
 	}
 	if err := table(s.out, []string{"SLOT", "INSTANCE", "STEP", "OK", "AT", "WHY"}, rows); err != nil {
 		return err
 	}
-	for steps := e.Steps; len(steps) > 0; {
+	if folded > 0 {
+		fmt.Fprintf(s.out, "\n%d more instances are as they should be; dinp explain %s SLOT tells the steps of one\n", folded, e.App)
+	}
+	for len(steps) > 0 {
 		n := 1
 		for n < len(steps) && alike(steps[n-1], steps[n]) {
 			n++
@@ -174,6 +179,28 @@ func (s *session) printExplain(e api.Explain) error {
 		fmt.Fprintf(s.out, "\nnext: %s\n", clean(e.Next))
 	}
 	return nil
+}
+
+// shownWhole is how many instances are told step by step although nothing is wrong
+// with them; --json has all.
+const shownWhole = 8
+
+// fold leaves out the steps of instances that are as they should be, if those are many.
+func fold(steps []api.ExplainStep) (shown []api.ExplainStep, folded int) {
+	whole := map[string]bool{} // instances; true: all of its steps are done
+	for _, v := range steps {
+		was, known := whole[v.Instance]
+		whole[v.Instance] = v.OK && v.Instance != "" && (was || !known)
+	}
+	for _, is := range whole {
+		if is {
+			folded++
+		}
+	}
+	if folded <= shownWhole {
+		return steps, 0
+	}
+	return slices.DeleteFunc(slices.Clone(steps), func(v api.ExplainStep) bool { return whole[v.Instance] }), folded
 }
 
 // alike reports whether two slots lack the same for the same reason.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -85,6 +86,30 @@ func TestExplain_TellsStepsThatAreAlikeOnceAndTheAppsOwnWithoutASlot(t *testing.
 	r := run(t, f, "explain", "shop")
 	if want := "\ndesired: v1 failed\n  boom\n\nslots 2, 3, 4, placed: 0 of 1 nodes fit\n  web1 is cordoned\n  next: dinp node web1 uncordon\n"; r.code != 0 || !strings.HasSuffix(r.out, want) {
 		t.Errorf("exit code %d, want it to end with %q:\n%s", r.code, want, r.out)
+	}
+}
+
+// Of an app with many instances a person wants those that do not serve.
+func TestExplain_FoldsManyInstancesThatServe(t *testing.T) {
+	t.Parallel()
+	reply := api.Explain{App: "shop", State: "v1 serves on 11 of 12", Steps: []api.ExplainStep{{Step: "desired", OK: true, Text: "12 × v1 wanted"}}}
+	for slot := range 12 {
+		id := fmt.Sprintf("id%02d", slot)
+		reply.Steps = append(reply.Steps, api.ExplainStep{Step: "placed", Slot: slot, Instance: id, OK: true, Text: "v1 on web1"},
+			api.ExplainStep{Step: "pulled", Slot: slot, Instance: id, OK: slot != 7, Text: "its image"})
+	}
+	f := newFake(t)
+	f.mux.HandleFunc("GET /apps/shop/explain", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, reply) })
+	want(t, run(t, f, "explain", "shop"), 0, `shop: v1 serves on 11 of 12
+SLOT  INSTANCE  STEP     OK  AT  WHY
+-     -         desired  ok  -   12 × v1 wanted
+7     id07      placed   ok  -   v1 on web1
+7     id07      pulled   no  -   its image
+
+11 more instances are as they should be; dinp explain shop SLOT tells the steps of one
+`)
+	if r := run(t, f, "explain", "shop", "--json"); strings.Count(r.out, `"placed"`) != 12 {
+		t.Errorf("a program gets less than all:\n%s", r.out)
 	}
 }
 
