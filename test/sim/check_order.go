@@ -62,11 +62,16 @@ func (c *checker) ordered(x *serverSession, id string) {
 }
 
 // taken: when a server takes the lease, no other acts any more, but one that is
-// stopped and does not know it yet.
+// stopped, or whose machine slept since it last had the lease renewed: neither
+// knows it yet, and what it does is refused by its epoch.
 func (c *checker) taken(owner string) {
 	w := c.w
 	for _, s := range w.servers {
-		if s.name != owner && s.leads() && !s.p.pausedUntil.After(w.now) && s.p.now().Before(s.term.right) && w.now.Sub(w.db.failedOver) > leaseTTL {
+		if s.name == owner || !s.leads() {
+			continue
+		}
+		unaware := s.p.pausedUntil.After(w.now) || s.clock.slept != s.term.slept
+		if !unaware && s.p.now().Before(s.term.right) && w.now.Sub(w.db.failedOver) > leaseTTL {
 			c.fail("one server acts", "%s takes the lease, and %s acts on for %s", owner, s.name, s.term.right.Sub(s.p.now()))
 		}
 	}

@@ -108,7 +108,7 @@ func (s *simServer) elect(t *thread) {
 func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Lease, since time.Time) {
 	term := s.lead(held)
 	right, tick := cfg.Right(since), s.p.now().Add(leaseRenew)
-	term.right = right
+	term.right, term.slept = right, s.clock.slept
 	why := error(nil)
 	for why == nil {
 		now := s.p.now()
@@ -131,7 +131,7 @@ func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Le
 			why = lease.ErrLost
 		} else if err == nil {
 			right = cfg.Right(now)
-			term.right = right
+			term.right, term.slept = right, s.clock.slept
 		}
 	}
 	term.stop(why)

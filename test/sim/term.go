@@ -35,6 +35,7 @@ type term struct {
 	since   time.Time            // the same by its server's clock
 	round   time.Time            // when the last one began
 	right   time.Time            // until when it may act, by its server's clock
+	slept   time.Duration        // how long its machine had slept when it last had the lease renewed
 	lost    map[string]time.Time // by node: the round in which what was on it was given up
 	frozen  time.Time            // when last so many nodes were silent that no loss is believed
 	failed  time.Time            // when its last round that failed began
