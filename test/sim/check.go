@@ -45,6 +45,7 @@ type checker struct {
 	goneAt   map[string]time.Time            // routed instance that does not run → since when
 	asked    time.Time                       // when the leader was last asked for reasons
 	backends map[string]*route.Backend       // what texts in Redis say
+	whole    int64                           // epoch of the leader that last said all of the table
 	queued   map[instance.Op]int             // calls of an engine that waited for others to end
 }
 

@@ -90,7 +90,7 @@ func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after table
 	if i.Epoch != l.Epoch {
 		c.fail("a row carries its leader's epoch", "%s has %d, its leader %d", i.ID, i.Epoch, l.Epoch)
 	}
-	if d := m.silence(i.NodeID); d > limits.UnknownAfter {
+	if d := m.feltSilence(i.NodeID); d > limits.UnknownAfter {
 		c.fail("no placement on a silent node", "%s goes to %s, silent for %s", i.ID, i.NodeID, d)
 	}
 	if m.open[i.NodeID] == "" {
@@ -127,11 +127,12 @@ func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after table
 }
 
 // budget: no more instances than wanted, their surge, and those on nodes that
-// cannot be asked.
+// cannot be asked. One in a slot that a scale-down took away serves until another
+// does, which may itself be replaced meanwhile; none is placed there anew.
 func (c *checker) budget(t tables) {
 	surge := map[string]int{}
 	for _, i := range t.instances {
-		if i.Role == model.Surge && !i.Stopping {
+		if i.Role == model.Surge && !i.Stopping && i.Slot < c.least(i.AppID) {
 			surge[i.AppID]++
 		}
 	}

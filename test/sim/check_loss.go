@@ -51,6 +51,16 @@ func (m *term) silence(node string) time.Duration {
 	return m.round.Sub(heard)
 }
 
+// feltSilence is the same by the leader's own clock, which stands still while its
+// machine sleeps.
+func (m *term) feltSilence(node string) time.Duration {
+	from := m.since
+	if at, ok := m.felt[node]; ok {
+		from = at
+	}
+	return m.s.p.now().Sub(from)
+}
+
 // lost: a loss needs the whole time of silence, and fewer silent nodes than
 // would rather mean that the leader is cut off.
 func (c *checker) lost(m *term, i model.Instance) {

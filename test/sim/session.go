@@ -41,7 +41,7 @@ func (s *simServer) hello(c *conn, first *pb.AgentMessage) {
 			x.Resync()
 		}
 		if take && x.pulse.Take(msg.GetHeartbeat(), s.p.now()) {
-			m.heard[x.node] = s.w.now
+			m.note(x.node)
 			x.heard(msg)
 		} else if e := dispatch.EventOf(x, msg); take && e != nil {
 			m.post(e)

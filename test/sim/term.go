@@ -30,6 +30,7 @@ type term struct {
 	conns   []*serverSession
 	ids     int
 	heard   map[string]time.Time // by node: when the core took in a word of it
+	felt    map[string]time.Time // the same by its server's clock
 	open    map[string]string    // by node: its session, as far as the core knows
 	began   time.Time
 	since   time.Time            // the same by its server's clock
@@ -44,7 +45,7 @@ type term struct {
 
 // lead begins a term.
 func (s *simServer) lead(held store.Lease) *term {
-	m := &term{s: s, held: held, heard: map[string]time.Time{}, open: map[string]string{}, lost: map[string]time.Time{}, began: s.w.now, since: s.p.now()}
+	m := &term{s: s, held: held, heard: map[string]time.Time{}, felt: map[string]time.Time{}, open: map[string]string{}, lost: map[string]time.Time{}, began: s.w.now, since: s.p.now()}
 	m.ctx, m.end = context.WithCancelCause(s.w.ctx)
 	log := s.w.logger(s.name)
 	times := publish.DefaultConfig()
@@ -147,24 +148,27 @@ func (m *term) takeIn() {
 	m.news.set = false
 }
 
+// note remembers that the core takes in a word of a node.
+func (m *term) note(node string) { m.heard[node], m.felt[node] = m.s.w.now, m.s.p.now() }
+
 func (m *term) hear(e dispatch.Event) {
-	now := m.s.w.now
 	switch e := e.(type) {
 	case dispatch.SessionOpened:
-		m.heard[e.Session.NodeID()], m.open[e.Session.NodeID()] = now, e.Session.ID()
+		m.note(e.Session.NodeID())
+		m.open[e.Session.NodeID()] = e.Session.ID()
 	case dispatch.SessionClosed:
 		if m.open[e.Session.NodeID()] == e.Session.ID() {
 			delete(m.open, e.Session.NodeID())
 		}
 	case dispatch.Synced:
-		m.heard[e.Session.NodeID()] = now
+		m.note(e.Session.NodeID())
 		if x, ok := e.Session.(*serverSession); ok && e.DockerOK {
 			x.synced = true
 		}
 	case dispatch.Reported:
-		m.heard[e.Session.NodeID()] = now
+		m.note(e.Session.NodeID())
 	case dispatch.Beat:
-		m.heard[e.Session.NodeID()] = now
+		m.note(e.Session.NodeID())
 	}
 }
 
