@@ -208,7 +208,7 @@ func (c *conn) close(side int) {
 		return
 	}
 	if c.n.cut(e.p.name, other.p.name) {
-		c.watch(1-side, c.n.w.between("keepalive", clientKeepalive, serverKeepalive))
+		c.unanswered(1 - side)
 		return
 	}
 	c.n.w.after(other.p, c.n.latency(e.p.name, other.p.name)+time.Millisecond, func() {
@@ -239,10 +239,24 @@ func (c *conn) drop(side int, err error) {
 // close2 lets the other side know, too, when it can be.
 func (c *conn) close2(side int) {
 	other := c.ends[side]
-	if !other.open || c.n.cut(c.ends[1-side].p.name, other.p.name) {
+	if !other.open {
+		return
+	}
+	if c.n.cut(c.ends[1-side].p.name, other.p.name) {
+		c.unanswered(side)
 		return
 	}
 	c.n.w.after(other.p, c.n.latency(c.ends[1-side].p.name, other.p.name), func() { c.drop(side, errBroken) })
+}
+
+// unanswered lets one end find out that the other, which could not say so, is there
+// no more: nobody answers its keepalive, whether the cut lasts or not.
+func (c *conn) unanswered(side int) {
+	limit := clientKeepalive
+	if side == server {
+		limit = serverKeepalive
+	}
+	c.n.w.after(c.ends[side].p, limit, func() { c.drop(side, errBroken) })
 }
 
 func (c *conn) forget() {
@@ -266,14 +280,11 @@ func (n *network) died(p *process, silent bool) {
 			if !other.open {
 				continue
 			}
-			wait := n.latency(p.name, other.p.name)
 			if silent || n.cut(p.name, other.p.name) {
-				wait = clientKeepalive
-				if 1-side == server {
-					wait = serverKeepalive
-				}
+				c.unanswered(1 - side)
+				continue
 			}
-			n.w.after(other.p, wait, func() { c.drop(1-side, errBroken) })
+			n.w.after(other.p, n.latency(p.name, other.p.name), func() { c.drop(1-side, errBroken) })
 		}
 	}
 }
