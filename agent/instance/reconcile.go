@@ -26,7 +26,7 @@ func (s *Set) Reconcile(ctx context.Context, list []runtime.Container) error {
 // Compare compares the set with the engine's list. The list only raises
 // questions: an end is concluded by a runner that has inspected the container,
 // because a list is old the moment it is there. It returns the instances that the
-// journal does not know: they are to be inspected, for Adopt.
+// journal does not know, or not any more: they are to be inspected, for Adopt.
 func (s *Set) Compare(list []runtime.Container) (unknown []string) {
 	listed := make(map[string]bool, len(list))
 	s.mu.Lock()
@@ -44,6 +44,13 @@ func (s *Set) Compare(list []runtime.Container) (unknown []string) {
 	for _, id := range slices.Sorted(maps.Keys(s.entries)) {
 		if e := s.entries[id]; !listed[id] && watched(e) {
 			s.wake(e)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.dark)) {
+		if s.entries[id] != nil {
+			delete(s.dark, id)
+		} else if !listed[id] {
+			unknown = append(unknown, id)
 		}
 	}
 	return unknown
@@ -66,31 +73,42 @@ func (s *Set) removeLater(id string) { s.spawn(Job{Remove: id}) }
 
 // Adopt takes up a container that carries our label and that the journal does
 // not know: it is reported, and the leader decides. c and err are what an Inspect
-// of it said.
+// of it said. An instance that was given, and has no container, is lost: were it
+// begun again, its id would have had two.
 func (s *Set) Adopt(id string, c runtime.Container, err error) error {
-	if errors.Is(err, runtime.ErrNotFound) || errors.Is(err, runtime.ErrForeign) {
-		return nil
-	}
-	if err != nil {
+	none := errors.Is(err, runtime.ErrNotFound) || errors.Is(err, runtime.ErrForeign)
+	if err != nil && !none {
 		return fmt.Errorf("adopt %s: %w", id, err)
 	}
-	r := adopted(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[id] != nil {
-		return nil // a start of it came in meanwhile
+	if s.entries[id] != nil || none && !s.dark[id] {
+		return nil // a start or a stop of it came in meanwhile, or it is gone again
 	}
-	if s.journal.Buried(id) {
-		s.removeLater(id) // a stop of it came in and was forgotten meanwhile
-		return nil
+	r := lost(id)
+	if !none {
+		r = adopted(c)
+		if s.journal.Buried(id) {
+			s.removeLater(id) // a stop of it came in and was forgotten meanwhile
+			return nil
+		}
 	}
 	if err := s.journal.Put(r, true); err != nil {
 		return fmt.Errorf("adopt %s: %w", id, err)
 	}
-	s.log.Warn("container adopted", "instance", id, "app_id", c.AppID)
+	delete(s.dark, id)
+	s.log.Warn("instance taken up without a record", "instance", id, "app_id", c.AppID, "phase", r.Status.Phase)
 	s.wake(s.add(r))
 	s.changed(id)
 	return nil
+}
+
+// lost is an instance of which there is neither record nor container any more.
+func lost(id string) journal.Record {
+	return journal.Record{Spec: runtime.Spec{InstanceID: id}, Status: model.Observed{
+		ID: id, Phase: model.PhaseGone, Gone: model.GoneLost, Code: model.CodeCrashed,
+		Message: "the agent's record of it cannot be read, and it has no container",
+	}}
 }
 
 func adopted(c runtime.Container) journal.Record {

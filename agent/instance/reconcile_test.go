@@ -110,9 +110,7 @@ func TestSet_UnreadableRecord_ContainerIsAdoptedByItsLabel(t *testing.T) {
 	bubble(t, func(t *testing.T, n *node) {
 		n.start("i1")
 		n.kill()
-		if err := os.WriteFile(filepath.Join(n.dir, "instances", "i1.json"), []byte(`{"spec`), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		n.spoil("i1")
 		n.up()
 		n.relist()
 		n.want("i1", model.PhaseRunning)
@@ -124,6 +122,59 @@ func TestSet_UnreadableRecord_ContainerIsAdoptedByItsLabel(t *testing.T) {
 		n.stop("i1", 0, 0)
 		n.settle(time.Second)
 		n.wantGone("i1", model.GoneExited, "")
+	})
+}
+
+// spoil makes a record unreadable while no agent runs.
+func (n *node) spoil(id string) {
+	n.t.Helper()
+	if err := os.WriteFile(filepath.Join(n.dir, "instances", id+".json"), []byte(`{"spec`), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Of its record the file's name is left: that it was given is known.
+func TestSet_UnreadableRecordAndNoContainer_IsLostAndNeverMadeAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, n *node) {
+		n.start("i1")
+		n.kill()
+		n.spoil("i1")
+		n.engine.Vanish("i1", true)
+		n.up()
+		n.restart() // whenever the agent ends before it has an answer, it knows no less
+		n.wantGone("i1", model.GoneLost, model.CodeCrashed)
+		n.start("i1") // of a leader that does not know yet
+		n.restart()
+		n.wantGone("i1", model.GoneLost, model.CodeCrashed)
+		n.wantContainers(0, 0)
+		if n.engine.Made() != 1 {
+			t.Errorf("%d containers were made", n.engine.Made())
+		}
+		n.Forget([]string{"i1"}, time.Now())
+		n.restart()
+		if _, known := n.Find("i1"); known {
+			t.Error("it is told again after it was forgotten")
+		}
+	})
+}
+
+func TestSet_UnreadableRecordAndNoAnswer_ConcludesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, n *node) {
+		n.start("i1")
+		n.kill()
+		n.spoil("i1")
+		n.up()
+		n.failing(fake.OpInspect, 1, fake.Fault{Err: runtime.ErrAway})
+		if n.reconcile() == nil {
+			t.Error("the list counts as complete, and nobody knows of i1")
+		}
+		n.start("i1")
+		if o, known := n.Find("i1"); known {
+			t.Errorf("told as %+v before the engine has said anything of it", o)
+		}
+		n.relist()
+		n.want("i1", model.PhaseRunning)
+		n.wantContainers(1, 1)
 	})
 }
 

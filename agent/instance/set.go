@@ -35,9 +35,10 @@ type Set struct {
 
 	kick chan struct{} // size 1: jobs is not empty
 
-	mu      sync.Mutex // guards jobs, entries and all in them
+	mu      sync.Mutex // guards jobs, entries, dark and all in them
 	jobs    []Job
 	entries map[string]*entry
+	dark    map[string]bool // ids that were given, of which no more is known until the engine was asked
 }
 
 // entry is one instance. Once it exists only its runner writes rec; orders
@@ -58,7 +59,7 @@ type entry struct {
 func New(cfg Config, d *Driver, j *journal.Journal, changed func(id string), log *slog.Logger) *Set {
 	return &Set{
 		cfg: cfg, driver: d, journal: j, log: log, changed: changed,
-		kick: make(chan struct{}, 1), entries: map[string]*entry{},
+		kick: make(chan struct{}, 1), entries: map[string]*entry{}, dark: map[string]bool{},
 	}
 }
 
@@ -71,6 +72,10 @@ func (s *Set) Load() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range records {
+		if r.Unreadable {
+			s.dark[r.Spec.InstanceID] = true
+			continue
+		}
 		e := s.add(r)
 		if r.Status.Phase != model.PhaseGone {
 			s.wake(e)
@@ -113,6 +118,9 @@ func (s *Set) Start(spec runtime.Spec, now time.Time) {
 	if e := s.entries[id]; e != nil {
 		s.again(e, spec)
 		return
+	}
+	if s.dark[id] {
+		return // it was begun once already; what the engine says of it is told then
 	}
 	r := journal.Record{Spec: spec, Status: model.Observed{ID: id, Phase: model.PhaseAccepted, Singleton: spec.Singleton}}
 	if s.journal.Buried(id) {

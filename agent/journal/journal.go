@@ -39,6 +39,9 @@ type Record struct {
 	Stop *Stop `json:"stop,omitempty"`
 	// End is how it ended, from when that is known until its container is removed.
 	End *End `json:"end,omitempty"`
+	// Unreadable says that only the file's name could be read, so that nothing is
+	// known but the instance's id. The file stays until the next Put of that id.
+	Unreadable bool `json:"-"`
 }
 
 // Stop is an order to stop.
@@ -130,9 +133,9 @@ func (j *Journal) Close() error {
 // NodeID is the node's id, made on the first start and kept for ever.
 func (j *Journal) NodeID() string { return j.nodeID }
 
-// Records reads every instance's record. One that cannot be read is put aside
-// with a warning: its container, if there is one, still carries our label and
-// will be found again by it.
+// Records reads every instance's record. One that cannot be read is Unreadable,
+// with a warning: that its instance was given is still known, by the file's name,
+// and what became of it the engine can say. What the file holds is kept beside it.
 func (j *Journal) Records() ([]Record, error) {
 	if j.files == nil {
 		return nil, nil
@@ -144,20 +147,30 @@ func (j *Journal) Records() ([]Record, error) {
 	var out []Record
 	for _, e := range entries {
 		id, ok := strings.CutSuffix(e.name, ".json")
-		if !ok {
-			continue // a temporary file of a write that never finished, or one put aside
+		if !ok || !ValidID(id) {
+			continue // a temporary file of a write that never finished, or a copy of one that was unreadable
 		}
 		var r Record
 		if err := j.readJSON(recordPath(id), &r); err != nil || r.Spec.InstanceID != id {
-			j.log.Error("journal record unreadable, put aside", "instance", id, "err", err)
-			if err := j.files.rename(recordPath(id), recordPath(id)+".unreadable"); err != nil {
-				return nil, err
-			}
-			continue
+			j.log.Error("journal record unreadable", "instance", id, "err", err)
+			j.keepUnreadable(id)
+			r = Record{Spec: runtime.Spec{InstanceID: id}, Unreadable: true}
 		}
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// keepUnreadable copies a record that cannot be read, for people: its file is to be
+// overwritten. It is not moved, because it is all that is known of its instance.
+func (j *Journal) keepUnreadable(id string) {
+	b, err := j.files.read(recordPath(id))
+	if err == nil {
+		err = j.files.write(recordPath(id)+".unreadable", b, false)
+	}
+	if err != nil {
+		j.log.Warn("unreadable journal record not copied", "instance", id, "err", err)
+	}
 }
 
 // Put writes an instance's record; when it returns nil the record survives the

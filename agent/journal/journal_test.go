@@ -87,17 +87,28 @@ func TestJournal_WriteCutShort_LeavesTheOldRecord(t *testing.T) {
 	}
 }
 
-func TestJournal_UnreadableRecord_IsPutAsideNotLost(t *testing.T) {
+func TestJournal_UnreadableRecord_IsKnownByItsNameAndKept(t *testing.T) {
 	j := open(t, t.TempDir())
 	path := filepath.Join(string(j.files.(folder)), recordPath("i1"))
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := j.Records(); err != nil || len(got) != 0 {
-		t.Errorf("%v, %v", got, err)
+	want := []Record{{Spec: runtime.Spec{InstanceID: "i1"}, Unreadable: true}}
+	for range 2 { // the agent may end before it knows more
+		j = reopen(t, j)
+		if got, err := j.Records(); err != nil || !cmp.Equal(got, want) {
+			t.Errorf("%v: %s", err, cmp.Diff(want, got))
+		}
 	}
-	if _, err := os.Stat(path + ".unreadable"); err != nil {
-		t.Error(err)
+	if b, err := os.ReadFile(path + ".unreadable"); err != nil || string(b) != "{" {
+		t.Errorf("what it held is kept as %q, %v", b, err)
+	}
+	want[0].Unreadable = false
+	if err := j.Put(want[0], true); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := j.Records(); err != nil || !cmp.Equal(got, want) {
+		t.Errorf("once it was written anew: %v: %s", err, cmp.Diff(want, got))
 	}
 }
 

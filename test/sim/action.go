@@ -104,13 +104,7 @@ var faults = []kind{
 // that what a seed means stays the same.
 var rarities = []kind{
 	{"record spoilt", 1, time.Second, 20 * time.Second, func(w *World, a Action) {
-		w.harm(a, func(n *node, id string) {
-			n.agent.kill(false)
-			n.disk.Spoil(id)
-			delete(n.agent.phases, id)
-			n.ailed = w.now
-			w.after(nil, a.For, n.agent.start)
-		})
+		w.harm(a, func(n *node, id string) { n.spoilRecord(id, a.For) })
 	}, nil},
 	{"app crashes", 1, 20 * time.Second, time.Minute, func(w *World, a Action) { w.crash(a) }, nil},
 	{"clock is set", 2, 0, 0, func(w *World, a Action) { w.setClock(a) }, nil},

@@ -173,6 +173,16 @@ func (w *World) setClock(a Action) {
 	clocks[a.C%3].skew += d
 }
 
+// spoilRecord ends an agent for a while, and makes its record of an instance
+// unreadable meanwhile.
+func (n *node) spoilRecord(id string, d time.Duration) {
+	n.agent.kill(false)
+	n.disk.Spoil(id)
+	delete(n.agent.phases, id)
+	n.ailed = n.w.now
+	n.w.after(nil, d, n.agent.start)
+}
+
 // spoil makes a node bad for a while: whatever runs on it ends by itself.
 func (w *World) spoil(n *node, d time.Duration) {
 	n.badUntil = w.now.Add(d)

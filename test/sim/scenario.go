@@ -271,6 +271,14 @@ var scenarios = []scenario{
 		}
 		return ""
 	}},
+	{name: "record spoilt and container gone", do: func(w *World) { // and the next leader has never heard of it
+		w.harm(Action{}, func(n *node, id string) {
+			n.spoilRecord(id, 10*time.Second)
+			n.engine.Vanish(id, true)
+		})
+		w.leader().kill()
+		w.after(nil, 20*time.Second, w.startServers)
+	}, stride: 7},
 	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)

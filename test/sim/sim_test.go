@@ -66,6 +66,7 @@ var failedOnce = []struct {
 	{2838, []int{3, 5, 6}, "an instance of a rollout that had failed while its node was away was stopped on its return, before another served"},
 	{1260, []int{20, 23}, "a monitor's stream that a leader found when it went on silenced the monitor's living one"},
 	{70519, []int{12}, "a leader whose machine slept acted on for 24 ms after the lease was another's, as it must be allowed to"},
+	{70156, []int{2, 15}, "a second container was made of an instance of which the record and the container were gone"},
 	{1320, []int{13, 24}, "monitors that agreed with what the leader remembered said nothing, and a blind one decided alone"},
 }
 
