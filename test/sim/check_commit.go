@@ -2,7 +2,9 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dinp/dinp/common/model"
@@ -27,6 +29,7 @@ func (c *checker) committed(l store.Lease, ctl store.Control, before, after tabl
 	if before.safe != nil && c.safe() != nil && len(ctl.Insert)+len(ctl.Stop)+len(ctl.Role)+len(ctl.Delete)+len(ctl.Deployments)+len(ctl.Cordon) > 0 {
 		c.fail("safe mode changes nothing", "%s writes %+v, and nobody has decided yet", m.s.name, ctl)
 	}
+	c.cleared(ctl, before)
 	for _, i := range ctl.Insert {
 		w.say(m.s.name, "row %s: %s v%d slot %d %s on %s", label(i.ID), w.db.apps[i.AppID].Name, w.db.releases[i.ReleaseID].Number, i.Slot, i.Role, i.NodeID)
 		c.inserted(m, l, i, after)
@@ -75,6 +78,19 @@ func (c *checker) lasting(before, after tables) {
 		if a := after.deployments[b.ReleaseID]; b.Ended() && a.Status != b.Status {
 			c.fail("an ended deployment stays ended", "that of %s was %s and is %s", b.ReleaseID, b.Status, a.Status)
 		}
+	}
+}
+
+// cleared: a rollout that begins gives all slots of its app a clean sheet, also
+// those in which the release before it goes on ending by itself. They wait no more:
+// a slot is won from an instance that it has, and while it waits it has none. So
+// starts are counted from when the last rollout began; people begin each of those.
+func (c *checker) cleared(ctl store.Control, before tables) {
+	for _, d := range ctl.Deployments {
+		if _, known := before.deployments[d.ReleaseID]; known || d.Status != model.DeploymentRunning {
+			continue
+		}
+		maps.DeleteFunc(c.starts, func(key string, _ []time.Time) bool { return strings.HasPrefix(key, d.AppID+"/") })
 	}
 }
 
