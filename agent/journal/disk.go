@@ -24,6 +24,8 @@ type Disk struct {
 	now   map[string]diskFile // as the programs see it
 	safe  map[string]diskFile // what of it survives the machine's sudden end
 	Saved int                 // writes so far
+
+	missed map[string]bool // paths of which the last write failed
 }
 
 type diskFile struct {
@@ -33,7 +35,7 @@ type diskFile struct {
 
 // NewDisk returns an empty disk.
 func NewDisk(now func() time.Time) *Disk {
-	return &Disk{Now: now, now: map[string]diskFile{}, safe: map[string]diskFile{}}
+	return &Disk{Now: now, now: map[string]diskFile{}, safe: map[string]diskFile{}, missed: map[string]bool{}}
 }
 
 // OpenOn opens the journal on a disk in memory, or makes a new one with newID as
@@ -45,6 +47,14 @@ func (d *Disk) PowerCut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.now = maps.Clone(d.safe)
+}
+
+// Missed reports whether an instance's record is older than it was to be, because
+// the disk did not take the last one.
+func (d *Disk) Missed(instanceID string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.missed[recordPath(instanceID)]
 }
 
 // Spoil makes an instance's record unreadable.
@@ -71,6 +81,7 @@ func (d *Disk) read(path string) ([]byte, error) {
 func (d *Disk) write(path string, b []byte, lasting bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.missed[path] = d.Fail != nil
 	if d.Fail != nil {
 		return d.Fail
 	}
@@ -98,6 +109,7 @@ func (d *Disk) remove(path string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.now, path)
+	delete(d.missed, path)
 	return nil
 }
 

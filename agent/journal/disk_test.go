@@ -58,4 +58,8 @@ func TestDisk_PowerCutLosesOnlyWhatWasNotToLast(t *testing.T) {
 	if k.Put(record("i4", model.PhaseAccepted), true) == nil || k.Admit(8, "s2") == nil || k.Epoch().Max != 7 {
 		t.Error("a full disk took a write")
 	}
+	d.Fail = nil
+	if missed := d.Missed("i4"); !missed || d.Missed("i1") || k.Put(record("i4", model.PhaseAccepted), true) != nil || d.Missed("i4") {
+		t.Errorf("i4 was missed: %v; i1: %v; i4 once it was written: %v", missed, d.Missed("i1"), d.Missed("i4"))
+	}
 }

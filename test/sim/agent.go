@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -73,6 +74,9 @@ func (a *agent) start() {
 	if a.phases == nil {
 		a.phases = map[string]model.Phase{}
 	}
+	// What was seen while the disk was full was told, and is forgotten with the agent:
+	// only intents wait until they are written (instance.commit).
+	maps.DeleteFunc(a.phases, func(id string, _ model.Phase) bool { return a.n.disk.Missed(id) })
 	a.permit, a.halted = permit.New(j, a.w.logger(a.n.name)), map[string]bool{}
 	a.set = instance.New(instance.Config{MemoryMiB: a.n.memory, CPUMilli: a.n.cpu, Permitted: a.permit.Refuses}, instance.NewDriver(a.n.rt), j, a.changed, a.w.logger(a.n.name))
 	if err := a.set.Load(); err != nil {
