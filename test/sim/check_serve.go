@@ -65,10 +65,13 @@ func (c *checker) unwanted(i model.Instance, before, after tables) {
 	if !c.serves(i) || !a.DeletedAt.IsZero() || a.Singleton || c.hurt(i.AppID) || w.now.Sub(w.db.failedOver) < slack {
 		return
 	}
-	if d := after.deployments[a.ReleaseID]; d.Ended() && kept(a, d) == "" {
+	d := after.deployments[a.ReleaseID]
+	if d.Ended() && kept(a, d) == "" {
 		return // no release of it has ever succeeded, so none is kept up
 	}
-	if at, well := c.wellAt[i.ID]; before.instances[i.ID].Slot >= c.least(i.AppID) && (!well || w.now.Sub(at) < heardWithin) {
+	was := before.instances[i.ID]
+	superseded := was.Role == model.Surge && was.ReleaseID != a.ReleaseID && was.ReleaseID != d.FromReleaseID // before it took its slot
+	if at, well := c.wellAt[i.ID]; (superseded || was.Slot >= c.least(i.AppID)) && (!well || w.now.Sub(at) < heardWithin) {
 		return // nobody wants it, and the leader need not know yet that it answers
 	}
 	left := 0
