@@ -48,6 +48,7 @@ type Case struct {
 	Routers  int               // live ones
 	Silent   int               // nodes that are unknown or lost, of Nodes
 	Safe     *model.SafeMode   // why the leader changes nothing; nil: it works
+	Unread   bool              // the leader does not know yet what was routed when its term began, and routes nothing until then
 	Trouble  time.Time         // since when the leader could finish no round; zero: the last one was
 	Progress string            // where a deployment stands among its steps, in words; "": it has none
 	MinReady time.Duration

@@ -251,6 +251,8 @@ func (k *chain) routed() Step {
 		return not(Routed, NoRouter, "it is ready at %s, and no router lives that could send it requests", k.addr()).since(k.i.HealthyAt).next("start a router: dinp router")
 	case !k.f.InRoutes && k.reserved():
 		return not(Routed, Reserved, "it is ready at %s, and gets no requests: %s", k.addr(), k.reserve()).since(k.i.HealthyAt)
+	case !k.f.InRoutes && k.c.Unread:
+		return not(Routed, NotInTable, "it is ready at %s; routes change once Redis answers: what is routed has yet to be read from it", k.addr()).since(k.i.HealthyAt)
 	case !k.f.InRoutes:
 		return not(Routed, NotInTable, "it is ready at %s; the next round puts it into the routes", k.addr()).since(k.i.HealthyAt)
 	}

@@ -130,7 +130,7 @@ func (c *Core) act(ctx context.Context, a *app, now time.Time) {
 
 // sendStop ends an instance once no router sends it requests any more (R18).
 func (c *Core) sendStop(a *app, r *row, s dispatch.Session) {
-	if r.inRoutes || c.deps.Routes.Served() < r.routeRev || len(a.keys) == 0 && a.DeletedAt.IsZero() {
+	if c.inForce == nil || r.inRoutes || c.deps.Routes.Served() < r.routeRev || len(a.keys) == 0 && a.DeletedAt.IsZero() {
 		return
 	}
 	spec := c.releases[r.ReleaseID].Spec.WithDefaults()

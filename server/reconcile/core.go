@@ -86,7 +86,7 @@ type Core struct {
 	noRoom     noRoom
 	survey     survey
 	packed     map[string]bool   // pools that are packed, by name
-	inForce    map[string]routed // by instance ID, when the term began; nil when that could not be read
+	inForce    map[string]routed // by instance ID, when the term began; nil as long as that was not read
 	found      route.Head        // of the table that inForce is from
 	doubted    bool              // more was routed than that says
 	routeGrace time.Duration     // how long after its begin silent nodes hold up the routes of their apps
@@ -120,18 +120,14 @@ func (c *Core) log() *slog.Logger { return c.deps.Log }
 
 // Begin reads the routes in force, so that what serves is not taken off before
 // agents and monitors have spoken again. On an error the term goes on all the
-// same: routers serve from their own tables.
+// same, since routers serve from their own tables; but no routes are set before
+// Learn was called with what was read in the end.
 func (c *Core) Begin(ctx context.Context) error {
 	table, found, err := c.deps.Routes.Current(ctx)
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}
-	c.inForce, c.found = endpointsOf(table), found
-	c.routeGrace = c.cfg.RouteGrace
-	c.doubtRoutes()
-	for id := range c.inForce {
-		c.cluster.Assume(id, c.deps.Now())
-	}
+	c.Learn(table, found)
 	return nil
 }
 

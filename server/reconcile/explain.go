@@ -58,7 +58,7 @@ func (c *Core) caseOf(a *app) explain.Case {
 	live := c.liveRouters(now)
 	out := explain.Case{
 		Input: in, Outlook: plan.Look(c.cfg.Plan, in, now), Now: now, Refused: map[int]*place.Refused{}, Roomless: a.roomless, Room: map[int]string{},
-		Monitors: len(c.monitors), Routers: len(live), Silent: c.cluster.Silent(), Trouble: c.trouble, Safe: c.safe,
+		Monitors: len(c.monitors), Routers: len(live), Silent: c.cluster.Silent(), Trouble: c.trouble, Safe: c.safe, Unread: c.inForce == nil,
 		Progress: plan.Progress(c.cfg.Plan, in, now), MinReady: c.cfg.Plan.MinReady, Patience: c.cfg.Plan.UnhealthyFor,
 	}
 	for _, r := range a.rows {

@@ -41,7 +41,9 @@ func (l *Loop) Run(ctx context.Context) error {
 	reading.Go(func() { l.ahead.read(ctx) })
 	defer reading.Wait()
 	defer l.tails.Wait()
-	l.begin(ctx)
+	if !l.begin(ctx) {
+		reading.Go(func() { l.beginLate(ctx) })
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var took time.Duration // by the last round
@@ -67,11 +69,38 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-func (l *Loop) begin(ctx context.Context) {
+func (l *Loop) begin(ctx context.Context) (ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, beginWithin)
 	defer cancel()
-	if err := l.Begin(ctx); err != nil {
-		l.deps.Log.Warn("routes in force not read; apps serve on from the routers' own tables", "err", err)
+	err := l.Begin(ctx)
+	if err != nil {
+		l.deps.Log.Warn("routes in force not read; apps serve on from the routers' own tables, and no route changes until they are", "err", err)
+	}
+	return err == nil
+}
+
+// RetryBegin is how long after a failure the routes in force are read again.
+const RetryBegin = time.Second
+
+// beginLate reads the routes in force, beside the loop, until it has them. It may
+// take longer than begin: nothing waits for it but the routes.
+func (l *Loop) beginLate(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(RetryBegin):
+		}
+		table, found, err := l.deps.Routes.Current(ctx)
+		if err != nil {
+			continue
+		}
+		select {
+		case l.inbox <- dispatch.Do(func() { l.Learn(table, found) }):
+			l.deps.Log.Info("routes in force read", "version", found.String(), "after", time.Since(l.began).Round(time.Millisecond))
+		case <-ctx.Done():
+		}
+		return
 	}
 }
 

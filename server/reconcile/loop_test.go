@@ -17,7 +17,8 @@ import (
 type slowWorld struct {
 	*rig
 	worlds int
-	fails  error // the first
+	fails  error     // the first
+	away   time.Time // until when the routes in force are not read
 	done   func()
 }
 
@@ -34,6 +35,9 @@ func (s *slowWorld) World(ctx context.Context) (store.World, error) {
 
 func (s *slowWorld) Current(ctx context.Context) (map[string]string, route.Head, error) {
 	<-time.After(3 * time.Second)
+	if time.Now().Before(s.away) {
+		return nil, route.Head{}, errors.New("away")
+	}
 	return s.rig.Current(ctx)
 }
 
@@ -44,13 +48,13 @@ func (s *slowWorld) Set(c []route.Change) uint64 { // what a leader does once it
 
 // takeUp runs a loop over a cluster that was there before until it sets a route, and
 // returns after how long it did.
-func takeUp(t *testing.T, fails error) (took time.Duration, worlds int) {
+func takeUp(t *testing.T, fails error, away time.Duration) (took time.Duration, worlds int) {
 	t.Helper()
 	r := newRig(t)
 	r.deploy("shop", 0)
-	s := &slowWorld{rig: r, fails: fails}
 	ctx, cancel := context.WithCancel(t.Context())
 	began := time.Now()
+	s := &slowWorld{rig: r, fails: fails, away: began.Add(away)}
 	s.done = func() { took = time.Since(began); cancel() }
 	l := NewLoop(r.core.cfg, r.core.lease, Deps{Store: s, Routes: s, Traffic: r, NewID: func() string { return "i" }, Log: slog.New(slog.DiscardHandler)}, make(chan dispatch.Event))
 	if err := l.Run(ctx); !errors.Is(err, context.Canceled) {
@@ -61,7 +65,7 @@ func takeUp(t *testing.T, fails error) (took time.Duration, worlds int) {
 
 func TestLoop_ReadsItsRowsWhileItReadsTheRoutesInForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		if took, worlds := takeUp(t, nil); took != 3*time.Second || worlds != 1 {
+		if took, worlds := takeUp(t, nil, 0); took != 3*time.Second || worlds != 1 {
 			t.Errorf("it took %s with %d reads of all rows, want 3s with one", took, worlds)
 		}
 	})
@@ -69,8 +73,17 @@ func TestLoop_ReadsItsRowsWhileItReadsTheRoutesInForce(t *testing.T) {
 
 func TestLoop_ReadsItsRowsAgainWhenThatFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		if took, worlds := takeUp(t, errors.New("away")); took != 4*time.Second || worlds != 2 {
+		if took, worlds := takeUp(t, errors.New("away"), 0); took != 4*time.Second || worlds != 2 {
 			t.Errorf("it took %s with %d reads of all rows, want 4s with two", took, worlds)
+		}
+	})
+}
+
+// While that fails the loop works all the same, but for the routes.
+func TestLoop_ReadsTheRoutesInForceUntilItHasThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if took, _ := takeUp(t, nil, 4*time.Minute); took < 4*time.Minute || took > 4*time.Minute+7*time.Second {
+			t.Errorf("it set the first route after %s, want it soon after the 4m for which they were not to be read", took)
 		}
 	})
 }

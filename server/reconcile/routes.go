@@ -13,9 +13,31 @@ import (
 	"github.com/dinp/dinp/server/routes"
 )
 
+// Learn takes in the routes in force, of which a leader that began while Redis was
+// away knew nothing so far.
+func (c *Core) Learn(table map[string]string, found route.Head) {
+	c.inForce, c.found = endpointsOf(table), found
+	c.routeGrace = c.cfg.RouteGrace
+	c.doubtRoutes()
+	for id, e := range c.inForce {
+		c.cluster.Assume(id, c.deps.Now())
+		if r := c.rows[id]; r != nil && !r.Stopping {
+			r.node.Assume(r.ID, e.addr)
+			c.countStarting(r)
+		}
+	}
+	for id := range c.apps {
+		c.dirty[id] = true
+	}
+}
+
 // publish hands an app's routes to the publisher and notes at which revision
-// each instance came in or went out.
+// each instance came in or went out. As long as the routes in force are not known
+// it does not: what serves by them, and nobody else vouches for, would be withdrawn.
 func (c *Core) publish(a *app, now time.Time) {
+	if c.inForce == nil {
+		return
+	}
 	c.dismiss(a, now)
 	if !a.DeletedAt.IsZero() {
 		c.unpublish(a)
@@ -106,9 +128,7 @@ func (c *Core) assured(r *row, now time.Time) bool {
 	switch {
 	case !r.prior || r.Stopping || r.node.EverSynced && (!running || r.verdict.Judged || r.verdict.Healthy):
 		return true
-	case r.node.Status == model.NodeLost, c.inForce != nil && now.Sub(c.began) >= c.routeGrace:
-		// Not without the routes in force: an instance that was routed would be
-		// withdrawn only because its node is silent.
+	case r.node.Status == model.NodeLost, now.Sub(c.began) >= c.routeGrace:
 		return true
 	}
 	return false
@@ -119,7 +139,7 @@ func (c *Core) assured(r *row, now time.Time) bool {
 // known yet may become so by what nodes and monitors say, which plans the apps it
 // is about, and by the end of the grace alone.
 func (c *Core) openRoutes(now time.Time) {
-	if c.open || c.reload {
+	if c.open || c.reload || c.inForce == nil {
 		return
 	}
 	over := now.Sub(c.began) >= c.routeGrace
@@ -143,9 +163,6 @@ func (c *Core) openRoutes(now time.Time) {
 // letGo forgets the routes in force of rows that have routes of this term: that is
 // nearly all of them, and they took room.
 func (c *Core) letGo() {
-	if c.inForce == nil {
-		return
-	}
 	still := map[string]routed{}
 	for id, e := range c.inForce {
 		if r := c.rows[id]; r != nil && r.routeRev == 0 {
@@ -178,9 +195,6 @@ func (c *Core) doubtRoutes() {
 // database that was set back does not know it either: only agents can tell, so
 // they get the time to, and one has to have spoken.
 func (c *Core) mayJudge(now time.Time) bool {
-	if c.inForce == nil {
-		return c.heardAny()
-	}
 	for id := range c.inForce {
 		if c.rows[id] == nil && !c.believed {
 			return now.Sub(c.began) >= c.routeGrace && c.heardAny()

@@ -1,9 +1,13 @@
 package reconcile
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/common/route"
 )
 
@@ -15,8 +19,7 @@ func TestRoutes_AnEmptyRedisTellsNothingOfSilentNodes(t *testing.T) {
 	r.node("n1", 1024)
 	r.deploy("shop", 1)
 	r.settle()
-	const key = "/rs/shop.apps.test"
-	before := r.table[key]
+	before := r.table[shopKey]
 	if before == "" {
 		t.Fatalf("shop is not routed: %v", r.table)
 	}
@@ -29,8 +32,8 @@ func TestRoutes_AnEmptyRedisTellsNothingOfSilentNodes(t *testing.T) {
 	for range 18 {
 		r.pass(5 * time.Second)
 		r.round()
-		if r.table[key] != before {
-			t.Fatalf("after %s its route is %s", r.now.Sub(r.core.began), r.table[key])
+		if r.table[shopKey] != before {
+			t.Fatalf("after %s its route is %s", r.now.Sub(r.core.began), r.table[shopKey])
 		}
 	}
 }
@@ -48,8 +51,7 @@ func TestRoutes_ARedisThatWasSetBackTellsNothingOfSilentNodes(t *testing.T) {
 		r.node("n1", 1024)
 		r.deploy("shop", 1)
 		r.settle()
-		const key = "/rs/shop.apps.test"
-		before := r.table[key]
+		before := r.table[shopKey]
 		r.inForce, r.found, r.complete = map[string]string{}, found, false
 		r.lead()
 		if err := r.core.Begin(t.Context()); err != nil {
@@ -60,16 +62,115 @@ func TestRoutes_ARedisThatWasSetBackTellsNothingOfSilentNodes(t *testing.T) {
 		r.routers[0].Serves = route.Version{Epoch: 5, Seq: 9}
 		for range 17 {
 			r.round()
-			if r.table[key] != before || r.complete {
-				t.Fatalf("%+v: after %s its route is %s, the table complete: %v", found, r.now.Sub(r.core.began), r.table[key], r.complete)
+			if r.table[shopKey] != before || r.complete {
+				t.Fatalf("%+v: after %s its route is %s, the table complete: %v", found, r.now.Sub(r.core.began), r.table[shopKey], r.complete)
 			}
 			r.pass(5 * time.Second)
 		}
 		r.agents["n1"].connect()
 		r.settle()
-		if r.table[key] != before || !r.complete {
-			t.Errorf("%+v: its route is %s when its node has told, the table complete: %v", found, r.table[key], r.complete)
+		if r.table[shopKey] != before || !r.complete {
+			t.Errorf("%+v: its route is %s when its node has told, the table complete: %v", found, r.table[shopKey], r.complete)
 		}
+	}
+}
+
+// withoutRedis is a rig with an app on one node whose leader began while Redis was
+// away, and what is routed.
+func withoutRedis(t *testing.T) (r *rig, before string) {
+	t.Helper()
+	r = newRig(t)
+	r.node("n1", 1024)
+	r.node("n2", 1024)
+	r.deploy("shop", 1)
+	r.settle()
+	r.inForce, r.complete, r.redisAway = maps.Clone(r.table), false, true
+	r.lead()
+	if err := r.core.Begin(t.Context()); err == nil {
+		t.Fatal("what is in force was read although redis is away")
+	}
+	return r, r.table[shopKey]
+}
+
+const shopKey = "/rs/shop.apps.test"
+
+// What a leader knows of a silent node is what was routed when its term began. Without
+// that it sets nothing, also when the node is lost: what serves there by the routers'
+// tables would be withdrawn.
+func TestRoutes_NoneAreSetBeforeThoseInForceAreKnownAndThoseOfALostNodeStay(t *testing.T) {
+	t.Parallel()
+	r, before := withoutRedis(t)
+	on := r.instances[slices.Collect(maps.Keys(r.instances))[0]].NodeID
+	r.silence(on)
+	for id, a := range r.agents {
+		if a.hold = true; id != on {
+			a.connect()
+		}
+	}
+	for range 18 {
+		r.pass(5 * time.Second)
+		r.round()
+		if r.table[shopKey] != before || r.complete {
+			t.Fatalf("after %s its route is %s, the table complete: %v", r.now.Sub(r.core.began), r.table[shopKey], r.complete)
+		}
+	}
+	if n := r.core.nodes[on]; n.Status != model.NodeLost || len(r.core.apps["app-shop"].rows) != 2 {
+		t.Fatalf("%s is %s, and the app has %d instances, want it lost and one to replace what is there", on, n.Status, len(r.core.apps["app-shop"].rows))
+	}
+	r.redisAway = false
+	for range 2 {
+		r.round()
+	}
+	if r.table[shopKey] != before || !r.complete {
+		t.Errorf("what is in force is known: its route is %s, the table complete: %v", r.table[shopKey], r.complete)
+	}
+}
+
+// A monitor that sees an app dead takes it out of no table if it was routed, also
+// when the leader learns that late.
+func TestRoutes_WhatIsSickAndWasRoutedStaysSoWhenTheRoutesInForceAreLearntLate(t *testing.T) {
+	t.Parallel()
+	r, before := withoutRedis(t)
+	r.sick["shop"] = true
+	for range 3 {
+		for _, a := range r.agents {
+			a.connect()
+		}
+		r.step()
+		r.pass(5 * time.Second)
+		r.round()
+	}
+	if r.core.rows["i001"] == nil || r.core.rows["i001"].verdict.Healthy || !r.core.rows["i001"].verdict.Judged {
+		t.Fatal("it was not judged to be sick")
+	}
+	if got := r.core.AppReply("app-shop").GetState(); !strings.Contains(got, "what serves is not known") {
+		t.Errorf("the leader says %q, and does not know what serves", got)
+	}
+	r.redisAway = false
+	r.round() // its apps are planned for it at once, and not when nodes have had their time
+	if r.table[shopKey] != before || !r.complete {
+		t.Errorf("its route is %s, the table complete: %v", r.table[shopKey], r.complete)
+	}
+}
+
+// Nor is anything stopped that routers may send to.
+func TestRoutes_NothingIsStoppedBeforeThoseInForceAreKnown(t *testing.T) {
+	t.Parallel()
+	r, before := withoutRedis(t)
+	r.edit("shop", func(a *model.App) { a.DeletedAt = r.now })
+	for range 3 {
+		for _, a := range r.agents {
+			a.connect()
+		}
+		r.settle()
+	}
+	if i := r.instances["i001"]; !i.Stopping || r.table[shopKey] != before {
+		t.Fatalf("of an app that is deleted the instance is %+v, its route %s", i, r.table[shopKey])
+	}
+	r.redisAway = false
+	r.settle()
+	if len(r.instances) != 0 || r.table[shopKey] != "" {
+		t.Errorf("the deleted app has %d instances and the route %q", len(r.instances), r.table[shopKey])
 	}
 }
 
@@ -81,7 +182,7 @@ func TestRoutes_WhatWaitsForASilentNodeIsNotPlannedMeanwhile(t *testing.T) {
 	r.node("n1", 1024)
 	r.deploy("shop", 1)
 	r.settle()
-	r.inForce, r.complete = map[string]string{"/rs/shop.apps.test": r.table["/rs/shop.apps.test"]}, false
+	r.inForce, r.complete = map[string]string{shopKey: r.table[shopKey]}, false
 	r.found = route.Head{Version: route.Version{Epoch: 5, Seq: 8}}
 	r.lead()
 	if err := r.core.Begin(t.Context()); err != nil {

@@ -192,6 +192,9 @@ func (c *Core) serves(a *app) string {
 		}
 	}
 	if len(count) == 0 {
+		if c.inForce == nil {
+			return "what serves is not known: the routes in force cannot be read, because Redis does not answer"
+		}
 		if len(a.pending) > 0 {
 			return "nothing serves: " + a.pending[0].Message
 		}

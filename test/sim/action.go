@@ -79,7 +79,7 @@ var faults = []kind{
 	{"database fails over", 2, time.Second, 10 * time.Second, func(w *World, a Action) { w.touch(); w.db.failover(a.A%6, a.For) }, nil},
 	{"flush redis", 3, 0, 0, func(w *World, _ Action) { w.disaster("redis set back", w.redis.flush) }, nil},
 	{"stale redis", 2, 0, 0, func(w *World, a Action) { w.disaster("redis set back", func() { w.redis.stale(1 + a.A%5) }) }, nil},
-	{"redis away", 3, time.Second, time.Minute, func(w *World, a Action) { w.redis.downUntil = w.now.Add(a.For); w.redis.life++ }, nil},
+	{"redis away", 3, time.Second, time.Minute, func(w *World, a Action) { w.redis.leave(a.For) }, nil},
 	{"redis unknown", 2, time.Second, 30 * time.Second, func(w *World, a Action) { w.redis.unknown = 10 + a.A%50 }, func(w *World, _ Action) { w.redis.unknown = 0 }},
 	{"kill router", 2, 10 * time.Millisecond, 30 * time.Second, func(w *World, a Action) { w.rtr(a).kill() }, func(w *World, a Action) { w.rtr(a).start() }},
 	{"pause router", 2, time.Second, 30 * time.Second, func(w *World, a Action) { w.freeze(w.rtr(a).p, a.For) }, nil},

@@ -67,6 +67,12 @@ func (r *redisModel) stale(writes int) {
 	r.ring()
 }
 
+// leave is away for a while; followers' connections break.
+func (r *redisModel) leave(d time.Duration) {
+	r.downUntil = r.w.now.Add(d)
+	r.life++
+}
+
 func (r *redisModel) ring() {
 	for _, f := range r.wake {
 		f()

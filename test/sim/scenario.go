@@ -243,6 +243,26 @@ var scenarios = []scenario{
 		w.after(nil, 50*time.Second, w.startServers)
 		w.after(nil, 2*time.Minute, func() { w.blindAll(false) })
 	}, stride: 6},
+	{name: "leader changes while redis is away and all looks dead", do: func(w *World) { // it learns late what was routed
+		w.blindAll(true)
+		w.after(nil, 30*time.Second, func() {
+			w.redis.leave(time.Minute)
+			w.leader().kill()
+		})
+		w.after(nil, 50*time.Second, w.startServers)
+		w.after(nil, 2*time.Minute, func() { w.blindAll(false) })
+	}, stride: 17},
+	{name: "leader changes while redis is away and a node is silent", do: func(w *World) {
+		id := w.people.launch("app", 1, false, isGood) // it has no other instance
+		w.after(nil, 20*time.Second, func() {
+			n := w.nodeOf(id)
+			w.cutNode(n, 1, true)
+			w.redis.leave(40 * time.Second)
+			w.leader().kill()
+			w.after(nil, 10*time.Second, w.startServers)
+			w.after(nil, 80*time.Second, func() { w.cutNode(n, 1, false) })
+		})
+	}, stride: 17},
 	{name: "leader changes while a node is silent", do: func(w *World) {
 		id := w.people.launch("app", 1, false, isGood) // it has no other instance
 		w.after(nil, 20*time.Second, func() {

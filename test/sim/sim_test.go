@@ -67,6 +67,8 @@ var failedOnce = []struct {
 	{1260, []int{20, 23}, "a monitor's stream that a leader found when it went on silenced the monitor's living one"},
 	{70519, []int{12}, "a leader whose machine slept acted on for 24 ms after the lease was another's, as it must be allowed to"},
 	{70156, []int{2, 15}, "a second container was made of an instance of which the record and the container were gone"},
+	{71937, []int{3, 4, 6, 8, 9}, "a leader that began while Redis was away never learnt what was routed on a node that was lost then, and emptied its routes"},
+	{40040, []int{11, 12, 13}, "the same leader emptied the routes of what monitors saw dead"},
 	{1320, []int{13, 24}, "monitors that agreed with what the leader remembered said nothing, and a blind one decided alone"},
 }
 

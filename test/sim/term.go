@@ -108,8 +108,12 @@ func (m *term) tail(_ dispatch.Session, id string, done func([]string)) {
 func (m *term) reconcile(t *thread) {
 	defer m.ended()
 	m.busy = true
-	_ = m.core.Begin(until{m.ctx, m.s.w.scheduler, m.s.w.now.Add(5 * time.Second)}) // without it routers serve from their own tables
+	err := m.core.Begin(until{m.ctx, m.s.w.scheduler, m.s.w.now.Add(5 * time.Second)}) // without it routers serve from their own tables
 	m.busy = false
+	if err != nil {
+		m.threads++
+		m.s.p.spawn(m.beginLate)
+	}
 	for wait := time.Duration(0); ; {
 		if t.wait(&m.news, wait) {
 			m.takeIn()
@@ -132,6 +136,22 @@ func (m *term) reconcile(t *thread) {
 		if err != nil {
 			m.s.w.say(m.s.name, "round not finished: %v", err)
 			m.s.w.check.roundFailed(m, err)
+		}
+	}
+}
+
+// beginLate is reconcile.Loop's. Its end is not that of the term.
+func (m *term) beginLate(t *thread) {
+	defer func() {
+		if m.threads--; m.ctx.Err() != nil {
+			m.over.raise()
+		}
+	}()
+	for m.ctx.Err() == nil {
+		t.sleep(reconcile.RetryBegin)
+		if table, found, err := m.pub.Current(m.ctx); err == nil {
+			m.post(dispatch.Do(func() { m.core.Learn(table, found) }))
+			return
 		}
 	}
 }
