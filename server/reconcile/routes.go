@@ -113,13 +113,19 @@ func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 	out := make([]routes.Instance, 0, len(a.rows))
 	for _, r := range a.rows {
 		rel := c.releases[r.ReleaseID]
-		i := routes.Instance{ID: r.ID, Release: rel.Number, Drain: rel.Spec.Drain, WasRouted: r.inRoutes || r.routeRev == 0 && c.wasInForce(r)}
+		i := routes.Instance{ID: r.ID, Release: rel.Number, Drain: rel.Spec.Drain, WasRouted: r.inRoutes || c.mayBeRouted(r)}
 		i.Addr, i.Running = r.seen.Addr, r.seen.Phase == model.PhaseRunning && !r.Stopping
 		i.Ready = i.Running && r.verdict.Healthy
 		i.Assured = c.assured(r, now)
 		out = append(out, i)
 	}
 	return out
+}
+
+// mayBeRouted reports whether a router may send to what is, or was taken, out of the
+// routes: it has yet to take the table without it, or there is none in this term.
+func (c *Core) mayBeRouted(r *row) bool {
+	return (r.routeRev == 0 || c.deps.Routes.Served() < r.routeRev) && (r.everRouted || c.wasInForce(r))
 }
 
 // assured reports whether what is known of a row is fresh, or as fresh as it will be.

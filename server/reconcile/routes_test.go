@@ -205,3 +205,31 @@ func TestRoutes_WhatWaitsForASilentNodeIsNotPlannedMeanwhile(t *testing.T) {
 		t.Error("the table is not complete when the node's time is over")
 	}
 }
+
+// What a write takes out of the table that has not reached the routers is still
+// routed: it answers on when what was to come instead has ended meanwhile.
+func TestRoutes_WhatRoutersHaveYetToLetGoStaysWhenWhatReplacedItEnds(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := r.node("n1", 1024)
+	r.deploy("shop", 1)
+	r.settle()
+	before := r.table[shopKey]
+	r.lazy, r.sick["i001"] = true, true
+	for n := 0; r.core.rows["i002"] == nil || !r.core.rows["i002"].inRoutes; n++ {
+		if n == 60 {
+			t.Fatalf("nothing replaces what is sick: %s", r.table[shopKey])
+		}
+		r.step()
+		r.round()
+		r.pass(time.Second)
+	}
+	if strings.Contains(r.table[shopKey], "i001") {
+		t.Fatalf("what is sick is routed beside what is not: %s", r.table[shopKey])
+	}
+	a.tell(model.Observed{ID: "i002", Phase: model.PhaseGone, Gone: model.GoneExited, ExitCode: 3})
+	r.round()
+	if r.table[shopKey] != before {
+		t.Errorf("its route is %s, want %s, as routers still have it", r.table[shopKey], before)
+	}
+}

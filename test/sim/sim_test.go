@@ -69,6 +69,7 @@ var failedOnce = []struct {
 	{70156, []int{2, 15}, "a second container was made of an instance of which the record and the container were gone"},
 	{71937, []int{3, 4, 6, 8, 9}, "a leader that began while Redis was away never learnt what was routed on a node that was lost then, and emptied its routes"},
 	{40040, []int{11, 12, 13}, "the same leader emptied the routes of what monitors saw dead"},
+	{201336, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14}, "what routers still had, because Redis was away, was forgotten when its replacement ended before they took it: no route was left"},
 	{1320, []int{13, 24}, "monitors that agreed with what the leader remembered said nothing, and a blind one decided alone"},
 }
 
