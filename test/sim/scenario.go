@@ -298,7 +298,7 @@ var scenarios = []scenario{
 		})
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
-	}, stride: 7},
+	}},
 	{name: "leader changes", do: func(w *World) {
 		w.leader().kill()
 		w.after(nil, 20*time.Second, w.startServers)
