@@ -56,6 +56,7 @@ type Core struct {
 	mum     map[string]*node // those that have not told in this term what they have, by ID
 	awaited *node            // the one of them that untold has found last
 	came    time.Time        // when one last told for the first time in this term
+	spoke   time.Time        // when the first of all did; zero: none has
 
 	looks *alarms   // nodes whose status may change by time
 	asked time.Time // when those that were due soon were last asked for their pulse

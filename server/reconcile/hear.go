@@ -60,6 +60,9 @@ func (c *Core) running(n *node) []string {
 func (c *Core) heardAll(n *node, ran []string, first bool) {
 	if first {
 		c.came = c.deps.Now()
+		if c.spoke.IsZero() {
+			c.spoke = c.came
+		}
 	}
 	m := &pb.HealthTargets{}
 	for at, r := range n.rows {

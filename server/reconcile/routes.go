@@ -134,7 +134,7 @@ func (c *Core) assured(r *row, now time.Time) bool {
 	switch {
 	case !r.prior || r.Stopping || r.node.EverSynced && (!running || r.verdict.Judged || r.verdict.Healthy):
 		return true
-	case r.node.Status == model.NodeLost, now.Sub(c.began) >= c.routeGrace:
+	case r.node.Status == model.NodeLost, c.graceIsOver(now):
 		return true
 	}
 	return false
@@ -148,7 +148,7 @@ func (c *Core) openRoutes(now time.Time) {
 	if c.open || c.reload || c.inForce == nil {
 		return
 	}
-	over := now.Sub(c.began) >= c.routeGrace
+	over := c.graceIsOver(now)
 	for id := range c.unrouted {
 		if a := c.apps[id]; a == nil || a.Name == "" || !a.DeletedAt.IsZero() {
 			delete(c.unrouted, id)
@@ -197,13 +197,27 @@ func (c *Core) doubtRoutes() {
 	c.routeGrace += c.cfg.Limits.UnknownAfter + c.cfg.Limits.LostAfter
 }
 
+// graceIsOver reports whether silent nodes hold up the routes of their apps no more.
+// Where the routes in force do not tell what runs, only nodes can, and as long as
+// none has spoken that is no sign that nothing runs: we are cut off. So their time
+// begins with the first one that has.
+func (c *Core) graceIsOver(now time.Time) bool {
+	from := c.began
+	if c.doubted {
+		if from = c.spoke; from.IsZero() {
+			return false
+		}
+	}
+	return now.Sub(from) >= c.routeGrace
+}
+
 // mayJudge reports whether what is in force and has no row may be withdrawn. A
 // database that was set back does not know it either: only agents can tell, so
 // they get the time to, and one has to have spoken.
 func (c *Core) mayJudge(now time.Time) bool {
 	for id := range c.inForce {
 		if c.rows[id] == nil && !c.believed {
-			return now.Sub(c.began) >= c.routeGrace && c.heardAny()
+			return c.graceIsOver(now) && c.heardAny()
 		}
 	}
 	return true

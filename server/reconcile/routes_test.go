@@ -29,12 +29,17 @@ func TestRoutes_AnEmptyRedisTellsNothingOfSilentNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.silence("n1")
-	for range 18 {
+	for range 60 { // all nodes silent for five minutes: we are cut off, and whatever runs runs on
 		r.pass(5 * time.Second)
 		r.round()
 		if r.table[shopKey] != before {
 			t.Fatalf("after %s its route is %s", r.now.Sub(r.core.began), r.table[shopKey])
 		}
+	}
+	r.agents["n1"].connect()
+	r.settle()
+	if r.table[shopKey] != before || !r.complete {
+		t.Errorf("its route is %s when its node has told, the table complete: %v", r.table[shopKey], r.complete)
 	}
 }
 
