@@ -56,7 +56,7 @@ func (c *Core) app(id string) *app {
 func (c *Core) drop(a *app) {
 	c.unpublish(a)
 	c.watch(a, "", time.Time{})
-	for _, set := range []map[string]bool{c.dirty, c.waiting, c.unrouted} {
+	for _, set := range []map[string]bool{c.dirty, c.waiting, c.unrouted, c.doubtful} {
 		delete(set, a.ID)
 	}
 	delete(c.awaiting, a.ID)

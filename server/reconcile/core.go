@@ -88,6 +88,8 @@ type Core struct {
 	survey     survey
 	packed     map[string]bool   // pools that are packed, by name
 	inForce    map[string]routed // by instance ID, when the term began; nil as long as that was not read
+	endpoints  map[string]int    // how many of those each host had; nil once the table is complete
+	doubtful   map[string]bool   // apps of whose routes nothing is said until the database can be trusted
 	found      route.Head        // of the table that inForce is from
 	doubted    bool              // more was routed than that says
 	routeGrace time.Duration     // how long after its begin silent nodes hold up the routes of their apps
@@ -112,7 +114,7 @@ func New(cfg Config, lease store.Lease, deps Deps) *Core {
 		cfg: cfg, deps: deps, lease: lease, began: now, acts: now, cluster: actual.New(cfg.Limits, now), index: place.New(),
 		nodes: map[string]*node{}, mum: map[string]*node{}, monitors: map[string]dispatch.Monitor{}, apps: map[string]*app{}, rows: map[string]*row{},
 		releases: map[string]model.Release{}, orphans: map[string]orphan{}, owners: map[string]*app{}, looks: newAlarms(), wakes: newAlarms(),
-		guests: map[string]*app{}, forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]uint64{}, unrouted: map[string]bool{},
+		guests: map[string]*app{}, forgotten: map[string]bool{}, bad: map[string]bool{}, newNodes: map[string]bool{}, dirty: map[string]bool{}, waiting: map[string]bool{}, awaiting: map[string]uint64{}, unrouted: map[string]bool{}, doubtful: map[string]bool{},
 		reload: true,
 	}
 }

@@ -16,7 +16,8 @@ import (
 // Learn takes in the routes in force, of which a leader that began while Redis was
 // away knew nothing so far.
 func (c *Core) Learn(table map[string]string, found route.Head) {
-	c.inForce, c.found = endpointsOf(table), found
+	c.inForce, c.endpoints = endpointsOf(table)
+	c.found = found
 	c.routeGrace = c.cfg.RouteGrace
 	c.doubtRoutes()
 	for id, e := range c.inForce {
@@ -41,6 +42,9 @@ func (c *Core) publish(a *app, now time.Time) {
 	c.dismiss(a, now)
 	if !a.DeletedAt.IsZero() {
 		c.unpublish(a)
+		return
+	}
+	if c.mayForget(a, now) {
 		return
 	}
 	backend, ok := routes.Build(a.App, append(c.routeViews(a, now), c.guestViews(a)...), c.split(a))
@@ -148,6 +152,7 @@ func (c *Core) openRoutes(now time.Time) {
 	if c.open || c.reload || c.inForce == nil {
 		return
 	}
+	c.trust(now)
 	over := c.graceIsOver(now)
 	for id := range c.unrouted {
 		if a := c.apps[id]; a == nil || a.Name == "" || !a.DeletedAt.IsZero() {
@@ -169,6 +174,7 @@ func (c *Core) openRoutes(now time.Time) {
 // letGo forgets the routes in force of rows that have routes of this term: that is
 // nearly all of them, and they took room.
 func (c *Core) letGo() {
+	c.endpoints = nil
 	still := map[string]routed{}
 	for id, e := range c.inForce {
 		if r := c.rows[id]; r != nil && r.routeRev == 0 {
@@ -223,6 +229,42 @@ func (c *Core) mayJudge(now time.Time) bool {
 	return true
 }
 
+// mayForget reports whether an app's routes in force may lead to instances that the
+// database has forgotten, because it has fewer rows than routes lead to: whether it was set
+// back only nodes can tell, so nothing is said of such an app before one has come that
+// vouches for the end of what the database knows, or any, if none does in its time.
+func (c *Core) mayForget(a *app, now time.Time) bool {
+	if len(a.keys) > 0 || c.open || c.mayTrust(now) || c.endpoints[a.host] <= c.known(a) {
+		return false
+	}
+	c.doubtful[a.ID] = true
+	return true
+}
+
+// known counts an app's rows to which routes led when the term began.
+func (c *Core) known(a *app) (n int) {
+	for _, r := range a.rows {
+		if c.wasInForce(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// mayTrust reports whether the database may be taken to know what the last leader
+// did: what was not heard of it by now will hardly be.
+func (c *Core) mayTrust(now time.Time) bool {
+	return c.believed || c.vouched || c.heardAny() && c.graceIsOver(now)
+}
+
+// trust plans the apps of which nothing was said until the database could be trusted.
+func (c *Core) trust(now time.Time) {
+	if len(c.doubtful) > 0 && c.mayTrust(now) {
+		maps.Copy(c.dirty, c.doubtful)
+		clear(c.doubtful)
+	}
+}
+
 // heardAny reports whether any node has told what it runs.
 func (c *Core) heardAny() bool {
 	for _, n := range c.nodes {
@@ -269,20 +311,22 @@ func (c *Core) wasInForce(r *row) bool {
 	return was
 }
 
-// endpointsOf lists the instances that a table routes to.
-func endpointsOf(table map[string]string) map[string]routed {
-	out := map[string]routed{}
+// endpointsOf lists the instances that a table routes to, and counts them by host.
+func endpointsOf(table map[string]string) (all map[string]routed, byHost map[string]int) {
+	all, byHost = map[string]routed{}, map[string]int{}
 	for k, v := range table {
-		if !strings.HasPrefix(k, route.BackendPrefix) {
+		host, is := strings.CutPrefix(k, route.BackendPrefix)
+		if !is {
 			continue
 		}
 		if b, err := route.DecodeBackend(v); err == nil {
 			for _, e := range b.Endpoints {
-				out[e.Instance] = routed{e.Instance, e.Addr}
+				all[e.Instance] = routed{e.Instance, e.Addr}
 			}
+			byHost[host] = len(b.Endpoints)
 		}
 	}
-	return out
+	return all, byHost
 }
 
 // syncTargets tells the monitors which of an app's instances to probe.

@@ -39,7 +39,7 @@ func (r *rig) term(epoch int64, before, told model.Moment) {
 	r.t.Helper()
 	r.inForce = maps.Clone(r.table)
 	r.leadAfter(store.Lease{Name: "leader", Owner: "s", Epoch: epoch, Before: before})
-	if err := r.core.Begin(r.t.Context()); err != nil {
+	if err := r.core.Begin(r.t.Context()); err != nil && !r.redisAway {
 		r.t.Fatal(err)
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.agents)) {
@@ -270,5 +270,71 @@ func TestSafeMode_RoutesWithoutRows_StayUntilAgentsHaveSpoken(t *testing.T) {
 	r.settle()
 	if !r.complete || r.core.safe != nil {
 		t.Errorf("agents have spoken, safe mode %+v, and the table is complete: %v", r.core.safe, r.complete)
+	}
+}
+
+// A restored database knows no instance of an app that was scaled up from none since.
+// Its routes stay until an agent has told, whether or not the leader could read them:
+// in the safe mode that follows nobody would write them anew.
+func TestSafeMode_AnAppWithoutRowsKeepsItsRoutesUntilAnAgentHasTold(t *testing.T) {
+	t.Parallel()
+	for _, away := range []bool{false, true} {
+		r := newRig(t)
+		r.node("n1", 8192)
+		r.deploy("shop", 0)
+		r.settle()
+		old := r.backup()
+		r.edit("shop", func(a *model.App) { a.Instances = 2 })
+		r.settle()
+		before, agents := maps.Clone(r.table), r.agents
+		r.restore(old)
+		r.agents, r.redisAway = map[string]*fakeAgent{}, away
+		r.term(5*day, model.Moment{Epoch: 4 * day, Age: 1000}, model.Moment{})
+		for range 20 {
+			r.round()
+			r.pass(5 * time.Second)
+		}
+		r.redisAway = false
+		for _, a := range agents {
+			a.hello.MaxEpoch, a.hello.WrittenMs = 4*day, 3_601_000
+			a.connect()
+		}
+		r.settle()
+		if len(before) == 0 || !maps.Equal(r.table, before) || r.core.safe == nil {
+			t.Errorf("redis away %v: routes %v, before %v, safe mode %+v", away, r.table, before, r.core.safe)
+		}
+	}
+}
+
+// Without a safe mode they are written as soon as an agent has come that was there at
+// the end of what the database knows, or when the time of those is over.
+func TestSafeMode_AnAppWithoutRowsIsRoutedWhenTheDatabaseCanBeTrusted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		told model.Moment // by the agent that comes
+		wait time.Duration
+	}{
+		{model.Moment{Epoch: 4 * day, Age: 1000}, 0},
+		{model.Moment{Epoch: 3 * day, Age: 1000}, 20 * time.Second},
+	} {
+		r := newRig(t)
+		r.node("n1", 8192)
+		r.deploy("shop", 1)
+		r.settle()
+		r.deploy("shop", 0)
+		delete(r.instances, r.runs()[0])
+		r.term(5*day, model.Moment{Epoch: 4 * day, Age: 1000}, c.told)
+		for r.now.Sub(r.core.began) < c.wait {
+			if r.round(); len(r.endpoints("shop")) == 0 {
+				t.Errorf("%+v: its route is empty after %s", c.told, r.now.Sub(r.core.began))
+			}
+			r.pass(5 * time.Second)
+		}
+		for range 3 {
+			r.round()
+		}
+		if len(r.endpoints("shop")) != 0 {
+			t.Errorf("%+v: its routes are %v after %s", c.told, r.table, r.now.Sub(r.core.began))
+		}
 	}
 }

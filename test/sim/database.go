@@ -33,6 +33,7 @@ type database struct {
 	// What the invariants need of the past, failovers included.
 	everRows  map[string]model.Instance // every row ever committed, as last seen
 	goneRows  map[string]time.Time      // when a row was deleted
+	restored  time.Time                 // to a backup
 	lostRows  map[string]time.Time      // touched by commits that a failover lost, then
 	committed func(l store.Lease, c store.Control, before, after tables)
 	taken     func(owner string)
@@ -183,6 +184,7 @@ func (d *database) restore(age, away time.Duration) {
 	}
 	d.downUntil = d.w.now.Add(away)
 	b := d.backups[at]
+	d.restored = d.w.now
 	d.backups, d.past = d.backups[:at+1], nil
 	d.w.say("db", "is restored to what it was %s ago", d.w.now.Sub(b.at).Round(time.Second))
 	d.setBack(b.tables)

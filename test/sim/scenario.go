@@ -7,6 +7,7 @@ import (
 
 	"github.com/dinp/dinp/agent/instance"
 	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/common/route"
 )
 
 // scenario is what happens in a small cluster that is at rest.
@@ -124,6 +125,26 @@ var scenarios = []scenario{
 		}
 		return ""
 	}, stride: 3},
+	{name: "database restored to before an app ran", do: func(w *World) { // that has been scaled up from none since
+		id := w.people.launch("idle", 0, false, isGood)
+		w.after(nil, 85*time.Second, func() { w.people.scale(w.people.number(id), 2) })
+		w.after(nil, 100*time.Second, func() {
+			w.db.restore(70*time.Second, time.Second)
+			w.cutBut(nil, true)
+			w.after(nil, 10*time.Second, func() { w.cutBut(nil, false) }) // the leader has nobody to ask at first
+		})
+	}, then: func(w *World) string {
+		if w.db.safeOf == 0 {
+			return "nobody has noticed that the database was restored"
+		}
+		all := append(slices.Clone(w.redis.past), w.redis.redisState) // each lasts from when the one before it was written over
+		for n, after := range all[1:] {
+			if d := all[n].at.Sub(w.db.restored); d > 0 && d < decideAfter && len(w.check.endpoints(after.entries[route.BackendPrefix+"idle2."+domain])) == 0 {
+				return "what runs of an app lost its route before anybody had decided"
+			}
+		}
+		return ""
+	}, stride: 17},
 	{name: "singleton that a restored database does not know", do: func(w *World) {
 		id := w.people.launch("one", 1, true, isGood)
 		w.after(nil, 45*time.Second, func() { w.people.deploy(w.people.number(id), isGood) })
