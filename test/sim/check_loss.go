@@ -58,7 +58,7 @@ func (m *term) feltSilence(node string) time.Duration {
 	if at, ok := m.felt[node]; ok {
 		from = at
 	}
-	return m.s.p.now().Sub(from)
+	return m.feltRound.Sub(from)
 }
 
 // lost: a loss needs the whole time of silence, and fewer silent nodes than
