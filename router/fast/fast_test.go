@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/dinp/dinp/common/route"
 	"github.com/dinp/dinp/router/balance"
@@ -246,6 +247,7 @@ func TestShutdown_AnswersWhatHasCome(t *testing.T) {
 		}
 	}
 	io.WriteString(busy, ask)
+	arrived(t, busy)
 	if left := r.Shutdown(t.Context()); left != 0 {
 		t.Errorf("%d requests left", left)
 	}
@@ -256,6 +258,23 @@ func TestShutdown_AnswersWhatHasCome(t *testing.T) {
 	if got, err := io.ReadAll(idle); err != nil || len(got) > 0 {
 		t.Errorf("the idle one got %q, %v", got, err)
 	}
+}
+
+// arrived waits until all that was written to c has been acknowledged by the
+// other end: a write may return before.
+func arrived(t *testing.T, c net.Conn) {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, patience, func() error {
+		left, err := -1, error(nil)
+		if e := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }); e != nil || err != nil || left > 0 {
+			return fmt.Errorf("%d bytes have not arrived: %v, %v", left, err, e)
+		}
+		return nil
+	})
 }
 
 func TestShutdown_AClientThatHasJustConnectedMayStillAsk(t *testing.T) {
