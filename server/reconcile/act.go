@@ -142,6 +142,17 @@ func (c *Core) sendStop(a *app, r *row, s dispatch.Session) {
 	r.sentTo = r.node.sitting
 }
 
+// stopAgain lets stops be sent again of whose instances their agents show no trace. An
+// agent leaves a tombstone for one of which it has never heard; while it cannot write
+// that, as when its disk is full, it has not obeyed and says nothing.
+func (a *app) stopAgain() {
+	for _, r := range a.rows {
+		if r.Stopping && !r.seen.Known {
+			r.sentTo = 0
+		}
+	}
+}
+
 // retold is what a session was told of an instance that it has already.
 type retold struct {
 	in        sitting

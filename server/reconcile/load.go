@@ -42,6 +42,7 @@ func (c *Core) sweep(ctx context.Context, now time.Time) error {
 	for id, a := range c.apps {
 		if !c.rests(a) {
 			c.dirty[id] = true
+			a.stopAgain()
 		}
 	}
 	return nil

@@ -72,6 +72,7 @@ var failedOnce = []struct {
 	{201336, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14}, "what routers still had, because Redis was away, was forgotten when its replacement ended before they took it: no route was left"},
 	{1320, []int{13, 24}, "monitors that agreed with what the leader remembered said nothing, and a blind one decided alone"},
 	{230018, []int{8, 10, 16, 18, 21, 22}, "a singleton that had to end by itself ended in the middle of its drain, as it must be allowed to"},
+	{230709, []int{4, 10, 14}, "a stop that an agent with a full disk could not obey, as it had never heard of the instance, was not sent again"},
 }
 
 func TestSeeds_ThatFailedOnceHold(t *testing.T) {
