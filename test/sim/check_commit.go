@@ -106,7 +106,7 @@ func (c *checker) inserted(m *term, l store.Lease, i model.Instance, after table
 	if i.Epoch != l.Epoch {
 		c.fail("a row carries its leader's epoch", "%s has %d, its leader %d", i.ID, i.Epoch, l.Epoch)
 	}
-	if d := m.feltSilence(i.NodeID); d > limits.UnknownAfter {
+	if d := m.silence(i.NodeID); d > limits.UnknownAfter {
 		c.fail("no placement on a silent node", "%s goes to %s, silent for %s", i.ID, i.NodeID, d)
 	}
 	if m.open[i.NodeID] == "" {

@@ -42,23 +42,15 @@ func (c *checker) frozen(m *term) string {
 	return ""
 }
 
-// silence is how long a leader has heard nothing of a node, at its last round.
+// silence is how long a leader has heard nothing of a node, at the beginning of its
+// last round and by its own clock, which stands still while its machine sleeps: in
+// that time it could hear nothing, and knows of none.
 func (m *term) silence(node string) time.Duration {
-	heard := m.heard[node]
-	if heard.Before(m.began) {
-		heard = m.began
-	}
-	return m.round.Sub(heard)
-}
-
-// feltSilence is the same by the leader's own clock, which stands still while its
-// machine sleeps.
-func (m *term) feltSilence(node string) time.Duration {
 	from := m.since
-	if at, ok := m.felt[node]; ok {
+	if at, ok := m.heard[node]; ok {
 		from = at
 	}
-	return m.feltRound.Sub(from)
+	return m.round.Sub(from)
 }
 
 // lost: a loss needs the whole time of silence, and fewer silent nodes than
@@ -70,7 +62,7 @@ func (c *checker) lost(m *term, i model.Instance) {
 	if why := c.frozen(m); why != "" {
 		c.fail("no losses while frozen", "%s on %s is given up while %s", i.ID, i.NodeID, why)
 	}
-	if d := c.w.now.Sub(m.frozen); d < lostAfter && c.w.now.Sub(m.failed) > slack {
+	if d := m.round.Sub(m.frozen); d < lostAfter && m.round.Sub(m.failed) > slack {
 		c.fail("the time of silence begins anew after a freeze", "%s on %s is given up %s after so many nodes were silent that none was believed lost", i.ID, i.NodeID, d)
 	}
 	c.spent(m, i.NodeID)
@@ -90,7 +82,7 @@ func (c *checker) spent(m *term, node string) {
 		return
 	}
 	m.lost[node] = m.round
-	if c.w.now.Sub(m.failed) < slack {
+	if m.round.Sub(m.failed) < slack {
 		return
 	}
 	for _, from := range m.lost {

@@ -96,7 +96,7 @@ const maxInbox = 1024
 
 // round begins a round of a leader.
 func (c *checker) round(m *term) {
-	m.round, m.feltRound = c.w.now, m.s.p.now()
+	m.round = m.s.p.now()
 	if c.frozen(m) != "" {
 		m.frozen = m.round
 	}

@@ -16,37 +16,37 @@ import (
 
 // term is one leadership.
 type term struct {
-	s         *simServer
-	held      store.Lease
-	ctx       context.Context
-	end       context.CancelCauseFunc
-	core      *reconcile.Core
-	pub       *publish.Publisher
-	inbox     []dispatch.Event
-	news      signal // for the reconciler
-	dirty     signal // for the publisher
-	threads   int
-	over      signal // the last thread has ended
-	conns     []*serverSession
-	ids       int
-	heard     map[string]time.Time // by node: when the core took in a word of it
-	felt      map[string]time.Time // the same by its server's clock
-	open      map[string]string    // by node: its session, as far as the core knows
-	began     time.Time
-	since     time.Time            // the same by its server's clock
-	round     time.Time            // when the last one began
-	feltRound time.Time            // the same by its server's clock
-	right     time.Time            // until when it may act, by its server's clock
-	slept     time.Duration        // how long its machine had slept when it last had the lease renewed
-	lost      map[string]time.Time // by node: the round in which what was on it was given up
-	frozen    time.Time            // when last so many nodes were silent that no loss is believed
-	failed    time.Time            // when its last round that failed began
-	busy      bool                 // its core is at work: nobody else may ask it anything
+	s       *simServer
+	held    store.Lease
+	ctx     context.Context
+	end     context.CancelCauseFunc
+	core    *reconcile.Core
+	pub     *publish.Publisher
+	inbox   []dispatch.Event
+	news    signal // for the reconciler
+	dirty   signal // for the publisher
+	threads int
+	over    signal // the last thread has ended
+	conns   []*serverSession
+	ids     int
+	open    map[string]string // by node: its session, as far as the core knows
+	began   time.Time
+	slept   time.Duration // how long its machine had slept when it last had the lease renewed
+	busy    bool          // its core is at work: nobody else may ask it anything
+
+	// By its server's clock.
+	since  time.Time            // when it began
+	heard  map[string]time.Time // by node: when the core took in a word of it
+	round  time.Time            // when the last one began
+	right  time.Time            // until when it may act
+	lost   map[string]time.Time // by node: the round in which what was on it was given up
+	frozen time.Time            // when last so many nodes were silent that no loss is believed
+	failed time.Time            // when its last round that failed began
 }
 
 // lead begins a term.
 func (s *simServer) lead(held store.Lease) *term {
-	m := &term{s: s, held: held, heard: map[string]time.Time{}, felt: map[string]time.Time{}, open: map[string]string{}, lost: map[string]time.Time{}, began: s.w.now, since: s.p.now()}
+	m := &term{s: s, held: held, heard: map[string]time.Time{}, open: map[string]string{}, lost: map[string]time.Time{}, began: s.w.now, since: s.p.now()}
 	m.ctx, m.end = context.WithCancelCause(s.w.ctx)
 	log := s.w.logger(s.name)
 	times := publish.DefaultConfig()
@@ -170,7 +170,7 @@ func (m *term) takeIn() {
 }
 
 // note remembers that the core takes in a word of a node.
-func (m *term) note(node string) { m.heard[node], m.felt[node] = m.s.w.now, m.s.p.now() }
+func (m *term) note(node string) { m.heard[node] = m.s.p.now() }
 
 func (m *term) hear(e dispatch.Event) {
 	switch e := e.(type) {
