@@ -152,6 +152,13 @@ func (a *agent) watchPhases() {
 	}
 }
 
+// over reports whether an instance is gone for its agent. A container of it may be
+// left, of which the engine refused the start and then the removal: nobody starts
+// that any more, each list has it removed, and it is promised nothing.
+func (a *agent) over(id string) bool {
+	return a.phases[id] == model.PhaseGone || a.journal.Buried(id)
+}
+
 // step is one step of a runner.
 func (a *agent) step(r *instance.Runner) {
 	now := a.p.now()

@@ -29,7 +29,7 @@ func (c *checker) made(n *node, s runtime.Spec) {
 	memory := int64(0)
 	cs, _ := n.engine.All()
 	for _, x := range cs {
-		if x.State != runtime.Exited {
+		if x.State == runtime.Running || x.State == runtime.Created && !n.agent.over(x.InstanceID) {
 			memory += x.MemoryMiB
 		}
 	}

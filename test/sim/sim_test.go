@@ -74,6 +74,7 @@ var failedOnce = []struct {
 	{230018, []int{8, 10, 16, 18, 21, 22}, "a singleton that had to end by itself ended in the middle of its drain, as it must be allowed to"},
 	{230709, []int{4, 10, 14}, "a stop that an agent with a full disk could not obey, as it had never heard of the instance, was not sent again"},
 	{302987, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18}, "a leader whose machine had slept was to have counted that time as silence of its nodes"},
+	{241013, []int{1, 2, 3, 4, 5, 6}, "containers of instances that are gone, whose start and removal the engine had refused, were counted as room that is taken"},
 }
 
 func TestSeeds_ThatFailedOnceHold(t *testing.T) {
