@@ -78,7 +78,7 @@ func launchMariaDB(settings []string) (*mariaDB, *child, error) {
 		return nil, nil, err
 	}
 	data := filepath.Join(dir, "data")
-	if err := installMariaDB(data, me.Username); err != nil {
+	if err := installMariaDB(dir, data, me.Username); err != nil {
 		return nil, nil, err
 	}
 	db := &mariaDB{socket: filepath.Join(dir, "s")}
@@ -89,12 +89,14 @@ func launchMariaDB(settings []string) (*mariaDB, *child, error) {
 	return db, c, c.await(func() error { return dialable("unix", db.socket) })
 }
 
-func installMariaDB(data, user string) error {
+// installMariaDB makes data, with what is temporary in dir: a MariaDB that starts
+// removes what it finds in its folder for that, and a shared one has files of others.
+func installMariaDB(dir, data, user string) error {
 	install, err := program("mariadb-install-db")
 	if err != nil {
 		return err
 	}
-	out, err := exec.Command(install, "--no-defaults", "--datadir="+data, "--user="+user,
+	out, err := exec.Command(install, "--no-defaults", "--datadir="+data, "--user="+user, "--tmpdir="+dir,
 		"--auth-root-authentication-method=normal", "--skip-test-db").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
