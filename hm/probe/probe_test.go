@@ -98,13 +98,8 @@ func TestHTTP_OpensAConnectionForEachProbe(t *testing.T) {
 
 func TestHTTP_Evidence_SaysWhatHappened(t *testing.T) {
 	closed := raw(t, "", heard)
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := lis.Addr().String()
-	_ = lis.Close()
-	answers := "GET /: not HTTP" // the one that does
+	const refused = "127.0.0.1:1" // a port that is given to nobody
+	answers := "GET /: not HTTP"  // the one that does
 	for want, target := range map[string]Target{
 		"GET /: connect: refused":                     {Addr: refused},
 		"GET /x: connection closed without an answer": {Addr: closed, Path: "/x"},

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
@@ -103,11 +104,30 @@ func (f *front) get(path string) (*http.Response, string) {
 	return f.do(f.request("GET", path, nil))
 }
 
+// statusOf is what a request is answered. The answer counts also where the rest of
+// the body is not taken any more: net/http's client may tell of that alone.
+func (f *front) statusOf(r *http.Request) int {
+	f.t.Helper()
+	c, err := net.Dial("tcp", f.srv.Listener.Addr().String())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer c.Close()
+	wg.Go(func() { r.Write(c) })
+	resp, err := http.ReadResponse(bufio.NewReader(c), r)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return resp.StatusCode
+}
+
 // record waits for the n-th request to have ended.
 func (f *front) record(n int) Record {
 	f.t.Helper()
 	var out Record
-	testenv.Eventually(f.t, 10*time.Second, func() error {
+	testenv.Eventually(f.t, 20*time.Second, func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if len(f.records) <= n {
@@ -130,15 +150,9 @@ func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }
 }
 
-// deadAddr is an address that refuses connections.
-func deadAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+// deadAddr refuses connections. A port that was free a moment ago may be somebody
+// else's by now; nobody is given this one.
+const deadAddr = "127.0.0.1:1"
 
 // rawApp is a backend below HTTP: f gets each accepted connection.
 func rawApp(t *testing.T, f func(net.Conn)) string {

@@ -27,7 +27,7 @@ func TestRetry_DeadEndpointIsNeverSeenByTheClient(t *testing.T) {
 		if i%2 == 1 { // nothing was sent yet: even a POST can go elsewhere
 			method, body = "POST", "order"
 		}
-		f := newFront(t, Config{}, deadAddr(t), live) // new, so that the dead one is not ejected yet
+		f := newFront(t, Config{}, deadAddr, live) // new, so that the dead one is not ejected yet
 		if s := f.seen(f.request(method, "/", strings.NewReader(body))); s.Body != body {
 			t.Errorf("the app saw %q, want %q", s.Body, body)
 		}
