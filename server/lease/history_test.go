@@ -94,7 +94,7 @@ func TestLease_AnOvertakenLeaderStepsOverWhatItWasToldOf(t *testing.T) {
 	waits := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	l := New(Config{ID: "a", Address: "a", TTL: time.Second, Renew: 200 * time.Millisecond, Margin: 200 * time.Millisecond}, st, slog.New(slog.DiscardHandler))
+	l := New(times("a"), st, slog.New(slog.DiscardHandler))
 	go func() {
 		done <- l.Run(ctx, func(ctx context.Context, held store.Lease) error {
 			at := n.Add(1) - 1
