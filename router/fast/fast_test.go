@@ -374,7 +374,7 @@ func TestEndpoint_ThatLeavesLosesItsConnections(t *testing.T) {
 // one that could not be made.
 func TestEndpoint_ThatRefusesLeavesNothingToWaitFor(t *testing.T) {
 	t.Parallel()
-	const answerWithin = 200 * time.Millisecond
+	const answerWithin = time.Second
 	app, conns := okApp(t)
 	r := newRig(t, app, func(c *Config) { c.Timeouts.ResponseHeader = answerWithin })
 	buf := make([]byte, 4096)
