@@ -171,6 +171,9 @@ func (u *up) openStores(ctx context.Context) (err error) {
 		return fmt.Errorf("embedded route store: %w", err)
 	}
 	u.close = append(u.close, u.redis.Close)
+	if err := refill(u.redis, u.snapshot()); err != nil {
+		u.log.Warn("the routes of before are not known; they are made anew as the instances are heard of", "file", u.snapshot(), "err", err)
+	}
 	if u.registry, err = bind("the image registry", u.opts.Registry, "--registry"); err != nil {
 		return err
 	}

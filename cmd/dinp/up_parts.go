@@ -139,7 +139,7 @@ func (u *up) supplyBases() {
 
 func (u *up) openRouter(_ context.Context, c config) error {
 	r := c.Router
-	r.ID, r.Listen, r.Admin, r.Redis, r.Snapshot = "up", u.opts.Router, anyPort, u.routeStore(), u.path("router", "routes.json")
+	r.ID, r.Listen, r.Admin, r.Redis, r.Snapshot = "up", u.opts.Router, anyPort, u.routeStore(), u.snapshot()
 	r.Timeouts.LameDuck, r.Secret = 0, c.Server.Secret
 	if err := u.secureRouter(&r); err != nil {
 		return err

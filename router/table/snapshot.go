@@ -48,21 +48,35 @@ func SnapshotBody(t *Table) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		b := append([]byte(`{"version":`), quoted(t.version)...)
 		b = append(b, `,"entries":{`...)
-		for i, e := range t.sorted() {
-			if i > 0 {
+		first := true
+		for key, value := range t.Entries() {
+			if !first {
 				b = append(b, ',')
 			}
-			value := e.target
-			if e.backend != nil {
-				value = route.EncodeBackend(e.backend.Route())
-			}
-			b = append(append(b, quoted(e.key)...), ':')
+			first = false
+			b = append(append(b, quoted(key)...), ':')
 			if b = append(b, quoted(value)...); !yield(b) {
 				return
 			}
 			b = b[:0]
 		}
 		yield(append(b, "}}"...))
+	}
+}
+
+// Entries are the keys of the table and what stands under them, by key: the same
+// as in Redis.
+func (t *Table) Entries() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, e := range t.sorted() {
+			value := e.target
+			if e.backend != nil {
+				value = route.EncodeBackend(e.backend.Route())
+			}
+			if !yield(e.key, value) {
+				return
+			}
+		}
 	}
 }
 
