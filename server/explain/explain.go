@@ -61,6 +61,7 @@ type Fact struct {
 	Sent     bool      // the command that it needs was sent in its node's session
 	Since    time.Time // since when it is known to be in its phase; zero: not known
 	InRoutes bool      // the table has it; perhaps no router serves that table yet
+	Before   bool      // the table as it was before this leader's term has it, and this leader has written nothing of its app's
 	RouteAt  time.Time // when it came in, or went out; zero: before this leader's term
 	Answered time.Time // when it first answered a monitor in any way; zero: not known
 	Behind   []Router  // live routers that have not taken that table yet

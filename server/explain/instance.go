@@ -64,7 +64,7 @@ func (k *chain) climb() {
 		{Started, k.phase() >= model.PhaseRunning, k.startedAt(), "its process runs", k.started},
 		{Listening, k.listens(), k.f.Answered, "it answers at " + k.addr(), k.listening},
 		{Healthy, k.i.Healthy, k.i.HealthyAt, k.i.Probe, k.healthy},
-		{Routed, k.i.Routed && k.c.Routers > 0, k.f.RouteAt, "every live router sends it requests", k.routed},
+		{Routed, (k.i.Routed || k.f.Before) && k.c.Routers > 0, k.f.RouteAt, k.senders(), k.routed},
 	}
 	for _, l := range links {
 		if !l.done {
@@ -243,6 +243,14 @@ func (k *chain) sick(l Link, why Reason, format string, args ...any) Step {
 		return s.shows("requests still go to it: all instances of the app are unwell")
 	}
 	return s.shows(fmt.Sprintf("it is replaced %s after it fell ill", span(k.c.Patience)))
+}
+
+// senders says who sends a routed instance its requests.
+func (k *chain) senders() string {
+	if k.i.Routed {
+		return "every live router sends it requests"
+	}
+	return "routers send it requests, as they did before this leader, which has changed no route of the app yet"
 }
 
 func (k *chain) routed() Step {

@@ -70,6 +70,8 @@ func (c *Core) caseOf(a *app) explain.Case {
 
 func (c *Core) fact(r *row, live []explain.Router) explain.Fact {
 	f := explain.Fact{Node: c.hostOf(r.node), Since: when(r.seen.Since), InRoutes: r.inRoutes, RouteAt: when(r.routeAt), Answered: c.cluster.AnsweredAt(r.verdict)}
+	before, was := c.inForce[r.ID]
+	f.Before = was && before.addr == r.seen.Addr && r.routeRev == 0 && !c.doubted
 	f.Sent = r.node.session != nil && r.sentTo == r.node.sitting
 	if c.deps.Routes.Served() < r.routeRev {
 		f.Behind = behind(live)

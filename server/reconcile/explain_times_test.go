@@ -2,9 +2,11 @@ package reconcile
 
 import (
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/dinp/dinp/common/model"
 	"github.com/dinp/dinp/server/explain"
 )
 
@@ -61,5 +63,37 @@ func TestExplain_TimesOfTheImageAndOfTheFirstAnswer_OutliveTheLeader(t *testing.
 		r.lead()
 		a.connect()
 		r.settle()
+	}
+}
+
+// Nothing is written in safe mode: what is in force is as the last leader left it.
+func TestExplain_RoutesOfBeforeTheTermLeadToAnInstance_UntilTheLeaderWritesItsOwn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 8192)
+	r.deploy("shop", 1)
+	r.settle()
+	old := r.backup()
+	r.deploy("new", 1)
+	r.settle()
+	r.restore(old)
+	r.term(5*day, model.Moment{Epoch: 4 * day, Age: 1000}, model.Moment{Epoch: 4 * day, Age: 3_601_000})
+	r.settle()
+	routed := func() explain.Step {
+		steps := r.explained("shop").Steps
+		last := steps[len(steps)-1]
+		if last.Link != explain.Routed || last.Instance == "" {
+			t.Fatalf("the last link is %+v", last)
+		}
+		return last
+	}
+	if s := routed(); r.core.safe == nil || !s.OK || !strings.Contains(s.Text, "before this leader") {
+		t.Errorf("in safe mode %+v: %+v", r.core.safe, s)
+	}
+	r.wish.Safe = nil
+	r.core.swept = time.Time{}
+	r.settle()
+	if s := routed(); !s.OK || strings.Contains(s.Text, "before") {
+		t.Errorf("after it: %+v", s)
 	}
 }
