@@ -32,25 +32,6 @@ func (s *Store) HasInstance(ctx context.Context, id string) (bool, error) {
 	return n > 0, err
 }
 
-// World reads all that the leader wrote.
-func (s *Store) World(ctx context.Context) (World, error) {
-	var w World
-	var err error
-	if w.Instances, err = list(ctx, s.db, scanInstance, `SELECT `+instanceColumns+` FROM instances ORDER BY id`); err != nil {
-		return w, err
-	}
-	if w.Deployments, err = list(ctx, s.db, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments ORDER BY started_ms, release_id`); err != nil {
-		return w, err
-	}
-	if w.Slots, err = list(ctx, s.db, func(r scanner) (v Slot, err error) {
-		return v, r.Scan(&v.AppID, &v.Slot, &v.Failures, &v.NextStart, &v.Node)
-	}, `SELECT app_id, slot, failures, next_start_ms, node_id FROM slots`); err != nil {
-		return w, err
-	}
-	w.Nodes, err = s.Nodes(ctx)
-	return w, err
-}
-
 // Wish is the whole of what people want of the apps, read in one snapshot.
 type Wish struct {
 	Apps           []model.App // living ones, and deleted ones that may have instances left
