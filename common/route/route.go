@@ -149,8 +149,8 @@ func encode(v any) string {
 
 // DecodeBackend reads and checks a backend set.
 func DecodeBackend(s string) (Backend, error) {
-	var b Backend
-	if err := decode(s, &b); err != nil {
+	b, err := readBackend(s)
+	if err != nil {
 		return Backend{}, fmt.Errorf("decode backend: %w", err)
 	}
 	if err := model.CheckAppName(b.App); err != nil {
@@ -178,6 +178,17 @@ func DecodeBackend(s string) (Backend, error) {
 		}
 	}
 	return b, nil
+}
+
+func readBackend(s string) (Backend, error) {
+	if len(s) <= maxValueBytes {
+		if b, ok := plain(s); ok {
+			return b, nil
+		}
+	}
+	var b Backend
+	err := decode(s, &b)
+	return b, err
 }
 
 // DecodeBatch reads and checks a stream entry's shape; the values inside are
