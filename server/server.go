@@ -98,8 +98,10 @@ func (s *Server) Run(ctx context.Context) error {
 	if advertise == "" {
 		advertise = s.Addr()
 	}
-	s.lease = lease.New(lease.Config{ID: s.cfg.ID, Address: advertise, TTL: s.cfg.LeaseTTL, Renew: s.cfg.LeaseTTL * 3 / 10, Margin: s.cfg.LeaseTTL / 5}, s.store, s.log)
-	s.agents = dispatch.New(s.log, s.leaderAddress)
+	s.agents = dispatch.New(s.log, s.leaderAddress, func() bool { return s.lease.Vacant() })
+	s.lease = lease.New(lease.Config{
+		ID: s.cfg.ID, Address: advertise, TTL: s.cfg.LeaseTTL, Renew: s.cfg.LeaseTTL * 3 / 10, Margin: s.cfg.LeaseTTL / 5, Looked: s.agents.Looked,
+	}, s.store, s.log)
 	me, err := s.cfg.Authority.Issue(ctx, s.identity())
 	if err != nil {
 		return fmt.Errorf("certificate of server %s: %w", s.cfg.ID, err)

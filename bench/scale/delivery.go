@@ -105,7 +105,7 @@ func runStreams(ctx context.Context, o order) error {
 		return err
 	}
 	inbox := make(chan dispatch.Event, 1024)
-	service := dispatch.New(slog.Default(), func() string { return "" })
+	service := dispatch.New(slog.Default(), func() string { return "" }, func() bool { return false })
 	service.Lead(dispatch.NewTerm(ctx, 1, "streams", server.Default().Heartbeat, inbox))
 	endpoint := server.Endpoint(pki.NewGuard(me))
 	pb.RegisterAgentsServer(endpoint, service)

@@ -102,6 +102,10 @@ func runHerd(ctx context.Context, o order) error {
 			return len(h.members), nil
 		case "stock":
 			return h.stock(ctx, st)
+		case "profile":
+			return n, profile(fmt.Sprintf("%s-%d", o.Profile, n))
+		case "profiled":
+			return n, profiled(fmt.Sprintf("%s-%d", o.Profile, n))
 		}
 		return nil, fmt.Errorf("no such order: %q", word)
 	})
@@ -243,17 +247,10 @@ const hands = 64
 
 // open says hello and tells everything.
 func (m *member) open(ctx context.Context, conn *grpc.ClientConn) (s *memberStream, err error) {
-	m.herd.hands <- struct{}{}
-	defer func() { <-m.herd.hands }()
-	grpcStream, err := pb.NewAgentsClient(conn).Session(ctx)
-	if err != nil {
+	if s, err = m.greet(ctx, conn); err != nil {
 		return nil, err
 	}
-	s = &memberStream{member: m, stream: grpcStream, fresh: make(chan *pb.InstanceStatus, 4*perNode)}
-	if err := s.send(m.hello()); err != nil {
-		return nil, err
-	}
-	first, err := grpcStream.Recv()
+	first, err := s.stream.Recv() // a server that knows of no leader takes its time
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +261,21 @@ func (m *member) open(ctx context.Context, conn *grpc.ClientConn) (s *memberStre
 	m.epoch = first.GetEpoch()
 	m.mu.Unlock()
 	s.period = time.Duration(first.GetWelcome().GetHeartbeatMs()) * time.Millisecond
+	m.herd.hands <- struct{}{}
+	defer func() { <-m.herd.hands }()
 	return s, s.sync()
+}
+
+// greet says hello, after a handshake unless the connection stood by.
+func (m *member) greet(ctx context.Context, conn *grpc.ClientConn) (*memberStream, error) {
+	m.herd.hands <- struct{}{}
+	defer func() { <-m.herd.hands }()
+	grpcStream, err := pb.NewAgentsClient(conn).Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &memberStream{member: m, stream: grpcStream, fresh: make(chan *pb.InstanceStatus, 4*perNode)}
+	return s, s.send(m.hello())
 }
 
 func (m *member) hello() *pb.AgentMessage {

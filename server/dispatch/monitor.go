@@ -36,7 +36,7 @@ func (s *Service) Watch(stream pb.Health_WatchServer) error {
 	if err != nil {
 		return err
 	}
-	term := s.current()
+	term := s.await(stream.Context())
 	if term == nil {
 		return stream.Send(&pb.HealthTargets{NotLeader: s.notLeader()})
 	}

@@ -65,13 +65,30 @@ type Service struct {
 	log    *slog.Logger
 	term   atomic.Pointer[Term]
 	leader func() string // address of the leader, "" when not known
+	vacant func() bool   // nobody leads, and somebody will soon
+	lobby  lobby
 }
 
-// New makes a Service; leader tells where the present leader is.
-func New(log *slog.Logger, leader func() string) *Service { return &Service{log: log, leader: leader} }
+// New makes a Service; leader tells where the present leader is, and vacant whether
+// nobody leads now and somebody will soon.
+func New(log *slog.Logger, leader func() string, vacant func() bool) *Service {
+	return &Service{log: log, leader: leader, vacant: vacant}
+}
 
 // Lead makes t the term in force; nil ends it.
-func (s *Service) Lead(t *Term) { s.term.Store(t) }
+func (s *Service) Lead(t *Term) {
+	s.term.Store(t)
+	if t != nil {
+		s.lobby.open()
+	}
+}
+
+// Looked says that leader and vacant may answer something else now.
+func (s *Service) Looked() {
+	if !s.vacant() {
+		s.lobby.open()
+	}
+}
 
 // current is the term in force, nil when another server leads.
 func (s *Service) current() *Term {
@@ -118,7 +135,7 @@ func (s *Service) Session(stream pb.Agents_SessionServer) error {
 	if hello.GetNodeId() == "" {
 		return status.Error(codes.InvalidArgument, "the first message must be a hello with a node id")
 	}
-	term := s.current()
+	term := s.await(ctx)
 	if term == nil {
 		return stream.Send(&pb.ServerMessage{Body: &pb.ServerMessage_NotLeader{NotLeader: s.notLeader()}})
 	}

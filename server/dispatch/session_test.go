@@ -24,25 +24,35 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // endpoint is a service on a port, with one term whose events a test takes.
 type endpoint struct {
+	*Service
 	inbox chan Event
+	term  *Term
 	end   context.CancelFunc // of the term
 	addr  string
 }
 
+// newEndpoint is one whose term has begun.
 func newEndpoint(t *testing.T) *endpoint {
+	t.Helper()
+	e := newEndpointOf(t, func() string { return "" }, func() bool { return false })
+	e.Lead(e.term)
+	return e
+}
+
+// newEndpointOf is one that does not lead yet.
+func newEndpointOf(t *testing.T, leader func() string, vacant func() bool) *endpoint {
 	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	e := &endpoint{inbox: make(chan Event, 64), end: end}
-	service := New(slog.New(slog.DiscardHandler), func() string { return "" })
-	service.Lead(NewTerm(ctx, 7, "s1", 5*time.Second, e.inbox))
+	e.Service, e.term = New(slog.New(slog.DiscardHandler), leader, vacant), NewTerm(ctx, 7, "s1", 5*time.Second, e.inbox)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.addr = ln.Addr().String()
 	server := grpc.NewServer(grpc.InTapHandle(Tap))
-	pb.RegisterAgentsServer(server, service)
-	pb.RegisterHealthServer(server, service)
+	pb.RegisterAgentsServer(server, e)
+	pb.RegisterHealthServer(server, e)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	t.Cleanup(func() { end(); server.Stop(); <-served })

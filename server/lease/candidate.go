@@ -32,3 +32,10 @@ func (c *Candidate) May(row store.Lease, now time.Time) bool {
 	// have its ID.
 	return row.Owner == "" || row.Owner == c.cfg.ID || now.Sub(c.still) >= c.cfg.TTL
 }
+
+// Vacant reports whether nobody is known to lead, as of the last look: the lease is
+// free, or its holder should have renewed it by now. That is not to be relied on, only to
+// be waited for: it may turn out at the next look that the holder was a little late.
+func (c *Candidate) Vacant(now time.Time) bool {
+	return c.looked && (c.seen.Owner == "" || c.seen.Owner == c.cfg.ID || now.Sub(c.still) >= c.cfg.Renew+c.cfg.Renew/looks)
+}

@@ -20,6 +20,7 @@ type Config struct {
 	TTL     time.Duration // a lease that stood still so long may be taken
 	Renew   time.Duration
 	Margin  time.Duration // stop acting so long before the lease could be taken
+	Looked  func()        // is called after each look of a server that waits; nil: nobody asks
 }
 
 // Lease elects. One goroutine runs it; Leader may be called by any.
@@ -28,6 +29,7 @@ type Lease struct {
 	store  *store.Store
 	log    *slog.Logger
 	leader atomic.Pointer[store.Lease]
+	vacant atomic.Bool
 
 	history History // owned by Run
 }
@@ -50,6 +52,10 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Lease {
 // before the first look.
 func (l *Lease) Leader() *store.Lease { return l.leader.Load() }
 
+// Vacant reports whether nobody else leads, as far as this server knows, and it has
+// just looked: then somebody will soon.
+func (l *Lease) Vacant() bool { return l.vacant.Load() }
+
 // Run takes the lease whenever it is free and then calls lead with a context
 // that ends with the lease; it returns when ctx ends, having given the lease back.
 func (l *Lease) Run(ctx context.Context, lead func(context.Context, store.Lease) error) error {
@@ -60,6 +66,7 @@ func (l *Lease) Run(ctx context.Context, lead func(context.Context, store.Lease)
 		}
 		l.log.Info("lease taken", "epoch", held.Epoch)
 		err = l.hold(ctx, held, since, lead)
+		l.vacant.Store(false) // not known before the next look
 		l.log.Info("lease ended", "epoch", held.Epoch, "err", err)
 		l.history.Ended(held, err)
 	}
@@ -74,9 +81,11 @@ func (l *Lease) acquire(ctx context.Context) (store.Lease, time.Time, error) {
 	defer tick.Stop()
 	for {
 		now, err := l.read(ctx)
+		may := err == nil && candidate.May(now, time.Now())
+		l.vacant.Store(err == nil && candidate.Vacant(time.Now()))
 		if err == nil {
 			l.leader.Store(&now)
-			if candidate.May(now, time.Now()) {
+			if may {
 				before := time.Now()
 				held, err := l.take(ctx, now, before)
 				if err == nil {
@@ -87,6 +96,9 @@ func (l *Lease) acquire(ctx context.Context) (store.Lease, time.Time, error) {
 			}
 		} else if ctx.Err() == nil {
 			l.log.Warn("lease not readable", "err", err)
+		}
+		if l.cfg.Looked != nil {
+			l.cfg.Looked()
 		}
 		select {
 		case <-ctx.Done():

@@ -138,3 +138,38 @@ func TestLease_ARestartedHolderDoesNotWaitForItself(t *testing.T) {
 		t.Errorf("epoch %d after %d", terms[0].Epoch, dead.Epoch)
 	}
 }
+
+func TestLease_AWaitingServerKnowsWhenNobodyLeads(t *testing.T) {
+	path := "sqlite:" + t.TempDir() + "/d"
+	st, err := store.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	dead, err := st.TakeLease(t.Context(), store.Lease{Name: name}, "a", "a", time.Now().UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits, err := store.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := New(Config{ID: "b", Address: "b", TTL: time.Hour, Renew: 300 * time.Millisecond, Margin: time.Second}, waits, slog.New(slog.DiscardHandler))
+	looks := make(chan bool, 1000)
+	l.cfg.Looked = func() { looks <- l.Vacant() }
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = l.Run(ctx, func(context.Context, store.Lease) error { return nil }) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	if <-looks {
+		t.Error("the holder is taken for gone at the first look")
+	}
+	await(t, "it is known that nobody leads", func() bool { return <-looks })
+	if err := st.RenewLease(t.Context(), dead); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the holder is known to lead again", func() bool { return !<-looks })
+	await(t, "it is known that nobody leads again", func() bool { return <-looks })
+	waits.Close() // what this server says of the leader is what it knew before
+	await(t, "nothing is known any more", func() bool { return !<-looks })
+}
