@@ -84,8 +84,10 @@ func runServer(ctx context.Context, o order) error {
 	return err
 }
 
-// profile begins to write a CPU profile; profiled ends it, with one of the heap.
+// profile begins to write a CPU profile, and ends one that was begun; profiled ends
+// it, with one of the heap.
 func profile(file string) error {
+	pprof.StopCPUProfile()
 	f, err := os.Create(file + ".cpu")
 	if err != nil {
 		return err

@@ -189,7 +189,7 @@ func (f *fleetRun) found(ctx context.Context) (err error) {
 	if err := f.writeStock(ctx, 0); err != nil {
 		return fmt.Errorf("stock: %w", err)
 	}
-	if err := f.gather(ctx, f.addrs[:1]); err != nil {
+	if err := f.gather(ctx, f.addrs[:f.connections]); err != nil {
 		return err
 	}
 	if err := f.herds.stock(); err != nil {

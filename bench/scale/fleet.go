@@ -60,6 +60,11 @@ func atRest(hasty bool) func(ctx context.Context, t *trial, n int) error {
 	return inSteps(fleetRun{hasty: hasty, each: perNode, connections: 1}, func(f *fleetRun) []step { return []step{f.open, f.found, f.rest} })
 }
 
+// takeover measures the loss of the leader alone, of such a cluster.
+func takeover(hasty bool) func(ctx context.Context, t *trial, n int) error {
+	return inSteps(fleetRun{hasty: hasty, each: perNode, connections: 2}, func(f *fleetRun) []step { return []step{f.open, f.found, f.change} })
+}
+
 // step is a part of a row; the next one goes on from there.
 type step func(context.Context) error
 
@@ -97,6 +102,22 @@ func (f *fleetRun) step(ctx context.Context, do step) error {
 	return f.servers[f.leads].ask(new(bool), "profiled %d", f.steps)
 }
 
+// profileFrom begins a server's profile of the step anew.
+func (f *fleetRun) profileFrom(server int) error {
+	if f.t.profiles == "" {
+		return nil
+	}
+	return f.servers[server].ask(new(bool), "profile %d", f.steps)
+}
+
+// profileHerds begins profiles of the agents, or ends them.
+func (f *fleetRun) profileHerds(order string) error {
+	if f.t.profiles == "" {
+		return nil
+	}
+	return f.herds.all(fmt.Sprintf("%s %d", order, f.steps))
+}
+
 func (f *fleetRun) open(ctx context.Context) (err error) {
 	f.db, f.redis = "mysql:"+testenv.DurableMariaDB(f.b), testenv.Redis(f.b)
 	if f.store, err = store.Open(ctx, f.db); err != nil {
@@ -120,7 +141,11 @@ func (f *fleetRun) gather(ctx context.Context, servers []string) (err error) {
 	if f.hasty {
 		processes = 2
 	}
-	f.herds, err = startHerds(ctx, f.b, order{Part: "herd", Database: f.db, Servers: servers, Nodes: f.nodes}, processes)
+	o := order{Part: "herd", Database: f.db, Servers: servers, Nodes: f.nodes}
+	if f.t.profiles != "" {
+		o.Profile = filepath.Join(f.t.profiles, fmt.Sprintf("herd-%d", f.nodes))
+	}
+	f.herds, err = startHerds(ctx, f.b, o, processes)
 	return err
 }
 
@@ -141,10 +166,10 @@ func (f *fleetRun) serve(ctx context.Context, i int, sweep time.Duration) (err e
 		o.Profile = filepath.Join(f.t.profiles, fmt.Sprintf("%s-%d", o.ID, f.nodes))
 	}
 	f.conns[i] = nil // one of before would wait its time before it tries again
-	if f.servers[i], err = startChild(ctx, f.b, o); err != nil || o.Profile == "" {
+	if f.servers[i], err = startChild(ctx, f.b, o); err != nil {
 		return err
 	}
-	return f.servers[i].ask(new(bool), "profile %d", f.steps)
+	return f.profileFrom(i)
 }
 
 func wait(ctx context.Context, d time.Duration) error {

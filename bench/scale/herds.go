@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -40,6 +41,9 @@ func startHerds(ctx context.Context, b *bench, o order, processes int) (herds, e
 		part.First, part.Nodes = share(o.Nodes, k, processes)
 		part.Alone = o.Alone || k > 0
 		part.Hands = max(1, hands/processes)
+		if o.Profile != "" {
+			part.Profile = fmt.Sprintf("%s-%d", o.Profile, k)
+		}
 		c, err := startChild(ctx, b, part)
 		if err != nil {
 			return nil, err

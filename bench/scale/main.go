@@ -79,7 +79,7 @@ func measure(ctx context.Context, only, sizes, out, profiles string) error {
 	r.profiles = profiles
 	r.head()
 	for _, row := range rows(false) {
-		if !match.MatchString(row.name) {
+		if !match.MatchString(row.name) || row.name == apart && only == "" {
 			continue
 		}
 		for _, n := range nodes {

@@ -36,7 +36,7 @@ func runOrder(ctx context.Context, text string) error {
 		return err
 	}
 	if o.Profile != "" {
-		runtime.MemProfileRate = 4 << 10
+		runtime.MemProfileRate = 64 << 10
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	switch o.Part {

@@ -124,6 +124,16 @@ func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error
 	if err != nil {
 		return err
 	}
+	herdsStoodBy, err := f.herds.cpu()
+	if err != nil {
+		return err
+	}
+	if err := f.profileFrom(next); err != nil {
+		return err
+	}
+	if err := f.profileHerds("profile"); err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := end(f.servers[f.leads]); err != nil {
 		return err
@@ -142,6 +152,13 @@ func (f *fleetRun) pass(ctx context.Context, word string, end func(*child) error
 		return err
 	}
 	f.t.report((used - stoodBy).Seconds(), "CPU-s-of-"+word)
+	if used, err = f.herds.cpu(); err != nil {
+		return err
+	}
+	f.t.report((used - herdsStoodBy).Seconds(), "CPU-s-of-agents-at-"+word)
+	if err := f.profileHerds("profiled"); err != nil {
+		return err
+	}
 	after, err := f.herds.counts()
 	if err != nil {
 		return err

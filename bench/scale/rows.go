@@ -20,6 +20,10 @@ type goal struct {
 	words   string // the goal for people; made from the numbers when empty
 }
 
+// apart is a row that measures nothing that another one does not, but it alone, which
+// takes less time: it is run only when -only is given.
+const apart = "takeover"
+
 // rows are all there is to measure. In haste the waits of the cluster's row are
 // short and its figures mean nothing: that is for the test of the benchmark.
 func rows(hasty bool) []row {
@@ -39,6 +43,7 @@ func rows(hasty bool) []row {
 			{unit: "commands-at-leader-change", atMost: 0.5, words: "none"}, {unit: "commands-at-handover", atMost: 0.5, words: "none"},
 		}, cluster(hasty, fewPerNode)},
 		{"rest", []goal{{unit: "%core-at-rest", atMost: 10}}, atRest(hasty)},
+		{apart, []goal{{unit: "s-leader-change", atMost: 21}, {unit: "commands-at-leader-change", atMost: 0.5, words: "none"}}, takeover(hasty)},
 		{"refusal", []goal{{unit: "ms", atMost: 10}}, refusal},
 	}
 }
