@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dinp/dinp/common/model"
+	"github.com/dinp/dinp/sql/store"
 	"github.com/dinp/dinp/test/stage"
 )
 
@@ -100,6 +102,23 @@ func TestPages_WithoutALeader(t *testing.T) {
 	v.get("/apps/shop").want(t, "app", 200, "no server leads")
 	v.post("/apps/shop/scale", "instances", "2").sends(v, "scale", "/apps/shop", "is scaled to 2")
 	v.get("/nodes").want(t, "nodes", 200, "stage-node")
+}
+
+func TestPages_AScaleThatNodesHaveNoRoomForIsTakenWithAWarning(t *testing.T) {
+	t.Parallel()
+	s := stage.Open(t)
+	v := visit(t, s).login()
+	v.deployed("shop", "one")
+	app, err := s.Store.App(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := model.Constraints("per-node==1")
+	if _, err := s.Store.EditApp(t.Context(), app.ID, app.Generation, store.AppEdit{Constraints: &one}, model.Actor{Name: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	v.post("/apps/shop/scale", "instances", "0").sends(v, "scale", "/apps/shop", `class="notice "`, "is scaled to 0")
+	v.post("/apps/shop/scale", "instances", "5").sends(v, "scale", "/apps/shop", `class="notice warn"`, "is scaled to 5", "per-node==1 on 1 node is room for 1 instance, and 5 are wanted: 4 wait")
 }
 
 func TestPages_NodesAndBuilds(t *testing.T) {

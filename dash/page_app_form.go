@@ -24,16 +24,17 @@ func appPath(c *gin.Context, tab string) string {
 func (d *Dash) scaleForm(c *gin.Context) {
 	app := c.Param("app")
 	n, err := strconv.Atoi(strings.TrimSpace(c.PostForm("instances")))
+	var scaled api.App
 	if err != nil {
 		err = model.E(model.CodeBadSize, "instances is not a number")
 	} else {
-		_, err = d.Scale(c.Request.Context(), actorOf(c), app, api.Scale{Instances: &n})
+		scaled, err = d.Scale(c.Request.Context(), actorOf(c), app, api.Scale{Instances: &n})
 	}
 	if err != nil {
 		d.showApp(c, tabOverview, err, nil)
 		return
 	}
-	d.done(c, appPath(c, ""), "flash.scaled", app, n)
+	d.doneBut(c, appPath(c, ""), scaled.Warnings, "flash.scaled", app, n)
 }
 
 func (d *Dash) restartForm(c *gin.Context) {

@@ -64,7 +64,7 @@ func (d *Dash) deployForm(c *gin.Context) {
 	if out.Build != nil {
 		to = "/deploys/" + out.Build.ID
 	} else {
-		d.flash(c, "deploy.unchanged")
+		d.flash(c, view.Flash{Text: text(c, "deploy.unchanged")})
 	}
 	if strings.Contains(c.GetHeader("Accept"), "application/json") {
 		c.JSON(http.StatusOK, gin.H{"location": to})

@@ -66,14 +66,28 @@ const (
 	flashTime   = 60 // seconds
 )
 
+// flashSize is how long the warnings of a notice may be together: a cookie has room
+// for 4,000 bytes, of which its encoding takes a quarter.
+const flashSize = 2000
+
 // done ends a form: a notice, and the page to read it on.
 func (d *Dash) done(c *gin.Context, to, key string, args ...any) {
-	d.flash(c, key, args...)
+	d.doneBut(c, to, nil, key, args...)
+}
+
+// doneBut ends a form whose change was taken with warnings.
+func (d *Dash) doneBut(c *gin.Context, to string, warnings []string, key string, args ...any) {
+	f := view.Flash{Text: text(c, key, args...)}
+	for left := flashSize; len(warnings) > 0 && len(warnings[0]) <= left; warnings = warnings[1:] {
+		left -= len(warnings[0])
+		f.Kind, f.Warnings = "warn", append(f.Warnings, warnings[0])
+	}
+	d.flash(c, f)
 	c.Redirect(http.StatusSeeOther, to)
 }
 
-func (d *Dash) flash(c *gin.Context, key string, args ...any) {
-	b, err := json.Marshal(view.Flash{Text: text(c, key, args...)})
+func (d *Dash) flash(c *gin.Context, f view.Flash) {
+	b, err := json.Marshal(f)
 	if err != nil {
 		d.log.Error("notice not written", "err", err)
 		return

@@ -44,10 +44,12 @@ type User struct {
 	Admin bool
 }
 
-// Flash is a notice about the action that led here. Kind is "" or "warn".
+// Flash is a notice about the action that led here. Kind is "" or "warn". Warnings
+// are what will not come of it as it stands.
 type Flash struct {
-	Kind string
-	Text string
+	Kind     string
+	Text     string
+	Warnings []string
 }
 
 // Link is one entry of a navigation; Key is its text in the catalogue.
