@@ -87,7 +87,7 @@ var faults = []kind{
 	{"kill monitor", 2, time.Second, time.Minute, func(w *World, a Action) { w.mon(a).kill() }, func(w *World, a Action) { w.mon(a).start() }},
 	{"blind monitor", 2, 5 * time.Second, time.Minute, func(w *World, a Action) { w.blind(a, true) }, func(w *World, a Action) { w.blind(a, false) }},
 	{"restart docker", 3, time.Second, 30 * time.Second, func(w *World, a Action) { w.hurtNode(w.nod(a)); w.nod(a).restartDaemon(a.For) }, nil},
-	{"docker hangs", 3, 5 * time.Second, 2 * time.Minute, func(w *World, a Action) { w.nod(a).hungUntil = w.now.Add(a.For); w.nod(a).agent.subscribed = false }, nil},
+	{"docker hangs", 3, 5 * time.Second, 2 * time.Minute, func(w *World, a Action) { w.nod(a).hang(a.For) }, nil},
 	{"docker unsure", 4, 5 * time.Second, time.Minute, func(w *World, a Action) { w.nod(a).unsure = 10 + a.B%60 }, func(w *World, a Action) { w.nod(a).unsure = 0 }},
 	{"docker refuses", 2, 5 * time.Second, 30 * time.Second, func(w *World, a Action) { w.nod(a).refusing = 10 + a.B%50 }, func(w *World, a Action) { w.nod(a).refusing = 0 }},
 	{"docker slow", 2, 5 * time.Second, time.Minute, func(w *World, a Action) { w.nod(a).slow = time.Duration(a.B%8000) * time.Millisecond }, func(w *World, a Action) { w.nod(a).slow = 0 }},

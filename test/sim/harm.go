@@ -238,6 +238,7 @@ func (w *World) heal() {
 	for _, n := range w.nodes {
 		n.unsure, n.refusing, n.slow, n.disk.Fail = 0, 0, 0, nil
 		n.hungUntil, n.badUntil = time.Time{}, time.Time{}
+		n.goOn()
 		w.people.availability(slices.Index(w.nodes, n), model.Active)
 	}
 	w.startServers()

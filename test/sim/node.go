@@ -24,11 +24,14 @@ type node struct {
 	disk    *journal.Disk
 	agent   *agent
 
-	offUntil  time.Time // no power
-	awayUntil time.Time // the daemon is down
-	hungUntil time.Time // it takes requests and does not answer
-	unsure    int       // of 100 calls, how many take effect and time out
-	refusing  int       // of 100 calls, how many are refused
+	offUntil  time.Time       // no power
+	awayUntil time.Time       // the daemon is down
+	hungUntil time.Time       // it takes requests and does not answer
+	held      []func()        // what it has taken in since and will do when it goes on
+	creating  map[string]bool // instances whose containers it is about to make
+	life      int             // of the daemon: what it was asked for in an earlier one it does no more
+	unsure    int             // of 100 calls, how many take effect and time out
+	refusing  int             // of 100 calls, how many are refused
 	slow      time.Duration
 	badUntil  time.Time // what runs here ends by itself
 	ailed     time.Time // when its agent or its engine was last harmed, but by the network
@@ -40,7 +43,7 @@ type node struct {
 }
 
 func newNode(w *World, i int, zone string, memory int64) *node {
-	n := &node{w: w, name: fmt.Sprintf("n%d", i), zone: zone, address: fmt.Sprintf("10.0.0.%d", i), memory: memory, cpu: 64_000, made: map[string]int{}, halted: map[string]bool{}}
+	n := &node{w: w, name: fmt.Sprintf("n%d", i), zone: zone, address: fmt.Sprintf("10.0.0.%d", i), memory: memory, cpu: 64_000, creating: map[string]bool{}, made: map[string]int{}, halted: map[string]bool{}}
 	n.engine = fake.NewEngine()
 	n.engine.Clock = func() time.Time { return w.now }
 	n.engine.Program = w.program
@@ -58,21 +61,47 @@ func (n *node) on() bool { return !n.w.now.Before(n.offUntil) }
 func (n *node) powerCut(d time.Duration) {
 	n.offUntil = n.w.now.Add(d)
 	n.agent.kill(true)
-	n.engine.Restart()
+	n.restartDaemon(d)
 	n.disk.PowerCut()
 	n.agent.phases = nil // what was not synced is forgotten
-	n.awayUntil, n.hungUntil = n.offUntil, time.Time{}
+	n.hungUntil = time.Time{}
 	n.w.after(nil, d, func() { n.agent.start() })
 }
 
-// restartDaemon ends all processes; the daemon is back after d.
+// restartDaemon ends all processes, and what was asked of the daemon; it is back
+// after d.
 func (n *node) restartDaemon(d time.Duration) {
 	n.awayUntil = n.w.now.Add(d)
+	n.life++
+	n.held, n.creating = nil, map[string]bool{}
 	n.engine.Restart()
 	n.agent.subscribed = false
 }
 
-var errRefused = errors.New("the daemon refuses: 409 conflict")
+// hang lets the daemon take requests and not answer for a while.
+func (n *node) hang(d time.Duration) {
+	n.hungUntil = n.w.now.Add(d)
+	n.agent.subscribed = false
+	n.w.after(nil, d, n.goOn)
+}
+
+// goOn ends a hang, unless another has begun: what waits is begun with before
+// anything that is asked from now on.
+func (n *node) goOn() {
+	if n.w.now.Before(n.hungUntil) {
+		return
+	}
+	n.hungUntil = time.Time{}
+	for _, begin := range n.held {
+		begin()
+	}
+	n.held = nil
+}
+
+var (
+	errRefused  = errors.New("the daemon refuses: 409 conflict")
+	errReserved = fmt.Errorf("%w: the container's name is reserved", runtime.ErrAway) // as agent/docker says it
+)
 
 // How long the daemon takes, and how long a client waits for it.
 var engineTimes = map[instance.Op][2]time.Duration{
@@ -124,7 +153,7 @@ func (n *node) ask(p *process, s runtime.Spec, c instance.Call, done func(answer
 		return
 	case w.now.Before(n.hungUntil):
 		if w.chance("engine/"+n.name, 50) {
-			w.after(nil, n.hungUntil.Sub(w.now)+took, func() { n.effect(s, c) })
+			n.held = append(n.held, func() { n.take(s, c, took, func(answer, bool) {}) })
 		}
 		away(engineTimeout)
 		return
@@ -136,17 +165,40 @@ func (n *node) ask(p *process, s runtime.Spec, c instance.Call, done func(answer
 	if c.Op == instance.OpStop {
 		n.w.check.signalled(n, s.InstanceID)
 	}
-	w.after(nil, took, func() {
-		if w.now.Before(n.awayUntil) || !n.on() {
+	n.take(s, c, took, func(a answer, ok bool) {
+		switch {
+		case !ok:
 			away(0)
-			return
-		}
-		a := n.effect(s, c)
-		if unsure {
+		case unsure:
 			away(w.between("engine/"+n.name, time.Second, engineTimeout))
-			return
+		default:
+			p.after(0, func() { done(a) })
 		}
-		p.after(0, func() { done(a) })
+	})
+}
+
+// take lets the daemon do what it has taken in; ok is false if it ends before. A
+// container's name is reserved as soon as making it begins, so that of two requests
+// for the same one the second is refused, and never makes another after the first is
+// gone.
+func (n *node) take(s runtime.Spec, c instance.Call, took time.Duration, then func(a answer, ok bool)) {
+	life, id := n.life, s.InstanceID
+	refused := c.Op == instance.OpCreate && n.creating[id]
+	if c.Op == instance.OpCreate {
+		n.creating[id] = true
+	}
+	n.w.after(nil, took, func() {
+		switch {
+		case n.life != life:
+			then(answer{}, false)
+		case refused:
+			then(answer{Answer: instance.Answer{Err: errReserved}}, true)
+		default:
+			if c.Op == instance.OpCreate {
+				delete(n.creating, id)
+			}
+			then(n.effect(s, c), true)
+		}
 	})
 }
 

@@ -65,7 +65,7 @@ var sweepFaults = []sweepFault{
 	}},
 	{"engines hang", func(w *World, _ string) {
 		for _, n := range w.nodes {
-			n.hungUntil = w.now.Add(15 * time.Second)
+			n.hang(15 * time.Second)
 		}
 	}},
 	{"a record is spoilt", func(w *World, _ string) { w.do(Action{Kind: "record spoilt", A: w.effects, For: time.Second}) }},
