@@ -1,6 +1,9 @@
 package route
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // plain reads a Backend that is written as EncodeBackend writes nearly all of them:
 // nothing but an app, perhaps in maintenance, and its endpoints, in texts that need
@@ -68,5 +71,53 @@ func (p *plainReader) number(into *int) bool {
 		return false
 	}
 	*into, p.rest = n, p.rest[i:]
+	return true
+}
+
+// plainText is what encoding/json makes of a Backend that plain reads; ok is false of
+// any other.
+func plainText(b Backend) (s string, ok bool) {
+	if b.Settings != nil || b.Drain != 0 || b.Endpoints == nil || !isPlain(b.App) {
+		return "", false
+	}
+	out := make([]byte, 0, 64+len(b.App)+plainEndpoint*len(b.Endpoints))
+	out = append(append(append(out, `{"app":"`...), b.App...), '"')
+	if b.Maintenance {
+		out = append(out, `,"maintenance":true`...)
+	}
+	out = append(out, `,"endpoints":[`...)
+	for i, e := range b.Endpoints {
+		if !isPlain(e.Addr) || !isPlain(e.Instance) {
+			return "", false
+		}
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(out, `{"addr":"`...), e.Addr...)
+		out = append(append(out, `","instance":"`...), e.Instance...)
+		out = strconv.AppendInt(append(out, `","release":`...), int64(e.Release), 10)
+		out = strconv.AppendInt(append(out, `,"weight":`...), int64(e.Weight), 10)
+		out = append(out, '}')
+	}
+	return string(append(out, "]}"...)), true
+}
+
+// plainEndpoint is the room that an endpoint takes, rather more than less.
+const plainEndpoint = 128
+
+// asIs are the bytes that encoding/json writes as they are.
+var asIs = func() (is [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		is[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return is
+}()
+
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if !asIs[s[i]] {
+			return false
+		}
+	}
 	return true
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/dinp/dinp/common/model"
 )
 
 // many is the backend of an app with n endpoints.
@@ -64,6 +66,48 @@ func TestPlain_NeverReadsAnythingElseThanJSON(t *testing.T) {
 			t.Fatalf("%s\n%s", s, d)
 		}
 	})
+}
+
+func TestPlainText_IsWhatJSONWrites(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := drawBackend(t)
+		if rapid.Bool().Draw(t, "drains") {
+			b.Drain = 1
+		}
+		if rapid.Bool().Draw(t, "has settings") {
+			b.Settings = &model.Routing{}
+		}
+		if b.Endpoints == nil && rapid.Bool().Draw(t, "none") {
+			b.Endpoints = []Endpoint{}
+		}
+		for i := range b.Endpoints {
+			if rapid.Bool().Draw(t, "usual") {
+				b.Endpoints[i].Instance = "0199a3c4-0000-7000-8000-000000000001"
+			}
+			b.Endpoints[i].Release = rapid.Int().Draw(t, "any release")
+		}
+		if got, ok := plainText(b); ok && got != encode(b) {
+			t.Fatalf("%s instead of %s", got, encode(b))
+		}
+	})
+	for c := range 256 { // each byte by itself
+		b := Backend{App: "a", Endpoints: []Endpoint{{Instance: "x" + string([]byte{byte(c)})}}}
+		if got, ok := plainText(b); ok && got != encode(b) {
+			t.Errorf("byte %d: %s instead of %s", c, got, encode(b))
+		}
+	}
+	if got, ok := plainText(many(50)); !ok || got != encode(many(50)) {
+		t.Error("what is usual is left to JSON")
+	}
+}
+
+func BenchmarkEncodeBackend(b *testing.B) {
+	const endpoints = 50
+	of := many(endpoints)
+	for b.Loop() {
+		EncodeBackend(of)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*endpoints), "ns/endpoint")
 }
 
 func BenchmarkDecodeBackend(b *testing.B) {

@@ -131,7 +131,12 @@ const (
 )
 
 // EncodeBackend returns the text stored for b.
-func EncodeBackend(b Backend) string { return encode(b) }
+func EncodeBackend(b Backend) string {
+	if s, ok := plainText(b); ok {
+		return s
+	}
+	return encode(b)
+}
 
 // EncodeBatch returns the text of a stream entry.
 func EncodeBatch(b Batch) string { return encode(b) }
