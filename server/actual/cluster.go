@@ -183,8 +183,11 @@ func (n *Node) Sync(all []model.Observed) {
 // to it there, until its node speaks for itself: a node that is silent when
 // leaders change loses no route by that.
 func (n *Node) Assume(instanceID, addr string) {
-	if !n.EverSynced && !n.Seen(instanceID).Known {
-		n.set(&model.Observed{ID: instanceID, Phase: model.PhaseRunning, Addr: addr})
+	if n.EverSynced {
+		return
+	}
+	if s := n.Seen(instanceID); !s.Known {
+		n.setSeen(s, &model.Observed{ID: instanceID, Phase: model.PhaseRunning, Addr: addr})
 	}
 }
 
@@ -192,13 +195,14 @@ func (n *Node) Assume(instanceID, addr string) {
 func (n *Node) Report(changed []model.Observed) {
 	for i := range changed {
 		if s := n.Seen(changed[i].ID); !s.Known || s.Phase <= changed[i].Phase {
-			n.set(&changed[i])
+			n.setSeen(s, &changed[i])
 		}
 	}
 }
 
-func (n *Node) set(o *model.Observed) {
-	s := n.Seen(o.ID)
+func (n *Node) set(o *model.Observed) { n.setSeen(n.Seen(o.ID), o) }
+
+func (n *Node) setSeen(s *Seen, o *model.Observed) {
 	if s.Known {
 		n.sum.Remove(s.Observed())
 	}

@@ -206,11 +206,16 @@ func (c *Core) fetchReleases(ctx context.Context, apps iter.Seq[*app]) error {
 				want(d.FromReleaseID)
 			}
 		}
+		last := "" // most rows of an app are of one release
 		for _, r := range a.rows {
-			if r.memory == 0 {
-				want(r.ReleaseID)
-				partial = append(partial, r)
+			if r.memory != 0 {
+				continue
 			}
+			if r.ReleaseID != last {
+				last = r.ReleaseID
+				want(last)
+			}
+			partial = append(partial, r)
 		}
 	}
 	if len(missing) > 0 {
@@ -220,8 +225,12 @@ func (c *Core) fetchReleases(ctx context.Context, apps iter.Seq[*app]) error {
 		}
 		maps.Copy(c.releases, got)
 	}
+	var last model.Release
 	for _, r := range partial {
-		c.reserve(r)
+		if r.ReleaseID != last.ID {
+			last = c.releases[r.ReleaseID]
+		}
+		c.reserve(r, &last)
 	}
 	return nil
 }

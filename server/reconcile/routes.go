@@ -311,9 +311,17 @@ func (c *Core) wasInForce(r *row) bool {
 	return was
 }
 
+// bytesPerEndpoint is what an endpoint takes in a table, rather more than less: by it
+// room is made for all at once.
+const bytesPerEndpoint = 120
+
 // endpointsOf lists the instances that a table routes to, and counts them by host.
 func endpointsOf(table map[string]string) (all map[string]routed, byHost map[string]int) {
-	all, byHost = map[string]routed{}, map[string]int{}
+	size := 0
+	for _, v := range table {
+		size += len(v)
+	}
+	all, byHost = make(map[string]routed, size/bytesPerEndpoint), make(map[string]int, len(table))
 	for k, v := range table {
 		host, is := strings.CutPrefix(k, route.BackendPrefix)
 		if !is {

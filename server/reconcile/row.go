@@ -49,10 +49,10 @@ func (c *Core) addRow(r *row) {
 	c.countStarting(r)
 }
 
-// reserve enters a row's needs into the ledger once its release is known.
-func (c *Core) reserve(r *row) {
-	rel, ok := c.releases[r.ReleaseID]
-	if !ok || r.memory != 0 {
+// reserve enters a row's needs into the ledger, by its release; that has no ID when it
+// is not known yet.
+func (c *Core) reserve(r *row, rel *model.Release) {
+	if rel.ID == "" || r.memory != 0 {
 		return
 	}
 	r.ReleaseID = rel.ID
