@@ -60,12 +60,7 @@ func replicate(t *testing.T, replica, master string) {
 
 // startSentinel runs a sentinel of the master until the test ends.
 func startSentinel(t *testing.T, master string) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := testenv.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
 	mhost, mport, _ := net.SplitHostPort(master)
 	conf := filepath.Join(t.TempDir(), "sentinel.conf")
