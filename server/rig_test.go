@@ -40,6 +40,7 @@ type rig struct {
 
 	patience time.Duration // with routers that do not answer
 	grace    time.Duration // for nodes that stay silent at the start of a term
+	deadline time.Duration // of deployments
 }
 
 func newRig(t *testing.T, url string) *rig {
@@ -54,7 +55,7 @@ func newRig(t *testing.T, url string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t: t, store: st, authority: authority, rdb: rdb, by: model.Actor{Name: "ada"}, patience: 5 * time.Second, grace: 300 * time.Millisecond}
+	return &rig{t: t, store: st, authority: authority, rdb: rdb, by: model.Actor{Name: "ada"}, patience: 5 * time.Second, grace: 300 * time.Millisecond, deadline: time.Minute}
 }
 
 // eachDatabase runs a test on the embedded database and on MariaDB.
@@ -71,11 +72,13 @@ type testServer struct {
 }
 
 // server starts a server with short times and ends it with the test, or by stop.
+// Those after which something is given up are longer than a busy machine stalls.
 func (r *rig) server(id string, change ...func(*Config)) *testServer {
 	r.t.Helper()
 	cfg := Default()
 	cfg.ID, cfg.Listen, cfg.Admin, cfg.Domain = id, "127.0.0.1:0", "127.0.0.1:0", "test"
-	cfg.Heartbeat, cfg.LostAfter, cfg.MinReady, cfg.LeaseTTL, cfg.Sweep = 200*time.Millisecond, time.Second, 50*time.Millisecond, 2*time.Second, time.Second
+	cfg.Heartbeat, cfg.LostAfter, cfg.LeaseTTL = 2*time.Second, 20*time.Second, 10*time.Second
+	cfg.MinReady, cfg.Sweep = 50*time.Millisecond, time.Second
 	cfg.Orphans, cfg.Authority, cfg.Secret = time.Second, r.authority, rigSecret
 	for _, f := range change {
 		f(&cfg)
@@ -100,6 +103,9 @@ func (r *rig) server(id string, change ...func(*Config)) *testServer {
 	r.t.Cleanup(stop)
 	return &testServer{Server: s, stop: stop}
 }
+
+// losesSoon has a server give up a silent node within seconds.
+func losesSoon(c *Config) { c.Heartbeat, c.LostAfter = 500*time.Millisecond, 2*time.Second }
 
 // testWriter sends a log to the test's output.
 type testWriter struct{ t *testing.T }
@@ -350,7 +356,7 @@ func (r *rig) deploy(name string, instances int) model.Release {
 	}
 	rel, _, err := r.store.CreateRelease(ctx, store.NewRelease{AppID: app.ID, Cause: model.CauseDeploy, Instances: &instances, Spec: func(base model.Release) (model.Spec, error) {
 		s := base.Spec.WithDefaults()
-		s.Image, s.Drain, s.Deadline = "dinp/apps/"+name+"@sha256:"+strings.Repeat("a", 64), 1, model.Duration(4*time.Second)
+		s.Image, s.Drain, s.Deadline = "dinp/apps/"+name+"@sha256:"+strings.Repeat("a", 64), 1, model.Duration(r.deadline)
 		return s, nil
 	}}, r.by)
 	if err != nil {
@@ -400,7 +406,7 @@ func (r *rig) routes(id string) bool {
 // wait polls until check is content.
 func (r *rig) wait(what string, check func() error) {
 	r.t.Helper()
-	testenv.Eventually(r.t, 20*time.Second, func() error {
+	testenv.Eventually(r.t, 60*time.Second, func() error {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -450,6 +456,18 @@ func (r *rig) bind(name, domain string) {
 		r.t.Fatal(err)
 	}
 	r.wait(domain+" is routed", func() error { return r.rdb.Get(r.t.Context(), route.DomainPrefix+domain).Err() })
+}
+
+// joined waits until so many nodes have come.
+func (r *rig) joined(n int) {
+	r.t.Helper()
+	r.wait(fmt.Sprintf("%d nodes are there", n), func() error {
+		nodes, err := r.store.Nodes(r.t.Context())
+		if err == nil && len(nodes) != n {
+			err = fmt.Errorf("%d nodes", len(nodes))
+		}
+		return err
+	})
 }
 
 // ready is how many instances of an app the leader holds for ready.

@@ -21,6 +21,7 @@ func TestServer_DeploysScalesReplacesAndRollsOut(t *testing.T) {
 		s := r.server("s1")
 		a, b := r.agent("n1", s.Addr()), r.agent("node2", s.Addr())
 		r.monitor(s.Addr(), healthy)
+		r.joined(2)
 		r.deploy("shop", 1)
 		r.serving("shop", 1, 1)
 		r.scale("shop", 4)
@@ -64,6 +65,7 @@ func TestServer_DeploysScalesReplacesAndRollsOut(t *testing.T) {
 
 func TestServer_InstanceIsRoutedOnlyWhenTheMonitorSaysSo(t *testing.T) { // DEFECTS 44
 	r := newRig(t, storetest.SQLite(t))
+	r.deadline = 4 * time.Second
 	s := r.server("s1")
 	a := r.agent("n1", s.Addr())
 	stop := r.monitor(s.Addr(), func(string) bool { return false })
@@ -92,7 +94,7 @@ func TestServer_InstanceIsRoutedOnlyWhenTheMonitorSaysSo(t *testing.T) { // DEFE
 
 func TestServer_LostNodeIsReplacedAndItsReturnMakesNoDouble(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))
-	s := r.server("s1")
+	s := r.server("s1", losesSoon)
 	agents := map[string]*agent{}
 	for _, id := range []string{"n1", "n2", "n3"} {
 		agents[id] = r.agent(id, s.Addr())
@@ -260,13 +262,7 @@ func TestServer_NodeOnWhichAReleaseFailsIsNotTriedAgainFirst(t *testing.T) { // 
 	s := r.server("s1")
 	a, b := r.agent("n1", s.Addr()), r.agent("n2", s.Addr())
 	r.monitor(s.Addr(), healthy)
-	r.wait("both nodes are there", func() error {
-		nodes, err := r.store.Nodes(t.Context())
-		if err == nil && len(nodes) != 2 {
-			err = fmt.Errorf("%d nodes", len(nodes))
-		}
-		return err
-	})
+	r.joined(2)
 	a.mu.Lock() // n1 comes first by its ID; it breaks this release
 	rel := r.deploy("shop", 1)
 	a.failing[rel.ID] = true
