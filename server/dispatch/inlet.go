@@ -17,9 +17,13 @@ type Inlet struct {
 func NewInlet(seq uint64) *Inlet { return &Inlet{seq: seq} }
 
 // Admit reports whether a message may be believed, and whether the agent is to
-// be asked for a full sync.
+// be asked for a full sync. What was overtaken is dropped, a full sync too: what came
+// before it is newer, and all was asked for when it was missed.
 func (i *Inlet) Admit(m *pb.AgentMessage) (take, resync bool) {
-	if m.GetSeq() != i.seq+1 {
+	switch {
+	case m.GetSeq() <= i.seq:
+		return false, false
+	case m.GetSeq() != i.seq+1:
 		i.gap, resync = true, true
 	}
 	i.seq = m.GetSeq()
