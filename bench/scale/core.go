@@ -171,6 +171,8 @@ func (w *installation) Current(context.Context) (map[string]string, route.Head, 
 }
 func (w *installation) Set([]route.Change) uint64   { w.rev++; return w.rev }
 func (w *installation) Complete()                   {}
+func (w *installation) Hold(bool)                   {}
+func (w *installation) Revision() uint64            { return w.rev }
 func (w *installation) Served() uint64              { return w.rev }
 func (w *installation) Routers() []route.RouterLine { return nil }
 

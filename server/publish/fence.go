@@ -110,7 +110,7 @@ func (p *Publisher) settle(lines []route.RouterLine, now time.Time) {
 	if moved {
 		p.doneRev = max(p.doneRev, p.inFlight[done-1].revision)
 	}
-	if len(p.inFlight) == done && len(p.backlog.since) == 0 && p.synced && p.doneRev < p.revision {
+	if len(p.inFlight) == done && p.backlog.empty() && p.synced && (!p.complete || p.settled) && p.doneRev < p.revision {
 		p.doneRev, moved = p.revision, true // a Set that changed nothing in the end
 	}
 	p.mu.Unlock()

@@ -51,7 +51,9 @@ type Publisher struct {
 	want     map[string]string
 	backlog  backlog
 	complete bool   // want is the whole table: what is not in it may be deleted
-	revision uint64 // of want; grows with each Set that changes it
+	cleared  uint64 // the revision at which that is so; 0: it is not complete
+	held     bool   // nothing is written
+	revision uint64 // of want; grows with each Set that changes it, and with Complete
 	doneRev  uint64 // the revision every live router serves
 	routers  []route.RouterLine
 
@@ -127,14 +129,33 @@ func (p *Publisher) Set(changes []route.Change) uint64 {
 	return p.revision
 }
 
-// Complete says that everything was Set: what Redis holds besides is stale.
+// Complete says that everything was Set: what Redis holds besides is stale, and gone
+// at a revision of its own.
 func (p *Publisher) Complete() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.complete {
-		p.complete = true
+		p.revision++
+		p.complete, p.cleared = true, p.revision
 		p.kick()
 	}
+}
+
+// Hold stops writing, whatever waits, or goes on with it. A write that is under way is
+// finished.
+func (p *Publisher) Hold(held bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held = held; !held {
+		p.kick()
+	}
+}
+
+// Revision is the one at which all that was Set, and Complete, is served.
+func (p *Publisher) Revision() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.revision
 }
 
 // Served is the highest revision that every live router serves.

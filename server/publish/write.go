@@ -10,6 +10,9 @@ import (
 // write brings Redis nearer to the wanted table, by one part at most, and reports
 // whether there is more to do at once.
 func (p *Publisher) write(ctx context.Context) (more bool, err error) {
+	if p.isHeld() {
+		return false, nil
+	}
 	if p.doubtful() {
 		if err := p.mend(ctx); err != nil || !p.synced {
 			return false, err
@@ -44,9 +47,21 @@ func (p *Publisher) doubtful() bool {
 func (p *Publisher) take() (b part, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.held {
+		return part{last: true}, false
+	}
 	b = p.backlog.take(p.want, p.cfg.Part)
 	b.revision = p.backlog.written(p.revision)
+	if p.doneRev < p.cleared && !(p.settled && b.last) { // what is stale is still there
+		b.revision = min(b.revision, p.cleared-1)
+	}
 	return b, len(b.changes) > 0 || p.owed
+}
+
+func (p *Publisher) isHeld() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held
 }
 
 func (p *Publisher) giveBack(b part) {

@@ -189,7 +189,7 @@ func orphanEvent(id string) store.Control {
 
 // stopOrphans stops instances that agents have and nobody wants (R7): only
 // after a complete look at the desired state, a full sync of the node, a time of
-// patience, and another look for the row in the database.
+// patience, another look for the row in the database, and once no router can send to it.
 func (c *Core) stopOrphans(ctx context.Context, now time.Time) error {
 	for _, id := range slices.Sorted(maps.Keys(c.orphans)) {
 		o := c.orphans[id]
@@ -200,7 +200,7 @@ func (c *Core) stopOrphans(ctx context.Context, now time.Time) error {
 		if c.guests[id] != nil {
 			continue
 		}
-		if now.Sub(o.since) < c.cfg.OrphanAfter || c.reload || c.swept.Before(o.since) {
+		if now.Sub(o.since) < c.cfg.OrphanAfter || c.reload || c.swept.Before(o.since) || !c.isUnrouted(id, o) {
 			continue
 		}
 		if err := c.stopOrphan(ctx, id, o, now); err != nil {
@@ -208,6 +208,20 @@ func (c *Core) stopOrphans(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// isUnrouted reports whether no router sends to an orphan (R18). It may have been routed before
+// its row was lost, by this leader or the one before. Our table does not name it; so routers have
+// to serve that, and it has to be the whole one: until then they keep what it says nothing about.
+func (c *Core) isUnrouted(id string, o orphan) bool {
+	if !c.open {
+		return false
+	}
+	if o.unrouted == 0 {
+		o.unrouted = c.deps.Routes.Revision()
+		c.orphans[id] = o
+	}
+	return c.deps.Routes.Served() >= o.unrouted
 }
 
 func (c *Core) stopOrphan(ctx context.Context, id string, o orphan, now time.Time) error {

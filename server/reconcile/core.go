@@ -72,6 +72,7 @@ type Core struct {
 
 	safe     *model.SafeMode     // nothing is changed while it is set
 	unsaved  bool                // and the database does not know of it yet
+	held     bool                // it is over, and routes are not written yet
 	believed bool                // people have ended one in this term
 	vouched  bool                // a node that has come knows the end of what the database knows
 	strays   map[string]string   // endpoints in force that have no row, and the host they serve; nil: not looked yet
@@ -104,6 +105,7 @@ type Core struct {
 type orphan struct {
 	node      *node
 	since     time.Time // first seen, or told to stop
+	unrouted  uint64    // the revision from which on no route leads to it; 0: not known yet
 	singleton bool      // no singleton is started beside it
 }
 
@@ -169,6 +171,7 @@ func (c *Core) round(ctx context.Context) (time.Duration, error) {
 	if err := c.planDirty(ctx, now); err != nil {
 		return 0, err
 	}
+	c.goOnWriting()
 	if err := c.stopOrphans(ctx, now); err != nil {
 		return 0, err
 	}
@@ -190,8 +193,12 @@ func (c *Core) nextWake(now time.Time) time.Duration {
 	sooner(c.wakes.next())
 	sooner(c.looks.next())
 	for id, o := range c.orphans {
-		if c.guests[id] == nil {
-			sooner(o.since.Add(c.cfg.OrphanAfter))
+		switch due := o.since.Add(c.cfg.OrphanAfter); {
+		case c.guests[id] != nil:
+		case due.After(now):
+			sooner(due)
+		default: // it waits for routers
+			sooner(now.Add(time.Second))
 		}
 	}
 	for id := range c.bad {

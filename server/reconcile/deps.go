@@ -45,6 +45,8 @@ type Routes interface {
 	Current(ctx context.Context) (table map[string]string, h route.Head, err error) // h is zero when there is none
 	Set(changes []route.Change) (revision uint64)
 	Complete()
+	Hold(held bool)   // while it is held nothing is written
+	Revision() uint64 // at which all that was Set, and Complete, is served
 	Served() uint64
 	Routers() []route.RouterLine
 }

@@ -28,7 +28,7 @@ func (c *Core) dismiss(a *app, now time.Time) {
 	for _, id := range a.guests {
 		delete(c.guests, id)
 		if o, ok := c.orphans[id]; ok {
-			o.since = now
+			o.since, o.unrouted = now, 0
 			c.orphans[id] = o
 		}
 	}

@@ -26,8 +26,10 @@ import (
 // rig is a Core over a database, routes, agents and a monitor that are maps. Time
 // passes when a test says so.
 type rig struct {
-	found    route.Head // of Redis' table; zero: it has none
-	complete bool       // the route table was called complete
+	found    route.Head        // of Redis' table; zero: it has none
+	complete bool              // the route table was called complete
+	held     bool              // nothing is written of it
+	goesOn   map[string]string // the table when that began, or ended
 	t        tester
 	core     *Core
 	now      time.Time
@@ -358,7 +360,9 @@ func (r *rig) Set(changes []route.Change) uint64 {
 	return r.rev
 }
 
-func (r *rig) Complete()                   { r.complete = true }
+func (r *rig) Complete()                   { r.complete = true; r.rev++ }
+func (r *rig) Hold(held bool)              { r.held, r.goesOn = held, maps.Clone(r.table) }
+func (r *rig) Revision() uint64            { return r.rev }
 func (r *rig) Served() uint64              { return r.served }
 func (r *rig) Routers() []route.RouterLine { return r.routers }
 

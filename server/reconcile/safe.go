@@ -36,6 +36,7 @@ func (c *Core) compareHistory(n *node, h *pb.Hello, now time.Time) {
 	}
 	c.safe = &model.SafeMode{Epoch: c.lease.Epoch, Since: now.UTC(), Reason: missing(n.Name, told, c.lease.Before, lost)}
 	c.unsaved = true
+	c.deps.Routes.Hold(true)
 	c.log().Error("safe mode: nothing is changed until a person decides", "why", c.safe.Reason, "next", "dinp safe-mode")
 }
 
@@ -52,6 +53,7 @@ func (c *Core) takeSafe(ctx context.Context, m *model.SafeMode) error {
 	switch {
 	case m != nil && c.safe == nil:
 		c.safe, c.unsaved = m, false
+		c.deps.Routes.Hold(true)
 		c.log().Error("safe mode goes on: nothing is changed until a person decides", "why", m.Reason, "since", m.Since, "next", "dinp safe-mode")
 	case m == nil && c.safe != nil && !c.unsaved:
 		return c.leaveSafe(ctx)
@@ -134,23 +136,32 @@ func (c *Core) leaveSafe(ctx context.Context) error {
 	if err := c.withdrawLost(ctx, byHost); err != nil {
 		return err
 	}
-	for id, host := range c.strays {
-		if a := byHost[host]; a != nil {
+	for _, id := range slices.Sorted(maps.Keys(c.strays)) {
+		if a := byHost[c.strays[id]]; a != nil {
 			c.keepStray(a, id)
 		}
 	}
 	c.log().Warn("safe mode ended: the database is believed", "why_it_was", c.safe.Reason, "guests", len(c.guests))
 	now := c.deps.Now()
-	c.safe, c.strays, c.believed = nil, nil, true
+	c.safe, c.strays, c.believed, c.held = nil, nil, true, true
 	c.resumeHeld(now)
 	for id, o := range c.orphans {
-		o.since = c.orphanSince(o, now)
+		o.since, o.unrouted = c.orphanSince(o, now), 0
 		c.orphans[id] = o
 	}
 	for id := range c.apps {
 		c.dirty[id] = true
 	}
 	return nil
+}
+
+// goOnWriting ends the hold on routes that a safe mode began, once each app's were set
+// anew: what had waited was decided by a database that was not known to be set back.
+func (c *Core) goOnWriting() {
+	if c.held {
+		c.held = false
+		c.deps.Routes.Hold(false)
+	}
 }
 
 // withdrawLost takes back the routes of apps that the database does not know. It

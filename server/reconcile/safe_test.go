@@ -124,6 +124,30 @@ func TestSafeMode_DatabaseOlderThanWhatAgentsKnow_NothingIsTouched(t *testing.T)
 	}
 }
 
+// What was set before and waits to be written would change what is in force, and is set anew before
+// it is.
+func TestSafeMode_HoldsRoutesUntilEachIsSetAnew(t *testing.T) {
+	t.Parallel()
+	r, _ := restored(t)
+	if !r.held {
+		t.Fatal("routes are written, and an agent has told that the database was set back")
+	}
+	r.round()
+	m := model.Moment{Epoch: 5 * day, Age: 10}
+	r.held = false
+	r.term(6*day, m, m)
+	r.settle()
+	if !r.held {
+		t.Fatal("the next leader writes routes")
+	}
+	r.wish.Safe = nil
+	r.core.swept = time.Time{}
+	r.round()
+	if r.held || !maps.Equal(r.goesOn, r.table) {
+		t.Errorf("held %v; what is written is %v, and then %v", r.held, r.goesOn, r.table)
+	}
+}
+
 func TestSafeMode_LastsThroughALeaderChange_UntilAPersonEndsIt(t *testing.T) {
 	t.Parallel()
 	r, before := restored(t)

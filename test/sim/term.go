@@ -212,6 +212,12 @@ func (r termRoutes) Complete() {
 	r.m.dirty.raise()
 }
 
+// Hold implements reconcile.Routes.
+func (r termRoutes) Hold(held bool) {
+	r.Publisher.Hold(held)
+	r.m.dirty.raise()
+}
+
 // publish is publish.Publisher.Run around the real Round.
 func (m *term) publish(t *thread) {
 	defer m.ended()
