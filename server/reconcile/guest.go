@@ -10,8 +10,10 @@ import (
 // A guest is a stray (see stray) that serves its app, beside the app's own
 // instances, until there are enough of them.
 
-// dismiss lets an app's guests go when as many of its own instances are ready as
-// are wanted; then they are orphans as any other.
+// dismiss lets those of an app's guests go that it does not need beside its own
+// instances that are ready: they may have the room that those wait for which are not.
+// All are needed while none is, since nobody probes guests; and none is once as many
+// are ready as are wanted. Then they are orphans as any other.
 func (c *Core) dismiss(a *app, now time.Time) {
 	if len(a.guests) == 0 {
 		return
@@ -22,17 +24,27 @@ func (c *Core) dismiss(a *app, now time.Time) {
 			ready++
 		}
 	}
-	if ready < a.wanted() {
+	lacks := a.wanted() - ready
+	if ready == 0 && lacks > 0 {
 		return
 	}
+	var keep []string
 	for _, id := range a.guests {
+		o, known := c.orphans[id]
+		if lacks > 0 {
+			keep = append(keep, id)
+			if known && o.node.Seen(id).Phase == model.PhaseRunning { // of others it may be told yet
+				lacks--
+			}
+			continue
+		}
 		delete(c.guests, id)
-		if o, ok := c.orphans[id]; ok {
+		if known {
 			o.since, o.unrouted = now, 0
 			c.orphans[id] = o
 		}
 	}
-	a.guests = nil
+	a.guests = keep
 }
 
 // guestViews are an app's guests as routing sees them. No monitor is told of what

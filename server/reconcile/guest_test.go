@@ -110,3 +110,53 @@ func TestGuests_GoWithTheirApp(t *testing.T) {
 		t.Errorf("left of a deleted app: running %v, guests %v", r.runs(), r.core.guests)
 	}
 }
+
+// Guests may have the very room that is missing.
+func TestGuests_BeyondThoseThatAreNeededGo_OnceSomethingElseServes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	n1 := r.node("n1", 8192)
+	r.deploy("shop", 2)
+	r.settle()
+	old := r.backup()
+	r.edit("shop", func(a *model.App) { a.Instances = 6 })
+	r.deploy("shop", 6)
+	r.settle()
+	r.restore(old)
+	r.term(5*day, model.Moment{Epoch: 4 * day, Age: 1000}, model.Moment{Epoch: 4 * day, Age: 3_601_000})
+	r.round()
+	guests := r.runs()
+	if r.wish.Safe == nil || len(guests) != 6 {
+		t.Fatalf("safe mode %+v, running %v", r.wish.Safe, guests)
+	}
+	r.wish.Safe = nil
+	r.core.swept = time.Time{}
+	served := func(want ...int) {
+		t.Helper()
+		for range 60 {
+			r.round()
+			r.step()
+			r.pass(5 * time.Second)
+		}
+		left := 0
+		for _, id := range r.runs() {
+			if slices.Contains(guests, id) {
+				left++
+			}
+		}
+		if got := []int{left, len(r.endpoints("shop"))}; !slices.Equal(got, want) {
+			t.Errorf("%d guests run, %d instances serve, want %v", got[0], got[1], want)
+		}
+	}
+	n1.hold = true // it starts nothing
+	served(6, 6)
+	n1.hold = false
+	r.watch = func() { // nothing in slot 1 ever gets ready
+		for id, row := range r.core.rows {
+			r.sick[id] = row.Slot == 1
+		}
+	}
+	served(1, 2)
+	r.watch = func() { clear(r.sick) }
+	served(0, 2)
+}
