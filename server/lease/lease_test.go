@@ -122,8 +122,10 @@ func TestLease_HolderWithoutADatabaseStopsActingBeforeItCanBeReplaced(t *testing
 	}
 }
 
-func TestLease_ARestartedHolderDoesNotWaitForItself(t *testing.T) {
-	st, err := store.Open(t.Context(), "sqlite:"+t.TempDir()+"/d")
+// heldByTheDead is a database in which a server that is no more, a, has taken the lease.
+func heldByTheDead(t *testing.T, url string) (*store.Store, store.Lease) {
+	t.Helper()
+	st, err := store.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +134,11 @@ func TestLease_ARestartedHolderDoesNotWaitForItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return st, dead
+}
+
+func TestLease_ARestartedHolderDoesNotWaitForItself(t *testing.T) {
+	st, dead := heldByTheDead(t, "sqlite:"+t.TempDir()+"/d")
 	a := run(t, st, "a")
 	await(t, "a leads", func() bool { _, now := a.led(); return now })
 	if terms, _ := a.led(); terms[0].Epoch <= dead.Epoch {
@@ -141,15 +148,7 @@ func TestLease_ARestartedHolderDoesNotWaitForItself(t *testing.T) {
 
 func TestLease_AWaitingServerKnowsWhenNobodyLeads(t *testing.T) {
 	path := "sqlite:" + t.TempDir() + "/d"
-	st, err := store.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	dead, err := st.TakeLease(t.Context(), store.Lease{Name: name}, "a", "a", time.Now().UnixMilli())
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, dead := heldByTheDead(t, path)
 	waits, err := store.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
