@@ -297,7 +297,7 @@ func TestGuard_TurnedAway_TellsOfItsOwnAloneUntilTheyGetIn(t *testing.T) {
 func TestGuard_ConnectionEndsWithItsCertificate(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t)
-	k := d.cluster.PartFor(pki.RoleAgent, "n1", 2*time.Second)
+	k := d.cluster.PartFor(pki.RoleAgent, "n1", 5*time.Second) // to say hello in, on a busy machine
 	s, err := d.hello(k, "n1")
 	if err != nil {
 		t.Fatal(err)
