@@ -9,6 +9,7 @@ import (
 // breaker decides whether silence is believed to be loss (R9).
 type breaker struct {
 	frozen bool
+	asOf   time.Time // how many are silent was last asked then
 	thawed time.Time // when it last closed: the loss time of silent nodes is counted from there
 	silent int       // nodes unknown or lost
 	all    int
@@ -78,6 +79,7 @@ func (b *breaker) tripped() bool {
 // loss time begin anew when it closes.
 func (b *breaker) update(now time.Time) (changed bool) {
 	is := b.tripped()
+	b.asOf = now
 	if is == b.frozen {
 		return false
 	}

@@ -96,7 +96,9 @@ func (c *Cluster) Frozen() bool { return c.breaker.frozen }
 // Advance brings a node's status up to now. It returns whether that changed it,
 // and when to look again if nothing is heard until then; zero for never. An
 // agent whose stream has ended keeps its last status until heartbeats are
-// missed: the end of a stream is only a hint. Advance all nodes, then Breaker.
+// missed: the end of a stream is only a hint. Advance all nodes that are due, then
+// Breaker, then those that are due still: a loss is believed only once it is known
+// how many are silent by now, because a leader that stood still finds all of them so.
 func (c *Cluster) Advance(n *Node, now time.Time) (changed bool, next time.Time) {
 	s, next := c.status(n, now)
 	if s == n.Status {
@@ -139,6 +141,9 @@ func (c *Cluster) status(n *Node, now time.Time) (model.NodeStatus, time.Time) {
 	lost := later(unknown, c.breaker.thawed).Add(c.limits.LostAfter)
 	if now.Before(lost) {
 		return model.NodeUnknown, lost
+	}
+	if !c.breaker.asOf.Equal(now) {
+		return model.NodeUnknown, lost // when the others have been counted
 	}
 	if ok, retry := c.breaker.spend(now); !ok {
 		return model.NodeUnknown, retry

@@ -27,6 +27,7 @@ func told(c *Cluster, id string, at time.Time) *Node {
 func at(c *Cluster, n *Node, now time.Time) model.NodeStatus {
 	c.Advance(n, now)
 	c.Breaker(now)
+	c.Advance(n, now)
 	return n.Status
 }
 
@@ -67,6 +68,7 @@ func TestAdvance_TellsWhenToLookAgain(t *testing.T) {
 			t.Errorf("at %s: look again after %s, want %s", v.now, next.Sub(t0), v.want)
 		}
 	}
+	c.Breaker(t0.Add(75 * time.Second))
 	if _, next := c.Advance(n, t0.Add(75*time.Second)); !next.IsZero() {
 		t.Errorf("a lost node is looked at again after %s", next.Sub(t0))
 	}
@@ -247,12 +249,21 @@ func silence(zones ...struct{ nodes, silent int }) *Cluster {
 		}
 	}
 	for _, d := range []time.Duration{0, 15 * time.Second, 75 * time.Second} {
-		for _, id := range slices.Sorted(maps.Keys(c.Nodes)) {
-			c.Advance(c.Nodes[id], t0.Add(d))
-		}
-		c.Breaker(t0.Add(d))
+		c.look(t0.Add(d))
 	}
 	return c
+}
+
+// look advances all nodes as the reconciler does those that are due.
+func (c *Cluster) look(now time.Time) {
+	all := slices.Sorted(maps.Keys(c.Nodes))
+	for _, id := range all {
+		c.Advance(c.Nodes[id], now)
+	}
+	c.Breaker(now)
+	for _, id := range all {
+		c.Advance(c.Nodes[id], now)
+	}
 }
 
 func (c *Cluster) lost() (n int) {
@@ -289,9 +300,7 @@ func TestBreaker_LossesComeAtABoundedRate(t *testing.T) { // R9
 	}
 	for i := range 7 {
 		now := t0.Add(75*time.Second + time.Duration(i+1)*lossEvery)
-		for _, id := range slices.Sorted(maps.Keys(c.Nodes)) {
-			c.Advance(c.Nodes[id], now)
-		}
+		c.look(now)
 		if want := lossBurst + i + 1; c.lost() != want {
 			t.Errorf("%d lost after %s, want %d", c.lost(), now.Sub(t0), want)
 		}
@@ -340,5 +349,23 @@ func TestMissedBeats_ADeadNodeIsNoticedWithinThreePeriodsAndOneThatBeatsNever(t 
 	// that it may take to notice, a quarter of a second at least is left for the round.
 	if left := 3*period - l.UnknownAfter; left < 250*time.Millisecond {
 		t.Errorf("%s are left", left)
+	}
+}
+
+// A leader that stood still finds all silent at once. What fell silent before it did is
+// due to be lost by then, but the breaker has yet to count the others (seed 418050).
+func TestBreaker_CountsWhoIsSilentBeforeALossIsBelieved(t *testing.T) { // R9
+	t.Parallel()
+	c := New(limits, t0)
+	n := told(c, "n1", t0)
+	told(c, "n2", t0.Add(30*time.Second))
+	told(c, "n3", t0.Add(30*time.Second))
+	c.look(t0.Add(40 * time.Second))
+	if n.Status != model.NodeUnknown || c.Frozen() {
+		t.Fatalf("n1 is %s, frozen: %v", n.Status, c.Frozen())
+	}
+	c.look(t0.Add(80 * time.Second))
+	if c.lost() > 0 || !c.Frozen() {
+		t.Errorf("%d nodes are lost as all are silent, frozen: %v", c.lost(), c.Frozen())
 	}
 }

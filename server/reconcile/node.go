@@ -49,17 +49,31 @@ func (c *Core) reindex(n *node) {
 }
 
 // watchNodes notes which nodes changed their status, and plans their apps. It
-// costs what is due, not what there is.
+// costs what is due, not what there is. Who is due to be lost is looked at again
+// when the breaker has counted all who are silent.
 func (c *Core) watchNodes(now time.Time) {
 	c.askAhead(now)
+	c.lookAtDue(now)
+	if c.cluster.Breaker(now) {
+		c.breakerChanged(now)
+	}
+	c.lookAtDue(now)
+}
+
+// lookAtDue looks at the nodes that are due, once at each.
+func (c *Core) lookAtDue(now time.Time) {
+	var all []*node
 	for due, ok := c.looks.pop(now); ok; due, ok = c.looks.pop(now) {
 		if n := c.nodes[due.key]; n != nil {
-			c.look(n, now)
+			all = append(all, n)
 		}
 	}
-	if !c.cluster.Breaker(now) {
-		return
+	for _, n := range all {
+		c.look(n, now)
 	}
+}
+
+func (c *Core) breakerChanged(now time.Time) {
 	say := c.log().Warn
 	if now.Sub(c.began) < c.cfg.Limits.UnknownAfter {
 		say = c.log().Info // every term begins so: the agents are only just coming back

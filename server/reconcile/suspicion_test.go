@@ -147,3 +147,35 @@ func TestSuspicion_AppsThatEndEverywhereSayNothingOfANode(t *testing.T) {
 		t.Errorf("bad releases were taken for bad nodes: %q", got)
 	}
 }
+
+// R9: the node that fell silent first was lost in the moment in which the leader found
+// all of them silent, because it had stood still itself.
+func TestNodes_ALeaderThatStoodStillLosesNobody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, id := range []string{"n1", "n2", "n3"} {
+		r.node(id, 2048)
+	}
+	r.deploy("shop", 3)
+	r.settle()
+	r.agents["n1"].leave()
+	r.pass(30 * time.Second)
+	r.round()
+	r.now = r.now.Add(80 * time.Second)
+	r.round()
+	r.pass(5 * time.Second)
+	r.round()
+	if s := r.core.nodes["n1"].Status; s != model.NodeUnknown || len(r.core.rows) != 3 {
+		t.Errorf("n1 is %s, and there are %d instances", s, len(r.core.rows))
+	}
+	r.pass(55 * time.Second)
+	r.round()
+	if s := r.core.nodes["n1"].Status; s != model.NodeUnknown {
+		t.Errorf("n1 is %s before its time of silence has begun anew and passed", s)
+	}
+	r.pass(10 * time.Second)
+	r.round()
+	if s := r.core.nodes["n1"].Status; s != model.NodeLost {
+		t.Errorf("n1 is %s", s)
+	}
+}
