@@ -117,7 +117,7 @@ func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 	out := make([]routes.Instance, 0, len(a.rows))
 	for _, r := range a.rows {
 		rel := c.releases[r.ReleaseID]
-		i := routes.Instance{ID: r.ID, Release: rel.Number, Drain: rel.Spec.Drain, WasRouted: r.inRoutes || c.mayBeRouted(r)}
+		i := routes.Instance{ID: r.ID, Release: rel.Number, Drain: rel.Spec.Drain, WasRouted: r.inRoutes || c.mayBeRouted(r) || c.mayHaveBeen(a, r)}
 		i.Addr, i.Running = r.seen.Addr, r.seen.Phase == model.PhaseRunning && !r.Stopping
 		i.Ready = i.Running && r.verdict.Healthy
 		i.Assured = c.assured(r, now)
@@ -130,6 +130,14 @@ func (c *Core) routeViews(a *app, now time.Time) []routes.Instance {
 // routes: it has yet to take the table without it, or there is none in this term.
 func (c *Core) mayBeRouted(r *row) bool {
 	return (r.routeRev == 0 || c.deps.Routes.Served() < r.routeRev) && (r.everRouted || c.wasInForce(r))
+}
+
+// mayHaveBeen reports whether routes may have led to a row when the term began, which the
+// table that was found does not tell because Redis was flushed or set back: it is of a release that
+// was rolled out. Monitors are new to all that it does not name, so one that cannot reach an
+// app says of nothing that it ever answered.
+func (c *Core) mayHaveBeen(a *app, r *row) bool {
+	return c.doubted && r.prior && r.routeRev == 0 && r.ReleaseID == a.lastGood && r.Role == model.Primary
 }
 
 // assured reports whether what is known of a row is fresh, or as fresh as it will be.

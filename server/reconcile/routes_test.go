@@ -238,3 +238,35 @@ func TestRoutes_WhatRoutersHaveYetToLetGoStaysWhenWhatReplacedItEnds(t *testing.
 		t.Errorf("its route is %s, want %s, as routers still have it", r.table[shopKey], before)
 	}
 }
+
+// A Redis that was flushed does not tell what was routed, and monitors that see nothing answer are
+// no proof that it was not. What is of a release that never was rolled out was not.
+func TestRoutes_WhatIsSickMayHaveBeenRoutedWhenRedisWasFlushed(t *testing.T) {
+	t.Parallel()
+	for what, rolled := range map[string]bool{"rolled out": true, "never rolled out": false} {
+		r := newRig(t)
+		r.node("n1", 1024)
+		r.deploy("shop", 1)
+		r.settle()
+		before := r.table[shopKey]
+		if d := r.deployments["rel-shop-1"]; !rolled {
+			d.Status, d.EndedAt, d.Deadline = model.DeploymentRunning, time.Time{}, r.now.Add(time.Hour)
+			r.deployments["rel-shop-1"] = d
+		}
+		r.found, r.inForce, r.table, r.complete = route.Head{}, nil, map[string]string{}, false
+		r.sick["shop"] = true
+		r.lead()
+		if err := r.core.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.agents["n1"].connect()
+		for range 40 {
+			r.round()
+			r.step()
+			r.pass(5 * time.Second)
+		}
+		if got := r.table[shopKey]; !r.complete || (got == before) != rolled {
+			t.Errorf("%s: its route is %s, the table complete: %v", what, got, r.complete)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func (c *checker) written(before, after map[string]string, b route.Batch) {
 		var ids []string
 		for _, e := range next {
 			ids = append(ids, label(e.Instance))
-			c.routed(old, e)
+			c.routed(old, e, b.Epoch)
 		}
 		c.w.say("rds", "%s %s → %v", b.Version, strings.TrimPrefix(ch.Key, route.BackendPrefix), ids)
 		if len(old) > 0 && len(next) == 0 {
@@ -56,14 +56,18 @@ func (c *checker) endpoints(text string) []route.Endpoint {
 	return nil
 }
 
-// routed: an endpoint was ready when it was added.
-func (c *checker) routed(old []route.Endpoint, e route.Endpoint) {
+// routed: an endpoint was ready when it was added. A leader that finds a Redis that has lost
+// what was routed cannot know which of its apps' instances were: if none answers, those of a
+// release that was rolled out may have been, if they are older than its term.
+func (c *checker) routed(old []route.Endpoint, e route.Endpoint, term int64) {
 	for _, o := range old {
 		if o.Instance == e.Instance {
 			return
 		}
 	}
-	if _, well := c.wellAt[e.Instance]; !well {
+	row := c.w.db.everRows[e.Instance]
+	unknown := c.w.redis.lost && row.Epoch < term && c.w.db.deployments[row.ReleaseID].Status == model.DeploymentSucceeded
+	if _, well := c.wellAt[e.Instance]; !well && !unknown {
 		c.fail("an endpoint was ready when it was added", "%s was never healthy", e.Instance)
 	}
 	if n, x, _, ok := c.w.container(e.Instance); ok && x.State == runtime.Running && x.Addr != e.Addr {

@@ -19,6 +19,7 @@ type redisModel struct {
 	redisState
 	past []redisState // before each of the last writes, with their times
 	life int          // grows when the stream is not what it was: followers must list
+	lost bool         // it has lost something once
 
 	downUntil time.Time
 	unknown   int // of 100 writes, how many answer with an error all the same
@@ -53,7 +54,7 @@ func (r *redisModel) up(from string) bool {
 // flush loses everything.
 func (r *redisModel) flush() {
 	r.redisState = redisState{entries: map[string]string{}, routers: map[string]route.RouterLine{}}
-	r.past, r.life = nil, r.life+1
+	r.past, r.life, r.lost = nil, r.life+1, true
 	r.ring()
 }
 
@@ -63,7 +64,7 @@ func (r *redisModel) stale(writes int) {
 		return
 	}
 	r.redisState = r.past[len(r.past)-writes]
-	r.past, r.life = r.past[:len(r.past)-writes], r.life+1
+	r.past, r.life, r.lost = r.past[:len(r.past)-writes], r.life+1, true
 	r.ring()
 }
 

@@ -76,6 +76,8 @@ var failedOnce = []struct {
 	{302987, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18}, "a leader whose machine had slept was to have counted that time as silence of its nodes"},
 	{241013, []int{1, 2, 3, 4, 5, 6}, "containers of instances that are gone, whose start and removal the engine had refused, were counted as room that is taken"},
 	{200958, []int{6, 14, 17, 21, 22}, "a daemon whose hang had ended made a second container, of a request that was still waiting in it, when the first was gone"},
+	{212394, []int{1, 6, 7, 8}, "redis was flushed, leaders changed, and the monitor could not reach a zone: its apps were taken out of routers' tables"},
+	{400936, []int{1, 2, 3, 10}, "the same when redis was set back"},
 	{201010, []int{5, 6, 7}, "what a failover of the database had forgotten was stopped while routers that waited for a whole table sent to it"},
 	{240238, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}, "guests had the room that an app's last instance waited for, and would not go before it was ready"},
 	{302069, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}, "a full sync that newer words had overtaken made a running instance one of which nothing was known: its route was emptied"},
