@@ -61,6 +61,9 @@ func (c *Core) publish(a *app, now time.Time) {
 		in[e.Instance] = true
 	}
 	for _, r := range a.rows {
+		if r.routeRev == 0 { // soon nobody else knows what was in force
+			r.everRouted = r.everRouted || c.wasInForce(r)
+		}
 		if r.inRoutes != in[r.ID] {
 			r.inRoutes, r.routeRev, r.routeAt = in[r.ID], rev, now.UnixMilli()
 			r.everRouted = r.everRouted || r.inRoutes

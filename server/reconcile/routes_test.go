@@ -270,3 +270,37 @@ func TestRoutes_WhatIsSickMayHaveBeenRoutedWhenRedisWasFlushed(t *testing.T) {
 		}
 	}
 }
+
+// Nor is it forgotten what was routed when the term began, once the table is whole.
+func TestRoutes_WhatWasRoutedBeforeTheTermAndRoutersHaveYetToLetGoStaysWhenTheOthersEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.node("n1", 1024)
+	r.node("n2", 1024)
+	r.deploy("shop", 2)
+	r.settle()
+	r.inForce, r.complete, r.lazy = maps.Clone(r.table), false, true
+	r.sick["i001"] = true
+	r.lead()
+	if err := r.core.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.silence("n1")
+	r.silence("n2")
+	for _, id := range []string{"i001", "i002"} { // the one is judged before the routes can be set
+		r.agents[r.instances[id].NodeID].connect()
+		for range 3 {
+			r.round()
+			r.step()
+			r.pass(time.Second)
+		}
+	}
+	if got := r.endpoints("shop"); !r.complete || !slices.Equal(got, []string{"i002"}) {
+		t.Fatalf("routed %v, the table complete: %v", got, r.complete)
+	}
+	r.agents[r.instances["i002"].NodeID].tell(model.Observed{ID: "i002", Phase: model.PhaseGone, Gone: model.GoneExited, ExitCode: 3})
+	r.round()
+	if got := r.endpoints("shop"); !slices.Equal(got, []string{"i001"}) {
+		t.Errorf("routed %v, and routers still have i001", got)
+	}
+}
