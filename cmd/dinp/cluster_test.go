@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -53,6 +54,7 @@ func newClusterWith(t *testing.T, db, redis string, hosts ...*testenv.Host) *clu
 	}
 	c.proc = c.part("dash")
 	c.login()
+	c.listens(c.grpc) // dash may be there before the server
 	for n := range c.hosts {
 		c.join(n)
 		c.agents = append(c.agents, c.agent(n))
@@ -95,6 +97,18 @@ router: {listen: %q, admin: "127.0.0.1:0", reuse_port: true, snapshot: %s}
 
 func (c *cluster) part(name string, args ...string) *process {
 	return spawn(c.t, "dinp "+name, program(c.home, append([]string{name, "--config", c.config}, args...)...))
+}
+
+// listens waits until a part has opened its port.
+func (c *cluster) listens(addr string) {
+	c.t.Helper()
+	testenv.Eventually(c.t, 60*time.Second, func() error {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
 }
 
 // join lets a host join the cluster, as a person would.
