@@ -42,6 +42,7 @@ type checker struct {
 	was      map[string]model.Availability   // node → what people wanted of it before
 	drained  map[string]time.Time            // node → when it was last draining
 	givenUp  map[string]time.Time            // node → when people said that it never returns
+	left     map[string]bool                 // instance → it was gone while its engine refused, and may have left its container
 	goneAt   map[string]time.Time            // routed instance that does not run → since when
 	asked    time.Time                       // when the leader was last asked for reasons
 	backends map[string]*route.Backend       // what texts in Redis say
@@ -53,7 +54,7 @@ func newChecker(w *World) *checker {
 	return &checker{
 		w: w, wellAt: map[string]time.Time{}, hurtAt: map[string]time.Time{}, desired: map[string][]wish{}, away: map[string]time.Time{},
 		drains: map[string]time.Time{}, foreign: map[string]string{}, orphanAt: map[string]time.Time{},
-		starts: map[string][]time.Time{}, ends: map[string]map[string]time.Time{}, was: map[string]model.Availability{}, drained: map[string]time.Time{}, givenUp: map[string]time.Time{}, goneAt: map[string]time.Time{}, queued: map[instance.Op]int{}, backends: map[string]*route.Backend{},
+		starts: map[string][]time.Time{}, ends: map[string]map[string]time.Time{}, was: map[string]model.Availability{}, drained: map[string]time.Time{}, givenUp: map[string]time.Time{}, goneAt: map[string]time.Time{}, left: map[string]bool{}, queued: map[instance.Op]int{}, backends: map[string]*route.Backend{},
 	}
 }
 

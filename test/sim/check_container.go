@@ -59,13 +59,15 @@ func (c *checker) stops(n *node, id string) {
 }
 
 // phase: phases only move forward, and who is told gone has left nothing behind,
-// unless the engine refuses to remove it.
+// unless the engine refuses to remove it. An agent that has lost its phases to a power
+// cut tells of such a one again, also when the engine refuses no more.
 func (c *checker) phase(a *agent, o model.Observed) {
 	if was := a.phases[o.ID]; o.Phase < was {
 		c.fail("phases never go back", "%s on %s went from %s to %s", o.ID, a.n.name, was, o.Phase)
 	}
-	if o.Phase == model.PhaseGone && a.phases[o.ID] < o.Phase && a.n.refusing == 0 {
-		if x, err := a.n.rt.Inspect(c.w.ctx, o.ID); err == nil && x.State != runtime.Exited {
+	if o.Phase == model.PhaseGone && a.phases[o.ID] < o.Phase && !c.left[o.ID] {
+		c.left[o.ID] = a.n.refusing > 0
+		if x, err := a.n.rt.Inspect(c.w.ctx, o.ID); !c.left[o.ID] && err == nil && x.State != runtime.Exited {
 			c.fail("who is gone has no container", "%s is gone from %s (%s), and its container is there", o.ID, a.n.name, o.Gone)
 		}
 	}

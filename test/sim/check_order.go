@@ -63,7 +63,7 @@ func (c *checker) ordered(x *serverSession, id string) {
 }
 
 // taken: when a server takes the lease, no other acts any more, but one that is
-// stopped, or whose machine slept since it last had the lease renewed: neither
+// stopped, or whose machine slept since it asked for the lease that it has: neither
 // knows it yet, and what it does is refused by its epoch.
 func (c *checker) taken(owner string) {
 	w := c.w

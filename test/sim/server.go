@@ -84,14 +84,14 @@ func (s *simServer) elect(t *thread) {
 	db := dbClient{s.w.db, s.p}
 	for {
 		candidate := lease.NewCandidate(cfg)
-		held, since := store.Lease{}, time.Time{}
+		held, since, slept := store.Lease{}, time.Time{}, time.Duration(0)
 		for held.Owner == "" {
 			if row, err := db.Lease(s.w.ctx); err == nil {
 				s.leader = row
 				if candidate.May(row, s.p.now()) {
-					before := s.p.now()
+					before, clock := s.p.now(), s.clock.slept
 					if l, err := db.TakeLease(s.w.ctx, row, s.name, s.past.Floor(row, before)); err == nil {
-						held, since = s.past.Took(l), before
+						held, since, slept = s.past.Took(l), before, clock
 						s.leader = held
 						break
 					}
@@ -100,15 +100,16 @@ func (s *simServer) elect(t *thread) {
 			t.sleep(leaseRenew / 3)
 		}
 		s.w.say(s.name, "leads with epoch %d", held.Epoch)
-		s.hold(t, cfg, db, held, since)
+		s.hold(t, cfg, db, held, since, slept)
 	}
 }
 
-// hold leads while the lease is renewed.
-func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Lease, since time.Time) {
+// hold leads while the lease is renewed. since is when it was asked for, and slept for
+// how long the machine had slept by then.
+func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Lease, since time.Time, slept time.Duration) {
 	term := s.lead(held)
 	right, tick := cfg.Right(since), s.p.now().Add(leaseRenew)
-	term.right, term.slept = right, s.clock.slept
+	term.right, term.slept = right, slept
 	why := error(nil)
 	for why == nil {
 		now := s.p.now()
@@ -125,13 +126,13 @@ func (s *simServer) hold(t *thread, cfg lease.Config, db dbClient, held store.Le
 		if now.Before(tick) {
 			continue
 		}
-		tick = now.Add(leaseRenew)
+		tick, slept = now.Add(leaseRenew), s.clock.slept
 		err := db.RenewLease(until{s.w.ctx, s.w.scheduler, s.w.now.Add(min(leaseRenew, right.Sub(now)))}, held)
 		if errors.Is(err, store.ErrLost) {
 			why = lease.ErrLost
 		} else if err == nil {
 			right = cfg.Right(now)
-			term.right, term.slept = right, s.clock.slept
+			term.right, term.slept = right, slept
 		}
 	}
 	term.stop(why)

@@ -80,6 +80,7 @@ var failedOnce = []struct {
 	{400936, []int{1, 2, 3, 10}, "the same when redis was set back"},
 	{201010, []int{5, 6, 7}, "what a failover of the database had forgotten was stopped while routers that waited for a whole table sent to it"},
 	{240238, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}, "guests had the room that an app's last instance waited for, and would not go before it was ready"},
+	{401289, []int{8, 10, 13, 14}, "what an engine had refused to remove was told gone again after a power cut, and its container was there, as it may be"},
 	{302069, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}, "a full sync that newer words had overtaken made a running instance one of which nothing was known: its route was emptied"},
 	{418050, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}, "a leader that had stood still believed a loss before the breaker had counted who was silent"},
 }

@@ -31,7 +31,7 @@ type term struct {
 	ids     int
 	open    map[string]string // by node: its session, as far as the core knows
 	began   time.Time
-	slept   time.Duration // how long its machine had slept when it last had the lease renewed
+	slept   time.Duration // how long its machine had slept when it asked for the lease that it has
 	busy    bool          // its core is at work: nobody else may ask it anything
 
 	// By its server's clock.
